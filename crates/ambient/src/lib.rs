@@ -1,0 +1,16 @@
+//! Time, randomness and identity, passed as arguments.
+//!
+//! Everything that decides something takes a [`Clock`] or a [`Random`]; the globals are banned in
+//! `clippy.toml`, so that a test can say what time it is and what the dice show. What is never
+//! here: anything about credentials, tenants or the network.
+
+mod clock;
+mod id;
+mod random;
+
+pub use clock::{Clock, ManualClock, Millis, SystemClock, TimeError};
+pub use id::{
+    AuditId, BotId, ConversationId, IdError, IntegrationId, KeyId, MemberId, MessageId, RequestId, ServiceAccountId,
+    Ulid, WorkspaceId,
+};
+pub use random::{OsRandom, Random, RandomError, SeededRandom};
