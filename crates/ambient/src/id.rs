@@ -145,11 +145,14 @@ ids! {
     AuditId "aud_" "an audit record";
     BotId "bot_" "a bot";
     ConversationId "conv_" "a conversation";
+    DeploymentId "dep_" "a deployment of a workflow";
     IntegrationId "int_" "an integration of a bot";
     KeyId "key_" "an API key";
     MemberId "usr_" "a member of a workspace";
     MessageId "msg_" "a message";
+    ParticipantId "par_" "a person in a run";
     RequestId "req_" "a request";
+    RunId "run_" "an execution of a deployment";
     ServiceAccountId "svc_" "a service account";
     WorkspaceId "ws_" "a workspace";
 }

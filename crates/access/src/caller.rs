@@ -1,0 +1,192 @@
+use std::{fmt, net::IpAddr, sync::Arc};
+
+use ambient::{ConversationId, KeyId, MemberId, Millis, RequestId, ServiceAccountId, WorkspaceId};
+use credential::key::Environment;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Role, ScopeSet};
+
+/// Whose data, and which half of it. Every statement that reads or writes a tenant's rows takes
+/// one; live and test data never meet (contract, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tenant {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Its live or its test data.
+    pub environment: Environment,
+}
+
+/// What an API key is for. Secret keys include those of service accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyKind {
+    /// For servers; does what its scopes say.
+    Secret,
+    /// For browsers; opens sessions from listed origins, and nothing else.
+    Widget,
+    /// For servers; runs one frozen version of a workflow.
+    Deployment,
+}
+
+impl KeyKind {
+    /// The text form, as stored and sent.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Widget => "widget",
+            Self::Deployment => "deployment",
+        }
+    }
+}
+
+/// Who is calling. Made by the gate, and by nothing else.
+#[derive(Clone, Debug)]
+pub enum Caller {
+    /// No credential was presented.
+    Anonymous,
+    /// An API key.
+    Key(KeyCaller),
+    /// A session token, minted with an API key.
+    Session(SessionCaller),
+    /// A person, signed in to the dashboard.
+    Member(MemberCaller),
+}
+
+/// A request under an API key.
+#[derive(Clone, Debug)]
+pub struct KeyCaller {
+    /// The key.
+    pub key: KeyId,
+    /// Its workspace and environment.
+    pub tenant: Tenant,
+    /// What it is for.
+    pub kind: KeyKind,
+    /// What it may do: already cut to its service account's.
+    pub scopes: ScopeSet,
+    /// The service account that it belongs to.
+    pub service_account: Option<ServiceAccountId>,
+    /// When it stops; `None` is never.
+    pub expires_at: Option<Millis>,
+    /// Tokens minted now carry this; they die when the key's epoch moves on.
+    pub epoch: u32,
+    /// The allowed `Origin` the request came from (widget keys), to be bound into tokens.
+    pub origin: Option<Arc<str>>,
+}
+
+/// A request under a session token.
+#[derive(Clone, Debug)]
+pub struct SessionCaller {
+    /// The one conversation it may touch.
+    pub conversation: ConversationId,
+    /// Its workspace and environment.
+    pub tenant: Tenant,
+    /// The key that minted it.
+    pub key: KeyId,
+    /// The key's epoch when it was minted.
+    pub epoch: u32,
+}
+
+/// A request by a person.
+#[derive(Clone, Copy, Debug)]
+pub struct MemberCaller {
+    /// The person.
+    pub member: MemberId,
+    /// The workspace, and the half of its data that the person looks at.
+    pub tenant: Tenant,
+    /// What the person may do.
+    pub role: Role,
+}
+
+impl Caller {
+    /// Whose data the caller may reach; `None` without a credential.
+    #[must_use]
+    pub fn tenant(&self) -> Option<Tenant> {
+        match self {
+            Self::Anonymous => None,
+            Self::Key(key) => Some(key.tenant),
+            Self::Session(session) => Some(session.tenant),
+            Self::Member(member) => Some(member.tenant),
+        }
+    }
+
+    /// What the caller may hand on to a key that it makes.
+    #[must_use]
+    pub fn scopes(&self) -> ScopeSet {
+        match self {
+            Self::Anonymous | Self::Session(_) => ScopeSet::NONE,
+            Self::Key(key) => key.scopes,
+            Self::Member(member) => member.role.scopes(),
+        }
+    }
+}
+
+/// Which kind of party did something, for the audit log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorKind {
+    /// An API key.
+    ApiKey,
+    /// A session token.
+    Session,
+    /// A person.
+    Member,
+    /// A stranger.
+    Anonymous,
+    /// The server itself, or its operator at the command line.
+    System,
+}
+
+impl ActorKind {
+    /// The text form, as stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Session => "session",
+            Self::Member => "member",
+            Self::Anonymous => "anonymous",
+            Self::System => "system",
+        }
+    }
+}
+
+/// Who did it, from where, in which request: written with every change, in its transaction.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// Which kind of party.
+    pub kind: ActorKind,
+    /// Its id; empty for a stranger and for the server.
+    pub id: String,
+    /// The client's address.
+    pub address: Option<IpAddr>,
+    /// The request.
+    pub request: Option<RequestId>,
+}
+
+impl Actor {
+    /// The server itself, or its operator.
+    #[must_use]
+    pub const fn system() -> Self {
+        Self { kind: ActorKind::System, id: String::new(), address: None, request: None }
+    }
+
+    /// The party behind a request.
+    #[must_use]
+    pub fn of(caller: &Caller, address: Option<IpAddr>, request: RequestId) -> Self {
+        let (kind, id) = match caller {
+            Caller::Anonymous => (ActorKind::Anonymous, String::new()),
+            Caller::Key(key) => (ActorKind::ApiKey, key.key.to_string()),
+            Caller::Session(session) => (ActorKind::Session, session.conversation.to_string()),
+            Caller::Member(member) => (ActorKind::Member, member.member.to_string()),
+        };
+        Self { kind, id, address, request: Some(request) }
+    }
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.kind.as_str(), self.id)
+    }
+}

@@ -1,0 +1,276 @@
+use crate::{Caller, KeyKind, Refusal, Role, Scope};
+
+/// Which budget a request is charged to, besides its workspace's. Numbers are configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// Reading: the workspace's and the key's own budget.
+    Read,
+    /// Changing: the same.
+    Write,
+    /// Opening a chat session: per key.
+    SessionCreate,
+    /// Sending a message: per session.
+    Message,
+    /// Reading a session's history: per session.
+    History,
+    /// Open to strangers: per address.
+    Public,
+    /// Probes and documents: never refused, so that a monitor is not.
+    Unlimited,
+}
+
+/// Whom an operation admits. [`Access::closed`] admits nobody, and each word opens one door.
+#[derive(Clone, Copy, Debug)]
+pub struct Access {
+    limit: Limit,
+    scope: Option<Scope>,
+    role: Option<Role>,
+    widget: bool,
+    deployment: bool,
+    session: bool,
+    any_credential: bool,
+    public: bool,
+    audited: bool,
+}
+
+impl Access {
+    /// Admits nobody. The rate class cannot be left out.
+    #[must_use]
+    pub const fn closed(limit: Limit) -> Self {
+        Self {
+            limit,
+            scope: None,
+            role: None,
+            widget: false,
+            deployment: false,
+            session: false,
+            any_credential: false,
+            public: false,
+            audited: false,
+        }
+    }
+
+    /// Admits secret keys with this scope.
+    #[must_use]
+    pub const fn key(self, scope: Scope) -> Self {
+        Self { scope: Some(scope), ..self }
+    }
+
+    /// Admits members of this role and above.
+    #[must_use]
+    pub const fn member(self, role: Role) -> Self {
+        Self { role: Some(role), ..self }
+    }
+
+    /// Admits widget keys, from the origins that they list.
+    #[must_use]
+    pub const fn widget(self) -> Self {
+        Self { widget: true, ..self }
+    }
+
+    /// Admits deployment keys.
+    #[must_use]
+    pub const fn deployment(self) -> Self {
+        Self { deployment: true, ..self }
+    }
+
+    /// Admits session tokens.
+    #[must_use]
+    pub const fn session(self) -> Self {
+        Self { session: true, ..self }
+    }
+
+    /// Admits whoever proves who it is.
+    #[must_use]
+    pub const fn any_credential(self) -> Self {
+        Self { any_credential: true, ..self }
+    }
+
+    /// Admits strangers. A credential that is presented must still be good.
+    #[must_use]
+    pub const fn public(self) -> Self {
+        Self { public: true, ..self }
+    }
+
+    /// Leaves an audit record each time it succeeds; a test holds the handlers to it.
+    #[must_use]
+    pub const fn audited(self) -> Self {
+        Self { audited: true, ..self }
+    }
+
+    /// The rate class.
+    #[must_use]
+    pub const fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    /// The scope that opens it to secret keys.
+    #[must_use]
+    pub const fn required_scope(&self) -> Option<Scope> {
+        self.scope
+    }
+
+    /// The least role that opens it to members.
+    #[must_use]
+    pub const fn required_role(&self) -> Option<Role> {
+        self.role
+    }
+
+    /// Whether it leaves an audit record.
+    #[must_use]
+    pub const fn is_audited(&self) -> bool {
+        self.audited
+    }
+
+    /// Whether strangers are admitted.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        self.public
+    }
+
+    /// Whether any good credential is enough.
+    #[must_use]
+    pub const fn admits_any_credential(&self) -> bool {
+        self.any_credential
+    }
+
+    /// Whether session tokens are admitted by name.
+    #[must_use]
+    pub const fn admits_sessions(&self) -> bool {
+        self.session
+    }
+
+    /// Whether widget keys are admitted by name.
+    #[must_use]
+    pub const fn admits_widgets(&self) -> bool {
+        self.widget
+    }
+
+    /// Whether a page on another origin may call it: where widget keys or session tokens do, so
+    /// that a preflight is answered and the answer names the origin.
+    #[must_use]
+    pub const fn is_for_browsers(&self) -> bool {
+        self.widget || self.session
+    }
+
+    /// May `caller` do this?
+    ///
+    /// # Errors
+    /// The reason why not.
+    pub fn decide(&self, caller: &Caller) -> Result<(), Refusal> {
+        let credential_is_enough = self.any_credential || self.public;
+        match caller {
+            Caller::Anonymous if self.public => Ok(()),
+            Caller::Anonymous => Err(Refusal::MissingCredential),
+            _ if credential_is_enough => Ok(()),
+            Caller::Key(key) => match (key.kind, self.scope) {
+                (KeyKind::Secret, Some(scope)) if key.scopes.allows(scope) => Ok(()),
+                (KeyKind::Secret, Some(scope)) => Err(Refusal::MissingScope(scope)),
+                (KeyKind::Widget, _) if self.widget => Ok(()),
+                (KeyKind::Deployment, _) if self.deployment => Ok(()),
+                _ => Err(Refusal::WrongCredential),
+            },
+            Caller::Session(_) if self.session => Ok(()),
+            Caller::Member(member) => match self.role {
+                Some(role) if member.role >= role => Ok(()),
+                Some(role) => Err(Refusal::MissingRole(role)),
+                None => Err(Refusal::WrongCredential),
+            },
+            Caller::Session(_) => Err(Refusal::WrongCredential),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambient::{ConversationId, KeyId, MemberId, Ulid, WorkspaceId};
+    use credential::key::Environment;
+
+    use super::*;
+    use crate::{KeyCaller, MemberCaller, ScopeSet, SessionCaller, Tenant};
+
+    const TENANT: Tenant = Tenant { workspace: WorkspaceId(Ulid(1)), environment: Environment::Live };
+
+    fn key(kind: KeyKind, scopes: ScopeSet) -> Caller {
+        Caller::Key(KeyCaller {
+            key: KeyId(Ulid(2)),
+            tenant: TENANT,
+            kind,
+            scopes,
+            service_account: None,
+            expires_at: None,
+            epoch: 0,
+            origin: None,
+        })
+    }
+
+    fn session() -> Caller {
+        Caller::Session(SessionCaller {
+            conversation: ConversationId(Ulid(3)),
+            tenant: TENANT,
+            key: KeyId(Ulid(2)),
+            epoch: 0,
+        })
+    }
+
+    fn member(role: Role) -> Caller {
+        Caller::Member(MemberCaller { member: MemberId(Ulid(4)), tenant: TENANT, role })
+    }
+
+    #[test]
+    fn closed_admits_nobody() {
+        let closed = Access::closed(Limit::Read);
+        assert_eq!(closed.decide(&Caller::Anonymous), Err(Refusal::MissingCredential));
+        for caller in [
+            key(KeyKind::Secret, ScopeSet::ADMIN),
+            key(KeyKind::Widget, ScopeSet::ADMIN),
+            key(KeyKind::Deployment, ScopeSet::ADMIN),
+            session(),
+            member(Role::Owner),
+        ] {
+            assert_eq!(closed.decide(&caller), Err(Refusal::WrongCredential), "{caller:?}");
+        }
+    }
+
+    #[test]
+    fn a_scope_opens_to_secret_keys_that_hold_it() {
+        let access = Access::closed(Limit::Write).key(Scope::BotsWrite);
+        let holds = |scopes| access.decide(&key(KeyKind::Secret, scopes));
+        assert_eq!(holds(ScopeSet::NONE.with(Scope::BotsWrite)), Ok(()));
+        assert_eq!(holds(ScopeSet::ADMIN), Ok(()));
+        assert_eq!(holds(ScopeSet::NONE.with(Scope::BotsRead)), Err(Refusal::MissingScope(Scope::BotsWrite)));
+        assert_eq!(holds(ScopeSet::NONE), Err(Refusal::MissingScope(Scope::BotsWrite)));
+        assert_eq!(access.decide(&key(KeyKind::Widget, ScopeSet::ADMIN)), Err(Refusal::WrongCredential));
+    }
+
+    #[test]
+    fn each_door_opens_alone() {
+        let doors: [(Access, Caller); 4] = [
+            (Access::closed(Limit::Read).widget(), key(KeyKind::Widget, ScopeSet::NONE)),
+            (Access::closed(Limit::Read).deployment(), key(KeyKind::Deployment, ScopeSet::NONE)),
+            (Access::closed(Limit::Read).session(), session()),
+            (Access::closed(Limit::Read).member(Role::Member), member(Role::Member)),
+        ];
+        for (i, (access, _)) in doors.iter().enumerate() {
+            for (j, (_, caller)) in doors.iter().enumerate() {
+                assert_eq!(access.decide(caller).is_ok(), i == j, "{access:?} {caller:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_role_opens_to_itself_and_above() {
+        let access = Access::closed(Limit::Write).member(Role::Admin);
+        assert_eq!(access.decide(&member(Role::Member)), Err(Refusal::MissingRole(Role::Admin)));
+        assert_eq!(access.decide(&member(Role::Admin)), Ok(()));
+        assert_eq!(access.decide(&member(Role::Owner)), Ok(()));
+    }
+
+    #[test]
+    fn any_credential_is_not_none() {
+        let access = Access::closed(Limit::Read).any_credential();
+        assert_eq!(access.decide(&session()), Ok(()));
+        assert_eq!(access.decide(&Caller::Anonymous), Err(Refusal::MissingCredential));
+        assert_eq!(Access::closed(Limit::Public).public().decide(&Caller::Anonymous), Ok(()));
+    }
+}
