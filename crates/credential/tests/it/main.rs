@@ -1,0 +1,1 @@
+//! Credentials against independent implementations, published vectors and arbitrary bytes.
