@@ -1,0 +1,13 @@
+//! What holds for the sources as a whole and no compiler checks: the arrows between the rooms, who may hold which library, the size of
+//! files, the map in ARCHITECTURE.md. Every message says what to do.
+
+#[cfg(test)]
+mod map;
+#[cfg(test)]
+mod rooms;
+#[cfg(test)]
+mod sources;
+#[cfg(test)]
+mod sql;
+#[cfg(test)]
+mod tree;
