@@ -109,7 +109,7 @@ fn an_opened_network_may_use_http_and_any_port_and_nothing_else_may() {
         refusal(&policy, "http://[::ffff:10.0.0.5]:9999/"),
         Some(UrlRefusal::HostForm { canonical: "[::ffff:a00:5]".to_owned() })
     );
-    assert_eq!(refusal(&policy, "http://10.0.0.5.:9999/").is_some(), true);
+    assert!(refusal(&policy, "http://10.0.0.5.:9999/").is_some());
     assert_eq!(refusal(&policy, "http://11.0.0.5/"), Some(UrlRefusal::Scheme));
     assert_eq!(refusal(&policy, "https://11.0.0.5:9999/"), Some(UrlRefusal::Port));
     assert_eq!(refusal(&policy, "https://192.168.0.1/"), Some(UrlRefusal::Address));
