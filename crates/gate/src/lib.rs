@@ -1,1 +1,31 @@
-//! gate
+//! The gate: one table of operations, one way in.
+//!
+//! An [`Operation`] is one value: method, path, types and access. [`Routes::mount`] is the only way
+//! to add a route, and from the table come the check of every request, the OpenAPI document and
+//! the access matrix. What is never here: SQL, what an operation does, how a reply is encoded.
+
+mod authenticate;
+mod body;
+mod call;
+mod cors;
+mod credentials;
+mod flow;
+mod idempotency;
+mod metrics;
+mod openapi;
+mod operation;
+mod output;
+mod problem;
+mod request_log;
+mod routes;
+
+pub use body::{Nothing, field, patch};
+pub use call::{Call, RequestContext};
+pub use flow::{Gate, GateConfig, GateParts, Peer};
+pub use metrics::Metrics;
+pub use openapi::document as openapi_document;
+pub use operation::{Meta, Method, Operation};
+pub use output::{Bare, Data, Empty, EventStream, List, ListMeta, Output, PageQuery, Raw};
+pub use problem::{FieldError, Problem};
+pub use request_log::{LogLine, LogSink, RequestLog};
+pub use routes::Routes;

@@ -1,0 +1,235 @@
+//! From what was presented to who is calling.
+
+use std::net::IpAddr;
+
+use access::{Caller, KeyCaller, KeyKind, Limit, Refusal, SessionCaller};
+use ambient::Millis;
+use cluster::{Bucket, KeyHandle, Lookup, SessionState};
+use credential::{
+    key::Form,
+    token::{TokenError, TokenKind, Tokens},
+};
+use http::HeaderMap;
+use store::AuditEntry;
+
+use crate::{
+    Problem,
+    cors,
+    credentials::{Presented, presented},
+    flow::Inner,
+};
+
+/// Who is calling, and the record in memory that says so.
+pub(crate) struct Identity {
+    pub(crate) caller: Caller,
+    pub(crate) key: Option<KeyHandle>,
+}
+
+/// What one request shows besides its credential.
+#[derive(Clone, Copy)]
+pub(crate) struct Surroundings<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) address: IpAddr,
+    pub(crate) now: Millis,
+}
+
+impl Surroundings<'_> {
+    /// A browser sends at least one of these, and a page cannot take them back.
+    fn is_from_browser(self) -> bool {
+        self.headers.contains_key("origin") || self.headers.contains_key("sec-fetch-site")
+    }
+
+    /// A page of ours: it says so by `Origin`, or, where a browser sends none, by its metadata.
+    fn is_from_our_page(self, gate: &Inner) -> bool {
+        match cors::origin(self.headers) {
+            Some(origin) => gate.config.own_origins.iter().any(|own| own == origin),
+            None => self.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin"),
+        }
+    }
+}
+
+impl Inner {
+    /// Who is calling? Without a credential, a stranger.
+    ///
+    /// # Errors
+    /// 400 and 401 for the client's faults; 503 for ours, never 401; 429 for an address that
+    /// keeps guessing.
+    pub(crate) async fn authenticate(&self, around: Surroundings<'_>) -> Result<Identity, Problem> {
+        let text = match presented(around.headers)? {
+            Presented::None => return Ok(Identity { caller: Caller::Anonymous, key: None }),
+            Presented::Malformed => return Err(self.failed(around, Refusal::InvalidApiKey)),
+            Presented::One(text) => text,
+        };
+        if let Some(kind) = Tokens::kind_of(text) {
+            return self.authenticate_token(kind, text, around).await;
+        }
+        self.authenticate_key(text, around).await
+    }
+
+    async fn authenticate_key(&self, text: &str, around: Surroundings<'_>) -> Result<Identity, Problem> {
+        let Ok(form) = self.parser.parse(text) else {
+            // A bad checksum costs no look-up at all.
+            return Err(self.failed(around, Refusal::InvalidApiKey));
+        };
+        let text = match form {
+            Form::Generated { text, .. } | Form::Imported { text } => text,
+        };
+        let digest = self.secrets.digest(text);
+        let found = match self.cluster.lookup(&digest, around.now) {
+            Lookup::Miss if self.cluster.is_exhausted(Bucket::FailuresOf(around.address), self.clock.elapsed()) => {
+                return Err(self.failed(around, Refusal::InvalidApiKey));
+            }
+            Lookup::Miss => self.cluster.lookup_slow(text, around.now).await?,
+            found => found,
+        };
+        let key = match found {
+            Lookup::Found(key) => key,
+            Lookup::Expired => return Err(self.failed(around, Refusal::ApiKeyExpired)),
+            Lookup::Refused | Lookup::Miss => return Err(self.failed(around, Refusal::InvalidApiKey)),
+        };
+        if key.kind() != KeyKind::Widget
+            && !key.allow_origin_header()
+            && around.is_from_browser()
+            && !around.is_from_our_page(self)
+        {
+            self.report_exposed(&key, around);
+            return Err(Refusal::SecretKeyInBrowser.into());
+        }
+        if !key.allows_address(around.address) {
+            return Err(Refusal::AddressNotAllowed.into());
+        }
+        self.cluster.touch(&key, Some(around.address), around.now);
+        let caller = Caller::Key(KeyCaller {
+            key: key.id(),
+            tenant: key.tenant(),
+            kind: key.kind(),
+            scopes: key.scopes(),
+            service_account: key.service_account(),
+            expires_at: key.expires_at(),
+            epoch: key.epoch(),
+            origin: None,
+        });
+        Ok(Identity { caller, key: Some(key) })
+    }
+
+    async fn authenticate_token(
+        &self,
+        kind: TokenKind,
+        text: &str,
+        around: Surroundings<'_>,
+    ) -> Result<Identity, Problem> {
+        let TokenKind::Session = kind else { return Err(self.failed(around, Refusal::InvalidToken)) };
+        let claims = self.tokens.verify_session(text, around.now).map_err(|error| {
+            let refusal = if matches!(error, TokenError::Expired) { Refusal::TokenExpired } else { Refusal::InvalidToken };
+            self.failed(around, refusal)
+        })?;
+        let tenant = access::Tenant { workspace: claims.workspace, environment: claims.environment };
+        let parent = match self.cluster.key_by_id(claims.key) {
+            Some(key) => key,
+            None => match self.cluster.find_key(claims.key).await? {
+                Some(key) => key,
+                None => return Err(Refusal::InvalidToken.into()),
+            },
+        };
+        if parent.tenant() != tenant || parent.epoch() != claims.epoch || !parent.is_live(around.now) {
+            return Err(Refusal::InvalidToken.into());
+        }
+        if let Some(bound) = &claims.origin {
+            let same = match cors::origin(around.headers) {
+                Some(origin) => origin == bound,
+                None => around.is_from_our_page(self) && self.config.own_origins.iter().any(|own| own == bound),
+            };
+            if !same || !parent.allows_origin(bound) {
+                return Err(Refusal::OriginNotAllowed.into());
+            }
+        }
+        match self.cluster.session(tenant, claims.conversation, around.now).await? {
+            SessionState::Live => {}
+            SessionState::Ended => return Err(Refusal::InvalidToken.into()),
+        }
+        let caller = Caller::Session(SessionCaller {
+            conversation: claims.conversation,
+            tenant,
+            key: claims.key,
+            epoch: claims.epoch,
+        });
+        Ok(Identity { caller, key: Some(parent) })
+    }
+
+    /// The origin rule, on the real request and before any side effect.
+    pub(crate) fn check_origin(&self, identity: &mut Identity, around: Surroundings<'_>) -> Result<(), Problem> {
+        let (Caller::Key(caller), Some(key)) = (&mut identity.caller, &identity.key) else { return Ok(()) };
+        if caller.kind != KeyKind::Widget {
+            return Ok(());
+        }
+        let origin = cors::origin(around.headers).ok_or(Refusal::OriginNotAllowed)?;
+        if !key.allows_origin(origin) {
+            return Err(Refusal::OriginNotAllowed.into());
+        }
+        caller.origin = Some(origin.into());
+        Ok(())
+    }
+
+    /// Charges the request; a refused one charges nothing.
+    pub(crate) fn charge(
+        &self,
+        limit: Limit,
+        identity: &Identity,
+        address: IpAddr,
+    ) -> Result<Option<cluster::Verdict>, Problem> {
+        if limit == Limit::Unlimited {
+            return Ok(None);
+        }
+        let mut buckets: [Option<Bucket<'_>>; 3] = [None, None, None];
+        match (&identity.caller, &identity.key) {
+            (Caller::Key(caller), Some(key)) => {
+                buckets[0] = Some(Bucket::Workspace(key));
+                buckets[1] = Some(Bucket::Key(key));
+                if limit == Limit::SessionCreate {
+                    buckets[2] = Some(Bucket::SessionsOfKey(caller.key));
+                }
+            }
+            (Caller::Session(caller), Some(key)) => {
+                buckets[0] = Some(Bucket::Workspace(key));
+                buckets[1] = Some(match limit {
+                    Limit::History => Bucket::HistoryOf(caller.conversation),
+                    _ => Bucket::MessagesOf(caller.conversation),
+                });
+            }
+            _ => buckets[0] = Some(Bucket::Address(address)),
+        }
+        let verdict = self.cluster.charge(&buckets, self.clock.elapsed());
+        if verdict.allowed { Ok(Some(verdict)) } else { Err(Problem::limited(verdict)) }
+    }
+
+    /// A wrong credential costs its address, never a workspace.
+    fn failed(&self, around: Surroundings<'_>, refusal: Refusal) -> Problem {
+        let verdict = self.cluster.charge(&[Some(Bucket::FailuresOf(around.address))], self.clock.elapsed());
+        if verdict.allowed { refusal.into() } else { Problem::limited(verdict) }
+    }
+
+    /// Written to the audit log once a minute for each key: a page that retries is one exposure.
+    fn report_exposed(&self, key: &KeyHandle, around: Surroundings<'_>) {
+        if !key.claim_exposure_report(around.now) {
+            return;
+        }
+        let (store, tenant, id, address) = (self.store.clone(), key.tenant(), key.id(), around.address);
+        let origin = cors::origin(around.headers).unwrap_or_default().chars().take(255).collect::<String>();
+        tokio::spawn(async move {
+            let actor = access::Actor {
+                kind: access::ActorKind::ApiKey,
+                id: id.to_string(),
+                address: Some(address),
+                request: None,
+            };
+            let entry = AuditEntry {
+                actor: &actor,
+                action: "api_key.exposed",
+                detail: Some(serde_json::json!({ "origin": origin })),
+            };
+            if let Err(error) = store.workspace(tenant).write_audit(entry, "api_key", &id.to_string()).await {
+                tracing::error!(%error, key = %id, "an exposed key could not be written to the audit log");
+            }
+        });
+    }
+}

@@ -1,0 +1,171 @@
+//! From bytes to the operation's input, with errors that name the field.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use schemars::JsonSchema;
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{FieldError, Problem};
+
+/// The input of an operation that takes none; whatever is sent is ignored.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+pub struct Nothing {}
+
+/// How long a body may take to arrive.
+const BODY_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Reads the whole body, at most `limit` bytes; a declared length over it is refused unread.
+pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if declared.is_some_and(|length| length > limit as u64) {
+        return Err(Problem::payload_too_large(limit));
+    }
+    match tokio::time::timeout(BODY_DEADLINE, Limited::new(body, limit).collect()).await {
+        Err(_) => Err(Problem::request_timeout()),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.downcast_ref::<LengthLimitError>().is_some() => Err(Problem::payload_too_large(limit)),
+        Ok(Err(_)) => Err(Problem::invalid_request("The request body could not be read")),
+    }
+}
+
+/// A body must say that it is JSON, or say nothing: a form from a page is not (ASVS 3.5.2).
+pub(crate) fn check_media_type(headers: &HeaderMap, body: &Bytes) -> Result<(), Problem> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    if body.is_empty() {
+        return Ok(());
+    }
+    let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
+        Ok(())
+    } else {
+        Err(Problem::unsupported_media_type())
+    }
+}
+
+/// Malformed JSON is 400; JSON of a wrong shape is 422 and names the field. Nothing is `{}`.
+pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let text: &[u8] = if body.is_empty() { b"{}" } else { body };
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner();
+        if inner.classify() == serde_json::error::Category::Data {
+            let field = if path == "." { String::new() } else { path };
+            Problem::validation(vec![FieldError::new(field, without_position(&inner.to_string()))])
+        } else {
+            malformed(&inner)
+        }
+    })?;
+    reader.end().map_err(|error| malformed(&error))?;
+    Ok(value)
+}
+
+/// A wrong parameter is 400, and named.
+pub(crate) fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T, Problem> {
+    let reader = serde_urlencoded::Deserializer::new(form_pairs(query));
+    serde_path_to_error::deserialize(reader).map_err(|error| {
+        let path = error.path().to_string();
+        let inner = error.into_inner().to_string();
+        if path == "." {
+            Problem::invalid_request(format!("The query is not valid: {inner}"))
+        } else {
+            Problem::invalid_request(format!("The query parameter `{path}` is not valid: {inner}"))
+        }
+    })
+}
+
+fn form_pairs(query: &str) -> url::form_urlencoded::Parse<'_> {
+    url::form_urlencoded::parse(query.as_bytes())
+}
+
+fn malformed(error: &serde_json::Error) -> Problem {
+    Problem::invalid_request(format!(
+        "The body is not valid JSON, at line {} column {}",
+        error.line(),
+        error.column()
+    ))
+}
+
+/// serde ends its sentences with a position that means nothing next to a field's name.
+fn without_position(text: &str) -> String {
+    text.split(" at line ").next().unwrap_or(text).to_owned()
+}
+
+/// Helpers for `PATCH` bodies.
+pub mod patch {
+    use serde::{Deserialize, Deserializer};
+
+    /// Tells a member that is absent (`None`) from one that is `null` (`Some(None)`); use with
+    /// `#[serde(default, deserialize_with = "gate::patch::nullable")]`.
+    ///
+    /// # Errors
+    /// When the value is of another type.
+    pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}
+
+/// Checks of single fields, each answering the error to collect.
+pub mod field {
+    use crate::FieldError;
+
+    /// Between `min` and `max` characters (Unicode scalar values), and no control characters.
+    pub fn text(errors: &mut Vec<FieldError>, field: &str, value: &str, min: usize, max: usize) {
+        let length = value.chars().count();
+        if length < min || length > max {
+            errors.push(FieldError::new(field, format!("must be {min} to {max} characters, and is {length}")));
+        } else if value.chars().any(|c| c.is_control() && c != '\n' && c != '\r' && c != '\t') {
+            errors.push(FieldError::new(field, "must not contain control characters"));
+        }
+    }
+
+    /// Between `min` and `max`.
+    pub fn range(errors: &mut Vec<FieldError>, field: &str, value: u64, min: u64, max: u64) {
+        if value < min || value > max {
+            errors.push(FieldError::new(field, format!("must be {min} to {max}, and is {value}")));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "only its errors are looked at")]
+    struct Thing {
+        name: String,
+        #[serde(default)]
+        sizes: Vec<u32>,
+    }
+
+    fn code(body: &str) -> (u16, String) {
+        let problem = parse_json::<Thing>(body.as_bytes()).unwrap_err();
+        (problem.status().as_u16(), format!("{problem:?}"))
+    }
+
+    #[test]
+    fn malformed_json_is_400_and_a_wrong_type_is_422_and_named() {
+        assert_eq!(code("{").0, 400);
+        assert_eq!(code("{\"name\":\"a\"} x").0, 400);
+        let (status, text) = code("{\"name\":\"a\",\"sizes\":[1,\"x\"]}");
+        assert!(status == 422 && text.contains("sizes[1]") && !text.contains("line"), "{text}");
+        let (status, text) = code("{\"name\":\"a\",\"admin\":true}");
+        assert!(status == 422 && text.contains("admin"), "{text}");
+        assert_eq!(code("").0, 422, "an absent body is an empty object, and lacks its name");
+    }
+
+    #[test]
+    fn a_wrong_parameter_is_named() {
+        #[derive(Debug, Deserialize)]
+        #[expect(dead_code, reason = "only its errors are looked at")]
+        struct Page {
+            page: u32,
+        }
+        let problem = parse_query::<Page>("page=x").unwrap_err();
+        assert!(problem.status() == 400 && format!("{problem:?}").contains("page"));
+    }
+}

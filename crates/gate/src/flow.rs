@@ -1,0 +1,350 @@
+//! The way a request goes: identify, charge, decide, read, run, answer. All of it in one place.
+
+use std::{
+    fmt::Write as _,
+    net::{IpAddr, SocketAddr},
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use access::{Caller, Limit};
+use ambient::{Clock, Millis, Random, RandomError, RequestId, Ulid};
+use axum::{
+    body::Body,
+    extract::Request,
+    response::Response,
+};
+use bytes::Bytes;
+use cluster::{Cluster, Verdict};
+use credential::{key::Parser, secret::Secrets, token::Tokens};
+use futures_util::{FutureExt, future::BoxFuture};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use ipnet::IpNet;
+use store::Store;
+
+use crate::{
+    LogLine, Meta, Metrics, Problem, RequestContext, RequestLog,
+    authenticate::{Identity, Surroundings},
+    body, cors,
+    idempotency::{self, Claimed},
+    metrics::OperationMetrics,
+};
+
+/// The address at the other end of the connection; the accept loop puts it into each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// What the operator may set.
+#[derive(Clone, Debug)]
+pub struct GateConfig {
+    /// Our own origins, `http://127.0.0.1:8787`: pages there are ours.
+    pub own_origins: Vec<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The largest request body, in bytes; 256 KiB.
+    pub body_limit: usize,
+}
+
+/// What the gate asks.
+pub struct GateParts {
+    /// Keyring, sessions and budgets.
+    pub cluster: Cluster,
+    /// For idempotency and audit records.
+    pub store: Store,
+    /// The configured prefixes.
+    pub parser: Arc<Parser>,
+    /// Digests and sealed answers.
+    pub secrets: Arc<Secrets>,
+    /// Verifies tokens.
+    pub tokens: Arc<Tokens>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// For request ids and seals.
+    pub random: Arc<dyn Random>,
+    /// What the operator may set.
+    pub config: GateConfig,
+    /// Where numbers go.
+    pub metrics: Metrics,
+    /// Where lines go.
+    pub log: RequestLog,
+}
+
+/// The one check of every request. Clones share.
+#[derive(Clone)]
+pub struct Gate(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) cluster: Cluster,
+    pub(crate) store: Store,
+    pub(crate) parser: Arc<Parser>,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) config: GateConfig,
+    pub(crate) metrics: Metrics,
+    log: RequestLog,
+    request_seed: u128,
+    requests: AtomicU64,
+}
+
+/// An admitted request on its way to the handler.
+pub(crate) struct Admitted {
+    pub(crate) caller: Caller,
+    pub(crate) body: Bytes,
+    pub(crate) context: RequestContext,
+}
+
+/// A handler without its types.
+pub(crate) type Run = Arc<dyn Fn(Admitted) -> BoxFuture<'static, Result<Response, Problem>> + Send + Sync>;
+
+/// A mounted operation.
+pub(crate) struct Mounted {
+    pub(crate) meta: Meta,
+    pub(crate) run: Run,
+    pub(crate) metrics: OperationMetrics,
+}
+
+/// What the log and the metrics learn on the way.
+#[derive(Default)]
+struct Seen {
+    caller: Option<(&'static str, &'static str, Ulid)>,
+    workspace: Option<ambient::WorkspaceId>,
+    verdict: Option<Verdict>,
+    /// The page's origin, once it may read the answer.
+    origin: Option<HeaderValue>,
+}
+
+impl Gate {
+    /// A gate.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn new(parts: GateParts) -> Result<Self, RandomError> {
+        let mut seed = [0; 16];
+        parts.random.fill(&mut seed)?;
+        Ok(Self(Arc::new(Inner {
+            cluster: parts.cluster,
+            store: parts.store,
+            parser: parts.parser,
+            secrets: parts.secrets,
+            tokens: parts.tokens,
+            clock: parts.clock,
+            random: parts.random,
+            config: parts.config,
+            metrics: parts.metrics,
+            log: parts.log,
+            request_seed: u128::from_le_bytes(seed),
+            requests: AtomicU64::new(0),
+        })))
+    }
+
+    pub(crate) async fn serve(self, mounted: &'static Mounted, request: Request) -> Response {
+        let started = self.0.clock.elapsed();
+        let now = self.0.clock.now();
+        let id = self.0.next_request_id(now);
+        let (parts, body) = request.into_parts();
+        let address = self.0.client_address(&parts);
+        let mut seen = Seen::default();
+        let outcome = self.0.answer(mounted, parts, body, Arrival { id, now, address }, &mut seen).await;
+        let (mut response, code) = match outcome {
+            Ok(response) => (response, None),
+            Err(problem) => {
+                let code = problem.code();
+                if let Some(cause) = problem.cause() {
+                    tracing::error!(request = %id, operation = mounted.meta.id, cause, "a request failed on our side");
+                }
+                (problem.into_response(id), Some(code))
+            }
+        };
+        let headers = response.headers_mut();
+        if let Some(verdict) = seen.verdict {
+            show_budget(headers, verdict);
+        }
+        if let Some(origin) = &seen.origin {
+            cors::expose(headers, origin);
+        }
+        if mounted.meta.access.is_for_browsers() {
+            headers.append(header::VARY, HeaderValue::from_static("Origin"));
+        }
+        finish(headers, id);
+        let took = self.0.clock.elapsed().saturating_sub(started);
+        mounted.metrics.record(response.status().as_u16(), took.as_secs_f64(), code);
+        if self.0.log.is_on() {
+            self.0.log.record(LogLine {
+                time: now,
+                id,
+                method: mounted.meta.method.as_str(),
+                operation: mounted.meta.id,
+                status: response.status().as_u16(),
+                micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                code,
+                caller: seen.caller,
+                workspace: seen.workspace,
+                address,
+            });
+        }
+        response
+    }
+
+    /// The answer where no operation is: an unknown path, or a method that a path does not take.
+    pub(crate) fn refuse(&self, operation: &'static str, problem: Problem, parts: &Parts) -> Response {
+        let now = self.0.clock.now();
+        let id = self.0.next_request_id(now);
+        let code = problem.code();
+        let mut response = problem.into_response(id);
+        finish(response.headers_mut(), id);
+        let status = response.status().as_u16();
+        self.0.metrics.of(operation, status).record(status, 0.0, Some(code));
+        if self.0.log.is_on() {
+            self.0.log.record(LogLine {
+                time: now,
+                id,
+                method: "-",
+                operation,
+                status,
+                micros: 0,
+                code: Some(code),
+                caller: None,
+                workspace: None,
+                address: self.0.client_address(parts),
+            });
+        }
+        response
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Arrival {
+    id: RequestId,
+    now: Millis,
+    address: IpAddr,
+}
+
+impl Inner {
+    async fn answer(
+        self: &Arc<Self>,
+        mounted: &'static Mounted,
+        parts: Parts,
+        body: Body,
+        arrival: Arrival,
+        seen: &mut Seen,
+    ) -> Result<Response, Problem> {
+        let meta = &mounted.meta;
+        let around = Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now };
+        let mut identity = if meta.access.limit() == Limit::Unlimited && meta.access.is_public() {
+            // Probes and documents tell everyone the same; a monitor's stray header is not looked at.
+            Identity { caller: Caller::Anonymous, key: None }
+        } else {
+            self.authenticate(around).await?
+        };
+        seen.caller = LogLine::caller_of(&identity.caller);
+        seen.workspace = identity.caller.tenant().map(|tenant| tenant.workspace);
+        seen.verdict = self.charge(meta.access.limit(), &identity, arrival.address)?;
+        meta.access.decide(&identity.caller)?;
+        self.check_origin(&mut identity, around)?;
+        if meta.access.is_for_browsers() {
+            seen.origin = parts.headers.get(header::ORIGIN).cloned();
+        }
+        let body = if meta.method.has_body() {
+            let body = body::read(&parts.headers, body, self.config.body_limit).await?;
+            body::check_media_type(&parts.headers, &body)?;
+            body
+        } else {
+            Bytes::new()
+        };
+        let context = RequestContext {
+            id: arrival.id,
+            now: arrival.now,
+            address: arrival.address,
+            last_event_id: parts.headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
+            uri: parts.uri,
+            operation: meta,
+        };
+        if !meta.method.changes() {
+            let run = AssertUnwindSafe((mounted.run)(Admitted { caller: identity.caller, body, context }));
+            return run.catch_unwind().await.unwrap_or_else(|_| Err(Problem::unavailable("a handler panicked")));
+        }
+        let gate = Arc::clone(self);
+        let headers = if meta.creates { parts.headers } else { HeaderMap::new() };
+        // A change runs to its end even when the client leaves: what is committed must also be
+        // known to the keyring.
+        tokio::spawn(async move {
+            let caller = identity.caller.clone();
+            let claim = if meta.creates {
+                idempotency::claim(&gate, meta, &caller, &headers, context.uri.path(), &body).await?
+            } else {
+                Claimed::No
+            };
+            let admitted = Admitted { caller: identity.caller, body, context };
+            match claim {
+                Claimed::Replay(response) => Ok(response),
+                Claimed::No => (mounted.run)(admitted).await,
+                Claimed::Fresh(claim) => {
+                    let outcome = (mounted.run)(admitted).await;
+                    claim.settle(&gate, &caller, outcome).await
+                }
+            }
+        })
+        .await
+        .unwrap_or_else(|error| Err(Problem::unavailable(error)))
+    }
+
+    fn next_request_id(&self, now: Millis) -> RequestId {
+        // Unique, not secret: a counter stirred into a seed costs no system call.
+        let count = u128::from(self.requests.fetch_add(1, Ordering::Relaxed));
+        let mixed = self.request_seed.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
+        let time = u128::try_from(now.0).unwrap_or(0);
+        RequestId(Ulid((time << 80) | (mixed & ((1 << 80) - 1))))
+    }
+
+    /// The peer, or what trusted proxies say: the rightmost address that none of them owns.
+    fn client_address(&self, parts: &Parts) -> IpAddr {
+        let peer = parts.extensions.get::<Peer>().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.0.ip().to_canonical());
+        let trusts = |address: &IpAddr| self.config.trusted_proxies.iter().any(|net| net.contains(address));
+        if self.config.trusted_proxies.is_empty() || !trusts(&peer) {
+            return peer;
+        }
+        let lists: Vec<&str> =
+            parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+        for text in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
+            match text.trim().parse::<IpAddr>().map(|address| address.to_canonical()) {
+                Ok(address) if trusts(&address) => {}
+                Ok(address) => return address,
+                Err(_) => return peer,
+            }
+        }
+        peer
+    }
+}
+
+fn finish(headers: &mut HeaderMap, id: RequestId) {
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert("x-request-id", value);
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// `RateLimit` and `RateLimit-Policy` (structured fields, draft of 2025-09).
+pub(crate) fn show_budget(headers: &mut HeaderMap, verdict: Verdict) {
+    let mut text = String::with_capacity(48);
+    // Writing to a String cannot fail.
+    let _ = write!(text, "\"{}\";r={};t={}", verdict.policy, verdict.remaining, verdict.reset_s);
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
+        headers.insert("ratelimit", value);
+    }
+    let mut text = String::with_capacity(48);
+    let _ = write!(text, "\"{}\";q={};w={}", verdict.policy, verdict.quota, verdict.window_s);
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
+        headers.insert("ratelimit-policy", value);
+    }
+}
+
+/// The status of success, checked when the table is made.
+pub(crate) fn success_status(meta: &Meta) -> StatusCode {
+    StatusCode::from_u16(meta.status).unwrap_or(StatusCode::OK)
+}

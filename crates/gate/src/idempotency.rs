@@ -1,0 +1,148 @@
+//! `Idempotency-Key`: the same key and body get the same answer for 24 h.
+//!
+//! The record is found under the caller and the operation, so one caller's key means nothing to
+//! another. Stored answers are sealed: the one to a created API key holds its plaintext.
+
+use access::Caller;
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http_body_util::BodyExt;
+use store::Idempotent;
+
+use crate::{Problem, flow::Inner, operation::Meta};
+
+/// The largest answer that is kept.
+const ANSWER_LIMIT: usize = 256 * 1024;
+
+/// A request that holds its key: it ends in [`Claim::finish`] or [`Claim::abandon`].
+pub(crate) struct Claim {
+    caller: String,
+    operation: &'static str,
+    key: String,
+}
+
+pub(crate) enum Claimed {
+    /// No key was sent, or the caller is a stranger.
+    No,
+    /// The first request with this key.
+    Fresh(Claim),
+    /// A later one.
+    Replay(Response),
+}
+
+/// Bare or quoted (the draft says quoted, Stripe's clients send it bare): compared unquoted.
+fn read_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or("");
+    let text = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if fits && headers.get_all("idempotency-key").iter().count() == 1 {
+        Ok(Some(text.to_owned()))
+    } else {
+        Err(Problem::invalid_request("`Idempotency-Key` is 1 to 255 printable ASCII characters, once"))
+    }
+}
+
+pub(crate) async fn claim(
+    gate: &Inner,
+    operation: &'static Meta,
+    caller: &Caller,
+    headers: &HeaderMap,
+    path: &str,
+    body: &Bytes,
+) -> Result<Claimed, Problem> {
+    let Some(key) = read_key(headers)? else { return Ok(Claimed::No) };
+    let (caller_id, tenant) = match caller {
+        Caller::Anonymous => return Ok(Claimed::No),
+        Caller::Key(caller) => (caller.key.to_string(), caller.tenant),
+        Caller::Session(caller) => (caller.conversation.to_string(), caller.tenant),
+        Caller::Member(caller) => (caller.member.to_string(), caller.tenant),
+    };
+    let mut content = Vec::with_capacity(path.len() + 1 + body.len());
+    content.extend_from_slice(path.as_bytes());
+    content.push(0);
+    content.extend_from_slice(body);
+    let fingerprint = gate.secrets.digest_for("idempotency", &content);
+    let records = gate.store.workspace(tenant);
+    match records.begin_idempotent(&caller_id, operation.id, &key, &fingerprint, gate.clock.now()).await? {
+        Idempotent::Fresh => Ok(Claimed::Fresh(Claim { caller: caller_id, operation: operation.id, key })),
+        Idempotent::Running => Err(Problem::conflict("A request with this `Idempotency-Key` is still running")),
+        Idempotent::OtherBody => {
+            Err(Problem::invalid_field("Idempotency-Key", "was used with another request body in the last 24 h"))
+        }
+        Idempotent::Replay { status, body } => {
+            let plain = gate.secrets.sealer().open(&context(&caller_id, operation.id, &key), &body);
+            let plain = plain.map_err(Problem::unavailable)?;
+            let mut response = Response::new(Body::from(plain.to_vec()));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            let headers = response.headers_mut();
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+            headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
+            Ok(Claimed::Replay(response))
+        }
+    }
+}
+
+fn context(caller: &str, operation: &str, key: &str) -> Vec<u8> {
+    format!("idempotency\0{caller}\0{operation}\0{key}").into_bytes()
+}
+
+impl Claim {
+    /// Keeps a success; forgets everything else, so that a corrected request may use the key.
+    pub(crate) async fn settle(
+        self,
+        gate: &Inner,
+        caller: &Caller,
+        outcome: Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        let Some(tenant) = caller.tenant() else { return outcome };
+        let records = gate.store.workspace(tenant);
+        match outcome {
+            Ok(response) if response.status().is_success() => {
+                let (parts, body) = response.into_parts();
+                let bytes = body.collect().await.map_err(Problem::unavailable)?.to_bytes();
+                if bytes.len() <= ANSWER_LIMIT {
+                    let sealed = gate
+                        .secrets
+                        .sealer()
+                        .seal(&context(&self.caller, self.operation, &self.key), &bytes, &*gate.random)
+                        .map_err(Problem::unavailable)?;
+                    // What was asked for is done. A record that cannot be written makes a retry
+                    // answer 409 for a minute, which is better than denying what happened.
+                    if let Err(error) = records
+                        .finish_idempotent(&self.caller, self.operation, &self.key, parts.status.as_u16(), &sealed)
+                        .await
+                    {
+                        tracing::warn!(%error, "an idempotent answer could not be kept");
+                    }
+                }
+                Ok(Response::from_parts(parts, Body::from(bytes)))
+            }
+            other => {
+                if let Err(error) = records.abandon_idempotent(&self.caller, self.operation, &self.key).await {
+                    tracing::warn!(%error, "an idempotency record could not be dropped");
+                }
+                other
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(value: &str) -> Result<Option<String>, Problem> {
+        let mut headers = HeaderMap::new();
+        headers.insert("idempotency-key", HeaderValue::from_str(value).unwrap());
+        read_key(&headers)
+    }
+
+    #[test]
+    fn quoted_and_bare_are_the_same_key() {
+        assert_eq!(key("\"8e03\"").unwrap(), key("8e03").unwrap());
+        assert!(read_key(&HeaderMap::new()).unwrap().is_none());
+        assert!(key("").is_err() && key("\"\"").is_err() && key(&"a".repeat(256)).is_err());
+    }
+}

@@ -1,0 +1,183 @@
+//! OpenAPI 3.1 from the table: it cannot describe what is not mounted, nor miss what is.
+
+use std::collections::BTreeSet;
+
+use access::{Access, Role};
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use crate::{Method, Routes, routes::Row};
+
+/// The document of every operation that `routes` holds.
+///
+/// `required_scopes` and `allowed_roles` of each operation are in `x-required-scopes` and
+/// `x-allowed-roles` (seed S3 asks for both on every endpoint's page).
+#[must_use]
+pub fn document<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, version: &str, server: &str) -> Value {
+    let mut generator = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into())
+        .into_generator();
+    let mut paths = Map::new();
+    for row in &routes.rows {
+        let input = (row.input)(&mut generator).map(schemars::Schema::to_value);
+        let output = (row.output)(&mut generator).map(schemars::Schema::to_value);
+        let definitions = generator.definitions();
+        let operation = operation(row, input, output, definitions);
+        let path = paths.entry(row.meta.path).or_insert_with(|| json!({}));
+        path[row.meta.method.as_str().to_ascii_lowercase()] = operation;
+    }
+    let mut schemas = generator.take_definitions(true);
+    schemas.insert("Error".to_owned(), error_schema());
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Chatelaine",
+            "version": version,
+            "description": "Credentials for every audience of a chat or AI product, and the conversation behind them.",
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "servers": [{"url": server}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearerAuth": {"type": "http", "scheme": "bearer", "description": "An API key or a session token"},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key"},
+            },
+        },
+    })
+}
+
+fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions: &Map<String, Value>) -> Value {
+    let meta = &row.meta;
+    let mut parameters: Vec<Value> = meta
+        .path
+        .split('/')
+        .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .collect();
+    let mut out = json!({
+        "operationId": meta.id,
+        "summary": meta.summary,
+        "tags": [tag(meta.path)],
+        "x-required-scopes": meta.access.required_scope().map(|scope| vec![scope.as_str()]).unwrap_or_default(),
+        "x-allowed-roles": allowed_roles(&meta.access),
+        "x-admits": admits(&meta.access),
+        "responses": responses(row, output),
+    });
+    if meta.access.is_public() {
+        out["security"] = json!([]);
+    } else {
+        out["security"] = json!([{"bearerAuth": []}, {"apiKey": []}]);
+    }
+    if meta.method.has_body() {
+        if let Some(schema) = input.filter(|schema| !properties(schema, definitions).is_empty()) {
+            out["requestBody"] = json!({"content": {"application/json": {"schema": schema}}});
+        }
+        if meta.creates {
+            parameters.push(json!({
+                "name": "Idempotency-Key", "in": "header", "required": false,
+                "description": "The same key and body get the same answer for 24 h",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+            }));
+        }
+    } else if let Some(schema) = input {
+        for (name, schema) in properties(&schema, definitions) {
+            parameters.push(json!({"name": name, "in": "query", "required": false, "schema": schema}));
+        }
+    }
+    if !parameters.is_empty() {
+        out["parameters"] = Value::Array(parameters);
+    }
+    out
+}
+
+/// The members of an object schema, also behind a reference.
+fn properties(schema: &Value, definitions: &Map<String, Value>) -> Map<String, Value> {
+    let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+    let target = name.and_then(|name| definitions.get(name)).unwrap_or(schema);
+    target["properties"].as_object().cloned().unwrap_or_default()
+}
+
+fn responses(row: &Row, output: Option<Value>) -> Value {
+    let meta = &row.meta;
+    let mut out = Map::new();
+    let mut success = json!({"description": "Success"});
+    if let Some(media_type) = row.media_type {
+        success["content"] = json!({ media_type: output.map_or_else(|| json!({}), |schema| json!({"schema": schema})) });
+    }
+    out.insert(meta.status.to_string(), success);
+    let mut refusals = BTreeSet::from([400]);
+    if !meta.access.is_public() {
+        refusals.extend([401, 403]);
+    }
+    if meta.path.contains('{') {
+        refusals.insert(404);
+    }
+    if meta.method.has_body() {
+        refusals.extend([408, 413, 415, 422]);
+    }
+    if meta.method != Method::Get {
+        refusals.insert(409);
+    }
+    if meta.access.limit() != access::Limit::Unlimited {
+        refusals.insert(429);
+    }
+    refusals.insert(503);
+    for status in refusals {
+        let description = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+        out.insert(
+            status.to_string(),
+            json!({
+                "description": description.unwrap_or("Refused"),
+                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+            }),
+        );
+    }
+    Value::Object(out)
+}
+
+fn allowed_roles(access: &Access) -> Vec<&'static str> {
+    let Some(least) = access.required_role() else { return Vec::new() };
+    Role::ALL.into_iter().filter(|role| *role >= least).map(Role::as_str).collect()
+}
+
+fn admits(access: &Access) -> Vec<&'static str> {
+    let doors = [
+        (access.is_public(), "anyone"),
+        (access.admits_any_credential(), "any_credential"),
+        (access.required_scope().is_some(), "secret_key"),
+        (access.admits_widgets(), "widget_key"),
+        (access.admits_sessions(), "session_token"),
+        (access.required_role().is_some(), "member"),
+    ];
+    doors.into_iter().filter_map(|(open, name)| open.then_some(name)).collect()
+}
+
+/// The first word of the path after the version.
+fn tag(path: &str) -> &str {
+    path.trim_start_matches("/v1").trim_start_matches('/').split('/').next().filter(|tag| !tag.is_empty()).unwrap_or("system")
+}
+
+fn error_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": {
+            "type": "object",
+            "required": ["code", "message", "request_id"],
+            "properties": {
+                "code": {"type": "string", "description": "Stable; programs decide by it"},
+                "message": {"type": "string"},
+                "required_scope": {"type": "string"},
+                "required_role": {"type": "string"},
+                "request_id": {"type": "string"},
+                "errors": {"type": "array", "items": {
+                    "type": "object",
+                    "required": ["field", "message"],
+                    "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                }},
+            },
+        }},
+    })
+}

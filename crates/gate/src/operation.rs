@@ -1,0 +1,124 @@
+use std::marker::PhantomData;
+
+use access::Access;
+use schemars::{Schema, SchemaGenerator};
+
+/// The methods that operations use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// Reads; changes nothing.
+    Get,
+    /// Creates or acts.
+    Post,
+    /// Changes what is named, leaves the rest.
+    Patch,
+    /// Removes.
+    Delete,
+}
+
+impl Method {
+    /// The text on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    /// Whether the input is the body; else it is the query.
+    pub(crate) const fn has_body(self) -> bool {
+        matches!(self, Self::Post | Self::Patch)
+    }
+
+    /// Whether it may change something: it is then run to its end even when the client leaves.
+    pub(crate) const fn changes(self) -> bool {
+        !matches!(self, Self::Get)
+    }
+}
+
+/// An operation without its types: a row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Meta {
+    /// How it is called.
+    pub method: Method,
+    /// Where: `/v1/api-keys/{id}`.
+    pub path: &'static str,
+    /// Its name, `create_api_key`: the same in the document, the log, the metrics and the audit.
+    pub id: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// Whom it admits.
+    pub access: Access,
+    /// The status of success.
+    pub status: u16,
+    /// Whether it creates something, and so honours `Idempotency-Key`.
+    pub creates: bool,
+}
+
+/// One operation as one value; its types are the document's and the handler's.
+pub struct Operation<I, O> {
+    meta: Meta,
+    types: PhantomData<fn(I) -> O>,
+}
+
+impl<I, O> Clone for Operation<I, O> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<I, O> Copy for Operation<I, O> {}
+
+impl<I, O> Operation<I, O> {
+    const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
+        Self { meta: Meta { method, path, id, summary, access, status: 200, creates: false }, types: PhantomData }
+    }
+
+    /// An operation that reads.
+    #[must_use]
+    pub const fn get(path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
+        Self::new(Method::Get, path, id, summary, access)
+    }
+
+    /// An operation that acts; see [`Operation::creates`].
+    #[must_use]
+    pub const fn post(path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
+        Self::new(Method::Post, path, id, summary, access)
+    }
+
+    /// An operation that changes what is named.
+    #[must_use]
+    pub const fn patch(path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
+        Self::new(Method::Patch, path, id, summary, access)
+    }
+
+    /// An operation that removes.
+    #[must_use]
+    pub const fn delete(path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
+        Self::new(Method::Delete, path, id, summary, access)
+    }
+
+    /// Answers 201 and honours `Idempotency-Key`.
+    #[must_use]
+    pub const fn creates(self) -> Self {
+        Self { meta: Meta { status: 201, creates: true, ..self.meta }, ..self }
+    }
+
+    /// Answers 204 without a body.
+    #[must_use]
+    pub const fn answers_nothing(self) -> Self {
+        Self { meta: Meta { status: 204, ..self.meta }, ..self }
+    }
+
+    /// The row of the table.
+    #[must_use]
+    pub const fn meta(&self) -> Meta {
+        self.meta
+    }
+}
+
+/// How the document learns a type without the table knowing it.
+pub(crate) type SchemaOf = fn(&mut SchemaGenerator) -> Option<Schema>;

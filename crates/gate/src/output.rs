@@ -1,0 +1,238 @@
+//! What handlers answer with; each knows its bytes and its schema.
+
+use std::collections::BTreeMap;
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http::{HeaderValue, StatusCode, header};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use store::{Page, PageRequest};
+
+/// An answer: its bytes, and its place in the document.
+pub trait Output: Send + 'static {
+    /// The media type of the answer.
+    const MEDIA_TYPE: Option<&'static str>;
+
+    /// The answer's schema.
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
+
+    /// The answer, with the operation's status of success.
+    fn into_response(self, status: StatusCode) -> Response;
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    let mut response = Response::new(Body::from(serde_json::to_vec(value).unwrap_or_default()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    response
+}
+
+/// One object of the management resources: `{"data":{…}}`.
+#[derive(Debug, Serialize)]
+pub struct Data<T> {
+    /// The object.
+    pub data: T,
+}
+
+impl<T> Data<T> {
+    /// Wraps it.
+    pub const fn new(data: T) -> Self {
+        Self { data }
+    }
+}
+
+impl<T: Serialize + JsonSchema + Send + 'static> Output for Data<T> {
+    const MEDIA_TYPE: Option<&'static str> = Some("application/json");
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        let inner = generator.subschema_for::<T>();
+        Some(json_schema!({"type": "object", "required": ["data"], "properties": {"data": inner}}))
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        json(status, &self)
+    }
+}
+
+/// An object as the seeds show it, without a wrapper: the chat, run and token calls.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+pub struct Bare<T>(pub T);
+
+impl<T: Serialize + JsonSchema + Send + 'static> Output for Bare<T> {
+    const MEDIA_TYPE: Option<&'static str> = Some("application/json");
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        json(status, &self)
+    }
+}
+
+/// Where in a list this page is.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub struct ListMeta {
+    /// Which page, from 1.
+    pub page: u32,
+    /// How many a page holds.
+    pub per_page: u32,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// A page of a list: `{"data":[…],"meta":{…}}`.
+#[derive(Debug, Serialize)]
+pub struct List<T> {
+    /// The rows.
+    pub data: Vec<T>,
+    /// Where this page is.
+    pub meta: ListMeta,
+}
+
+impl<T> List<T> {
+    /// A page of rows, each shown by `show`.
+    pub fn of<R>(page: Page<R>, request: PageRequest, show: impl FnMut(R) -> T) -> Self {
+        let meta = ListMeta { page: request.page, per_page: request.per_page, total: page.total };
+        Self { data: page.rows.into_iter().map(show).collect(), meta }
+    }
+}
+
+impl<T: Serialize + JsonSchema + Send + 'static> Output for List<T> {
+    const MEDIA_TYPE: Option<&'static str> = Some("application/json");
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        let (inner, meta) = (generator.subschema_for::<T>(), generator.subschema_for::<ListMeta>());
+        Some(json_schema!({
+            "type": "object",
+            "required": ["data", "meta"],
+            "properties": {"data": {"type": "array", "items": inner}, "meta": meta},
+        }))
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        json(status, &self)
+    }
+}
+
+/// Which page of a list is asked for.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct PageQuery {
+    /// Which page, from 1.
+    #[schemars(range(min = 1))]
+    pub page: Option<u32>,
+    /// How many rows: 20 by default, 100 at most.
+    #[schemars(range(min = 1, max = 100))]
+    pub per_page: Option<u32>,
+    /// On lists that only grow: the rows after this id.
+    pub after: Option<String>,
+}
+
+impl PageQuery {
+    /// The page, checked.
+    ///
+    /// # Errors
+    /// 400 for a page below 1 or a size outside 1 to 100.
+    pub fn request(&self) -> Result<PageRequest, crate::Problem> {
+        let (page, per_page) = (self.page.unwrap_or(1), self.per_page.unwrap_or(20));
+        if page == 0 {
+            return Err(crate::Problem::invalid_request("The query parameter `page` begins at 1"));
+        }
+        if !(1..=100).contains(&per_page) {
+            return Err(crate::Problem::invalid_request("The query parameter `per_page` is 1 to 100"));
+        }
+        Ok(PageRequest { page, per_page })
+    }
+}
+
+/// Success that says nothing: 204.
+#[derive(Clone, Copy, Debug)]
+pub struct Empty;
+
+impl Output for Empty {
+    const MEDIA_TYPE: Option<&'static str> = None;
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        None
+    }
+
+    fn into_response(self, _: StatusCode) -> Response {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    }
+}
+
+/// Server-sent events: encoded parts, sent as they come.
+pub struct EventStream(Body);
+
+impl EventStream {
+    /// A stream of already encoded events and comments.
+    pub fn new(parts: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self(Body::from_stream(parts.map(Ok::<_, std::convert::Infallible>)))
+    }
+}
+
+impl Output for EventStream {
+    const MEDIA_TYPE: Option<&'static str> = Some("text/event-stream");
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        Some(json_schema!({"type": "string", "description": "Server-sent events; each `data` line is JSON with a `type`"}))
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        let mut response = Response::new(self.0);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        // nginx buffers a streamed answer unless it is told not to.
+        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+        response
+    }
+}
+
+/// Bytes of another media type: documents, pages, metrics.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    /// The whole `Content-Type`.
+    pub content_type: &'static str,
+    /// The bytes.
+    pub body: Bytes,
+    /// Headers besides it.
+    pub headers: BTreeMap<&'static str, &'static str>,
+}
+
+impl Raw {
+    /// Bytes of a media type.
+    pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
+        Self { content_type, body: body.into(), headers: BTreeMap::new() }
+    }
+
+    /// With one more header.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+}
+
+impl Output for Raw {
+    const MEDIA_TYPE: Option<&'static str> = Some("*/*");
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        None
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        let mut response = Response::new(Body::from(self.body));
+        *response.status_mut() = status;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        for (name, value) in self.headers {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        response
+    }
+}

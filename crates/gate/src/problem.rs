@@ -1,0 +1,312 @@
+use std::{borrow::Cow, error::Error, fmt};
+
+use access::{Refusal, Role, Scope};
+use ambient::RequestId;
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+/// What was wrong with one field of the input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FieldError {
+    /// Where: `scopes[1]`, or empty for the whole.
+    pub field: String,
+    /// What is wrong with it, and what would be right.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error of `field`.
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+}
+
+/// An answer that is not success: a stable code and a text for the caller, a cause for the
+/// operator. The cause goes to the log and never into the answer.
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    message: Cow<'static, str>,
+    required_scope: Option<Scope>,
+    required_role: Option<Role>,
+    errors: Vec<FieldError>,
+    retry_after: Option<u32>,
+    verdict: Option<cluster::Verdict>,
+    challenge: Option<Challenge>,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+#[derive(Clone, Copy)]
+enum Challenge {
+    NoCredential,
+    InvalidToken,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: Inner<'a>,
+}
+
+#[derive(Serialize)]
+struct Inner<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required_scope: Option<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    required_role: Option<Role>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: &'a [FieldError],
+    request_id: RequestId,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            required_scope: None,
+            required_role: None,
+            errors: Vec::new(),
+            retry_after: None,
+            verdict: None,
+            challenge: None,
+            cause: None,
+        }
+    }
+
+    /// 400 `INVALID_REQUEST`: malformed JSON, header or parameter.
+    pub fn invalid_request(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
+    }
+
+    /// 402 `INSUFFICIENT_CREDITS`.
+    #[must_use]
+    pub fn insufficient_credits() -> Self {
+        Self::new(StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS", "This workspace has no credits left")
+    }
+
+    /// 404 `NOT_FOUND`: absent, or not visible to this credential; the same bytes but for the
+    /// request's id.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here, or it is not visible to this credential")
+    }
+
+    /// 405 `METHOD_NOT_ALLOWED`; the router adds `Allow`.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "METHOD_NOT_ALLOWED",
+            "This path does not take this method; see the `Allow` header",
+        )
+    }
+
+    /// 408 `REQUEST_TIMEOUT`: the body did not arrive in time.
+    #[must_use]
+    pub fn request_timeout() -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "REQUEST_TIMEOUT", "The request body did not arrive in time")
+    }
+
+    /// 409 `CONFLICT`.
+    pub fn conflict(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, "CONFLICT", message)
+    }
+
+    /// 413 `PAYLOAD_TOO_LARGE`.
+    #[must_use]
+    pub fn payload_too_large(limit: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "PAYLOAD_TOO_LARGE",
+            format!("The request body is over {} KiB", limit / 1024),
+        )
+    }
+
+    /// 415 `UNSUPPORTED_MEDIA_TYPE`.
+    #[must_use]
+    pub fn unsupported_media_type() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Send JSON, with `Content-Type: application/json`",
+        )
+    }
+
+    /// 422 `VALIDATION_FAILED`, with every field that is wrong.
+    #[must_use]
+    pub fn validation(errors: Vec<FieldError>) -> Self {
+        let message = errors.first().map_or_else(
+            || "The request is well-formed, and not valid".to_owned(),
+            |first| if first.field.is_empty() { first.message.clone() } else { format!("{}: {}", first.field, first.message) },
+        );
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_FAILED", message) }
+    }
+
+    /// 422 `VALIDATION_FAILED` for one field.
+    pub fn invalid_field(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::validation(vec![FieldError::new(field, message)])
+    }
+
+    /// 429 `RATE_LIMITED`; `retry_after` in seconds, at least 1.
+    #[must_use]
+    pub fn rate_limited(retry_after: u32) -> Self {
+        let retry_after = retry_after.max(1);
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "RATE_LIMITED",
+                format!("Too many requests; try again in {retry_after} s"),
+            )
+        }
+    }
+
+    /// 429 with the numbers of the budget that refused.
+    pub(crate) fn limited(verdict: cluster::Verdict) -> Self {
+        Self { verdict: Some(verdict), ..Self::rate_limited(verdict.retry_after_s) }
+    }
+
+    /// 431 `HEADERS_TOO_LARGE`.
+    #[must_use]
+    pub fn headers_too_large() -> Self {
+        Self::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "HEADERS_TOO_LARGE",
+            "The request's headers are over 16 KiB",
+        )
+    }
+
+    /// 503 `NOT_CONFIGURED`: the operator has not set this up.
+    pub fn not_configured(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_CONFIGURED", message)
+    }
+
+    /// 503 `UNAVAILABLE`: our own fault, never a 401. The cause is for the log.
+    pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            retry_after: Some(1),
+            cause: Some(cause.into()),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "UNAVAILABLE",
+                "The server could not do this now; nothing was changed. Try again",
+            )
+        }
+    }
+
+    /// The status it answers with.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// Its stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What the operator should know; never part of the answer.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        self.cause.as_deref()
+    }
+
+    pub(crate) fn into_response(self, request_id: RequestId) -> Response {
+        let envelope = Envelope {
+            error: Inner {
+                code: self.code,
+                message: &self.message,
+                required_scope: self.required_scope,
+                required_role: self.required_role,
+                errors: &self.errors,
+                request_id,
+            },
+        };
+        let mut response = Response::new(Body::from(serde_json::to_vec(&envelope).unwrap_or_default()));
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(verdict) = self.verdict {
+            crate::flow::show_budget(headers, verdict);
+        }
+        match (self.challenge, self.required_scope) {
+            (Some(Challenge::NoCredential), _) => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"chatelaine\""));
+            }
+            (Some(Challenge::InvalidToken), _) => {
+                headers.insert(
+                    header::WWW_AUTHENTICATE,
+                    HeaderValue::from_static("Bearer realm=\"chatelaine\", error=\"invalid_token\""),
+                );
+            }
+            (None, Some(scope)) => {
+                let text = format!("Bearer realm=\"chatelaine\", error=\"insufficient_scope\", scope=\"{scope}\"");
+                if let Ok(value) = HeaderValue::from_str(&text) {
+                    headers.insert(header::WWW_AUTHENTICATE, value);
+                }
+            }
+            (None, None) => {}
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
+        let mut problem = Self::new(status, refusal.code(), refusal.message());
+        match refusal {
+            Refusal::MissingScope(scope) => problem.required_scope = Some(scope),
+            Refusal::MissingRole(role) => problem.required_role = Some(role),
+            Refusal::MissingCredential => problem.challenge = Some(Challenge::NoCredential),
+            _ if status == StatusCode::UNAUTHORIZED => problem.challenge = Some(Challenge::InvalidToken),
+            _ => {}
+        }
+        problem
+    }
+}
+
+impl From<store::StoreError> for Problem {
+    fn from(error: store::StoreError) -> Self {
+        match error {
+            store::StoreError::NotFound => Self::not_found(),
+            store::StoreError::Conflict(what) => Self::conflict(format!("Already there, or no longer possible: {what}")),
+            other => Self::unavailable(other),
+        }
+    }
+}
+
+impl From<cluster::ClusterError> for Problem {
+    fn from(error: cluster::ClusterError) -> Self {
+        match error {
+            cluster::ClusterError::Store(error) => error.into(),
+            other => Self::unavailable(other),
+        }
+    }
+}
+
+impl From<ambient::RandomError> for Problem {
+    fn from(error: ambient::RandomError) -> Self {
+        Self::unavailable(error)
+    }
+}
+
+impl fmt::Debug for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Problem")
+            .field("status", &self.status.as_u16())
+            .field("code", &self.code)
+            .field("message", &self.message)
+            .field("errors", &self.errors)
+            .field("cause", &self.cause)
+            .finish_non_exhaustive()
+    }
+}

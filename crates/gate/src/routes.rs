@@ -1,0 +1,134 @@
+use std::{collections::BTreeMap, future::Future, sync::Arc};
+
+use axum::{
+    Router,
+    extract::Request,
+    response::Response,
+    routing::{MethodFilter, MethodRouter},
+};
+use futures_util::FutureExt;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use tower::service_fn;
+
+use crate::{
+    Call, Gate, Meta, Method, Operation, Output, Problem, body, cors,
+    flow::{Admitted, Mounted, Run, success_status},
+    operation::SchemaOf,
+};
+
+/// A row of the table with what the document needs of its types.
+pub(crate) struct Row {
+    pub(crate) meta: Meta,
+    pub(crate) input: SchemaOf,
+    pub(crate) output: SchemaOf,
+    pub(crate) media_type: Option<&'static str>,
+    run: Run,
+}
+
+/// The table of operations, with a handler for each. `S` is what the handlers share.
+pub struct Routes<S> {
+    state: S,
+    pub(crate) rows: Vec<Row>,
+}
+
+impl<S: Clone + Send + Sync + 'static> Routes<S> {
+    /// An empty table.
+    pub fn new(state: S) -> Self {
+        Self { state, rows: Vec::new() }
+    }
+
+    /// What the handlers share.
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// Adds an operation. The only way to add a route; the gate comes with it.
+    pub fn mount<I, O, F, R>(&mut self, operation: Operation<I, O>, handler: F)
+    where
+        I: DeserializeOwned + JsonSchema + Send + 'static,
+        O: Output,
+        F: Fn(S, Call<I>) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<O, Problem>> + Send + 'static,
+    {
+        let meta = operation.meta();
+        let (state, status) = (self.state.clone(), success_status(&meta));
+        let run: Run = Arc::new(move |admitted: Admitted| {
+            let Admitted { caller, body, context } = admitted;
+            let input = if meta.method.has_body() {
+                body::parse_json::<I>(&body)
+            } else {
+                body::parse_query::<I>(context.uri.query().unwrap_or(""))
+            };
+            match input {
+                Err(problem) => std::future::ready(Err(problem)).boxed(),
+                Ok(input) => handler(state.clone(), Call { caller, input, request: context })
+                    .map(move |answer| answer.map(|output| output.into_response(status)))
+                    .boxed(),
+            }
+        });
+        self.rows.push(Row {
+            meta,
+            input: |generator| Some(generator.subschema_for::<I>()),
+            output: O::schema,
+            media_type: O::MEDIA_TYPE,
+            run,
+        });
+    }
+
+    /// Every operation, in the order in which they were mounted.
+    pub fn table(&self) -> Vec<Meta> {
+        self.rows.iter().map(|row| row.meta).collect()
+    }
+
+    /// The service. Its operations live as long as the process.
+    #[must_use]
+    pub fn into_router(self, gate: &Gate) -> Router {
+        let mut paths: BTreeMap<&'static str, (MethodRouter, Vec<&'static str>, bool)> = BTreeMap::new();
+        for row in self.rows {
+            let metrics = gate.0.metrics.of(row.meta.id, row.meta.status);
+            let mounted: &'static Mounted = Box::leak(Box::new(Mounted { meta: row.meta, run: row.run, metrics }));
+            let gate = gate.clone();
+            let service = service_fn(move |request: Request| gate.clone().serve(mounted, request).map(Ok));
+            let (router, methods, browsers) = paths.entry(row.meta.path).or_default();
+            *router = std::mem::take(router).on_service(filter(row.meta.method), service);
+            methods.push(row.meta.method.as_str());
+            *browsers |= row.meta.access.is_for_browsers();
+        }
+        let mut router = Router::new();
+        for (path, (mut methods, names, browsers)) in paths {
+            if browsers {
+                let allow = names.join(", ");
+                methods = methods.on_service(
+                    MethodFilter::OPTIONS,
+                    service_fn(move |_: Request| std::future::ready(Ok(cors::preflight(&allow)))),
+                );
+            }
+            router = router.route(path, methods);
+        }
+        let (unknown, wrong) = (gate.clone(), gate.clone());
+        router
+            .fallback(move |request: Request| refuse(unknown.clone(), "not_found", Problem::not_found, request))
+            .method_not_allowed_fallback(move |request: Request| {
+                refuse(wrong.clone(), "method_not_allowed", Problem::method_not_allowed, request)
+            })
+    }
+}
+
+fn refuse(
+    gate: Gate,
+    operation: &'static str,
+    problem: fn() -> Problem,
+    request: Request,
+) -> impl Future<Output = Response> {
+    std::future::ready(gate.refuse(operation, problem(), &request.into_parts().0))
+}
+
+const fn filter(method: Method) -> MethodFilter {
+    match method {
+        Method::Get => MethodFilter::GET,
+        Method::Post => MethodFilter::POST,
+        Method::Patch => MethodFilter::PATCH,
+        Method::Delete => MethodFilter::DELETE,
+    }
+}
