@@ -87,7 +87,8 @@ fn a_digest_is_the_documented_hmac_under_the_derived_pepper() {
     assert_eq!(Secrets::new(&secret, None).digest("sk_live_x").0, expected);
 }
 
-/// Changing any derivation would lose every stored key: this is the stored format.
+/// Changing any derivation would lose every stored key: this is the stored format. The values were
+/// computed with Python's `hmac` and `hashlib`.
 #[test]
 fn derivations_are_frozen() {
     let secrets = Secrets::new(&root(1), None);
@@ -96,9 +97,9 @@ fn derivations_are_frozen() {
     assert_eq!(secrets.digest_for("setup", b"x").to_hex(), FROZEN_PURPOSE);
 }
 
-const FROZEN_ID: &str = "";
-const FROZEN_DIGEST: &str = "";
-const FROZEN_PURPOSE: &str = "";
+const FROZEN_ID: &str = "13e4368974649572";
+const FROZEN_DIGEST: &str = "d6654b0e643d860ea36aa916d9fd4d845228b65ff0afae05f823a6245221b71e";
+const FROZEN_PURPOSE: &str = "49e12abe11cc488fc4b83e59f2897ca72d41aea4c93a8cbc01985c7b2c7ab5a5";
 
 #[test]
 fn purposes_secrets_and_texts_never_share_a_digest() {

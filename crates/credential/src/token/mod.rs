@@ -154,7 +154,7 @@ impl Tokens {
     ) -> Result<W, TokenError> {
         let payload = verify::authenticate(self.keyring(kind), kind, token)?;
         let wire: W = serde_json::from_slice(&payload).map_err(|_| TokenError::Claims)?;
-        verify::check(wire.common(), kind, &self.issuer, now)?;
+        verify::check(&wire.common(), kind, &self.issuer, now)?;
         Ok(wire)
     }
 }

@@ -162,7 +162,7 @@ pub(super) fn authenticate(keys: &Keyring, kind: TokenKind, token: &str) -> Resu
 
 /// Issuer, audience and times. The library's own validation is not used: it reads the machine's
 /// clock, and takes a missing issuer or audience for a good one.
-pub(super) fn check(claims: Common<'_>, kind: TokenKind, issuer: &str, now: Millis) -> Result<(), TokenError> {
+pub(super) fn check(claims: &Common<'_>, kind: TokenKind, issuer: &str, now: Millis) -> Result<(), TokenError> {
     if claims.issuer != issuer || claims.audience != kind.audience() {
         return Err(TokenError::Claims);
     }
