@@ -1,1 +1,32 @@
-//! store
+//! Every SQL statement, and the only crate that knows the database.
+//!
+//! One catalogue of statements runs on SQLite and on PostgreSQL. What belongs to a tenant is reached
+//! through [`Store::workspace`] alone: each of its statements names the workspace first, so another
+//! tenant's row is not found by construction. What is never here: a plaintext secret, a decision
+//! about who may do what, a word about HTTP.
+
+pub mod catalogue;
+mod change;
+mod dialect;
+mod error;
+mod keyring;
+mod migration;
+mod open;
+mod record;
+mod row;
+mod schema;
+mod store;
+mod tx;
+mod workspace;
+
+pub use change::{
+    BotChange, IntegrationChange, KeyChange, KeyFilter, NewBot, NewConversation, NewIntegration, NewKey, NewMember,
+    NewServiceAccount, NewWorkspace, ServiceAccountChange,
+};
+pub use error::StoreError;
+pub use record::{
+    AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,
+    MemberRecord, MessageRecord, Page, PageRequest, SecretRecord, SecretUse, ServiceAccountRecord, WorkspaceRecord,
+};
+pub use store::Store;
+pub use workspace::{Idempotent, Workspace};

@@ -1,8 +1,8 @@
 //! What the rows say, as values. No row type holds a plaintext secret.
 
-use std::net::IpAddr;
+use std::{fmt, net::IpAddr};
 
-use access::{ActorKind, KeyKind, Role, ScopeSet};
+use access::{KeyKind, Role, ScopeSet};
 use ambient::{
     AuditId, BotId, ConversationId, IntegrationId, KeyId, MemberId, MessageId, Millis, ServiceAccountId, WorkspaceId,
 };
@@ -27,7 +27,7 @@ pub struct WorkspaceRecord {
 }
 
 /// A person in a workspace.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct MemberRecord {
     /// The person.
     pub id: MemberId,
@@ -41,6 +41,16 @@ pub struct MemberRecord {
     pub password_hash: String,
     /// When it was made.
     pub created_at: Millis,
+}
+
+impl fmt::Debug for MemberRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemberRecord")
+            .field("id", &self.id)
+            .field("workspace", &self.workspace)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Software that acts without a person.
@@ -330,10 +340,4 @@ pub struct PageRequest {
     pub page: u32,
     /// How many rows.
     pub per_page: u32,
-}
-
-/// An actor's kind as stored text; for readers of the log.
-#[must_use]
-pub const fn actor_kind_text(kind: ActorKind) -> &'static str {
-    kind.as_str()
 }

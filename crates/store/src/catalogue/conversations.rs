@@ -1,0 +1,76 @@
+//! Conversations and messages: strictly of one environment, `$2`.
+
+use super::{Statement, statements};
+
+macro_rules! conversation_columns {
+    () => {
+        "id, bot_id, channel, key_id, user_identifier, metadata, created_at, updated_at, ended_at, message_count"
+    };
+}
+
+macro_rules! message_columns {
+    () => {
+        "id, conversation_id, position, role, content, status, token_count, created_at"
+    };
+}
+
+statements! {
+    /// Inserts nothing when the bot is not this tenant's.
+    INSERT_CONVERSATION "insert_conversation"
+        "INSERT INTO conversations (workspace_id, environment, bot_id, id, channel, key_id, user_identifier, metadata,
+            created_at, updated_at, ended_at, message_count)
+        SELECT workspace_id, environment, id, $4, $5, $6, $7, $8, CAST($9 AS BIGINT), CAST($9 AS BIGINT), NULL, 0
+        FROM bots WHERE workspace_id = $1 AND environment = $2 AND id = $3";
+    CONVERSATION "conversation" concat!(
+        "SELECT ", conversation_columns!(),
+        " FROM conversations WHERE workspace_id = $1 AND environment = $2 AND id = $3"
+    );
+    CONVERSATIONS "conversations" concat!(
+        "SELECT ", conversation_columns!(),
+        " FROM conversations WHERE workspace_id = $1 AND environment = $2 ORDER BY id DESC LIMIT $3 OFFSET $4"
+    );
+    CONVERSATIONS_OF_BOT "conversations_of_bot" concat!(
+        "SELECT ", conversation_columns!(),
+        " FROM conversations WHERE workspace_id = $1 AND environment = $2 AND bot_id = $5
+        ORDER BY id DESC LIMIT $3 OFFSET $4"
+    );
+    CONVERSATION_COUNT "conversation_count"
+        "SELECT COUNT(*) AS total FROM conversations WHERE workspace_id = $1 AND environment = $2";
+    CONVERSATION_COUNT_OF_BOT "conversation_count_of_bot"
+        "SELECT COUNT(*) AS total FROM conversations WHERE workspace_id = $1 AND environment = $2 AND bot_id = $3";
+    /// Its messages go with it, by the foreign key.
+    DELETE_CONVERSATION "delete_conversation"
+        "DELETE FROM conversations WHERE workspace_id = $1 AND environment = $2 AND id = $3";
+    END_CONVERSATION "end_conversation"
+        "UPDATE conversations SET ended_at = $4, updated_at = $4
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND ended_at IS NULL";
+    TOUCH_CONVERSATION "touch_conversation"
+        "UPDATE conversations SET updated_at = $4 WHERE workspace_id = $1 AND environment = $2 AND id = $3";
+
+    /// Takes the next place; the row stays locked until the message is in it.
+    NEXT_POSITION "next_position"
+        "UPDATE conversations SET message_count = message_count + 1, updated_at = $4
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 RETURNING message_count, ended_at";
+    INSERT_MESSAGE "insert_message"
+        "INSERT INTO messages (workspace_id, environment, conversation_id, position, id, role, content, status,
+            token_count, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+    MESSAGES "messages" concat!(
+        "SELECT ", message_columns!(),
+        " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3
+        ORDER BY position LIMIT $4 OFFSET $5"
+    );
+    MESSAGES_AFTER "messages_after" concat!(
+        "SELECT ", message_columns!(),
+        " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND position > $5
+        ORDER BY position LIMIT $4"
+    );
+    LAST_MESSAGES "last_messages" concat!(
+        "SELECT ", message_columns!(),
+        " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3
+        ORDER BY position DESC LIMIT $4"
+    );
+    POSITION_OF "position_of"
+        "SELECT position FROM messages
+        WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND id = $4";
+}

@@ -1,0 +1,24 @@
+use super::{Statement, statements};
+
+statements! {
+    SCHEMA_VERSION "schema_version" "SELECT COALESCE(MAX(version), 0) AS version FROM schema_migrations";
+    INSERT_SCHEMA_VERSION "insert_schema_version"
+        "INSERT INTO schema_migrations (version, name, applied_at) VALUES ($1, $2, $3)";
+    PING "ping" "SELECT CAST(1 AS BIGINT) AS one";
+    META "meta" "SELECT value FROM meta WHERE name = $1";
+    SET_META "set_meta"
+        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    SET_META_IF_ABSENT "set_meta_if_absent"
+        "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+    DELETE_META "delete_meta" "DELETE FROM meta WHERE name = $1";
+    WORKSPACE_COUNT "workspace_count" "SELECT COUNT(*) AS total FROM workspaces";
+    OLDEST_WORKSPACE "oldest_workspace"
+        "SELECT id, name, rate_limit, created_at FROM workspaces ORDER BY created_at, id LIMIT 1";
+    WORKSPACE "workspace" "SELECT id, name, rate_limit, created_at FROM workspaces WHERE id = $1";
+    INSERT_WORKSPACE "insert_workspace"
+        "INSERT INTO workspaces (id, name, rate_limit, created_at) VALUES ($1, $2, NULL, $3)";
+    INSERT_MEMBER "insert_member"
+        "INSERT INTO members (workspace_id, id, email, role, password_hash, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    SWEEP_IDEMPOTENCY "sweep_idempotency" "DELETE FROM idempotency WHERE created_at < $1";
+}

@@ -1,0 +1,73 @@
+//! The keyring's statements: the ones that look for a key before they know the workspace.
+
+use super::{Statement, statements};
+
+/// A key and one of its secrets a row.
+macro_rules! key_columns {
+    () => {
+        "k.id, k.workspace_id, k.environment, k.kind, k.family, k.name, k.scopes, k.settings,
+        k.service_account_id, k.created_by, k.created_at, k.updated_at, k.expires_at, k.revoked_at, k.epoch,
+        k.version, s.digest, s.pepper_id, s.display, s.created_at AS secret_created_at,
+        s.expires_at AS secret_expires_at, s.last_used_at, s.last_used_ip, s.uses"
+    };
+}
+pub(crate) use key_columns;
+
+macro_rules! live_key_from {
+    () => {
+        concat!(
+            "SELECT ",
+            key_columns!(),
+            ", a.id AS account_id, a.scopes AS account_scopes, a.disabled_at AS account_disabled_at,
+            w.rate_limit AS workspace_rate_limit
+            FROM api_keys k
+            JOIN api_key_secrets s ON s.key_id = k.id
+            JOIN workspaces w ON w.id = k.workspace_id
+            LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id "
+        )
+    };
+}
+
+/// Between the fields of a packed row: ASCII's unit separator.
+pub(crate) const UNIT: char = '\u{1f}';
+
+statements! {
+    /// One text a row instead of 25 values: a million keys are read in a fraction of the time. The
+    /// name is last because it alone may hold any character.
+    LOAD_LIVE_KEYS "load_live_keys"
+        "SELECT s.digest,
+            k.id || '\u{1f}' || k.workspace_id || '\u{1f}' || k.environment || '\u{1f}' || k.kind || '\u{1f}' ||
+            k.family || '\u{1f}' || k.scopes || '\u{1f}' || k.settings || '\u{1f}' ||
+            COALESCE(k.service_account_id, '') || '\u{1f}' || k.created_by || '\u{1f}' ||
+            CAST(k.created_at AS TEXT) || '\u{1f}' || CAST(k.updated_at AS TEXT) || '\u{1f}' ||
+            COALESCE(CAST(k.expires_at AS TEXT), '') || '\u{1f}' ||
+            CAST(k.epoch AS TEXT) || '\u{1f}' || CAST(k.version AS TEXT) || '\u{1f}' ||
+            s.pepper_id || '\u{1f}' || s.display || '\u{1f}' || CAST(s.created_at AS TEXT) || '\u{1f}' ||
+            COALESCE(CAST(s.expires_at AS TEXT), '') || '\u{1f}' ||
+            COALESCE(CAST(s.last_used_at AS TEXT), '') || '\u{1f}' || COALESCE(s.last_used_ip, '') || '\u{1f}' ||
+            CAST(s.uses AS TEXT) || '\u{1f}' || COALESCE(a.scopes, '') || '\u{1f}' ||
+            COALESCE(CAST(a.disabled_at AS TEXT), '') || '\u{1f}' ||
+            COALESCE(CAST(w.rate_limit AS TEXT), '') || '\u{1f}' || k.name AS packed
+        FROM api_key_secrets s
+        JOIN api_keys k ON k.id = s.key_id
+        JOIN workspaces w ON w.id = k.workspace_id
+        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id
+        WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1)
+            AND (s.expires_at IS NULL OR s.expires_at > $1)";
+    LIVE_KEY_BY_DIGEST "live_key_by_digest" concat!(
+        live_key_from!(),
+        "WHERE k.id = (SELECT key_id FROM api_key_secrets WHERE digest = $1)
+            AND (s.digest = $1 OR s.expires_at IS NULL OR s.expires_at > $2)"
+    );
+    LIVE_KEY_BY_ID "live_key_by_id" concat!(
+        live_key_from!(),
+        "WHERE k.id = $1 AND (s.expires_at IS NULL OR s.expires_at > $2)"
+    );
+    /// A late report does not turn the clock back.
+    RECORD_USE "record_use"
+        "UPDATE api_key_secrets SET uses = uses + $4,
+            last_used_ip = CASE WHEN last_used_at > $2 THEN last_used_ip ELSE $3 END,
+            last_used_at = CASE WHEN last_used_at > $2 THEN last_used_at ELSE $2 END
+        WHERE digest = $1";
+    RENEW_DIGEST "renew_digest" "UPDATE api_key_secrets SET digest = $2, pepper_id = $3 WHERE digest = $1";
+}

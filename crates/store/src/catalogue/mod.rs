@@ -1,0 +1,103 @@
+//! Every statement, with its name. Portable SQL: `$1` placeholders, `RETURNING`, `ON CONFLICT`, and
+//! nothing that only one of the databases knows. A tenant's statement names `workspace_id = $1`.
+
+pub(crate) mod bots;
+pub(crate) mod conversations;
+pub(crate) mod installation;
+pub(crate) mod keyring;
+pub(crate) mod keys;
+pub(crate) mod records;
+
+use sqlx::{Any, Encode, Type, any::AnyArguments, query::Query};
+
+use ambient::Millis;
+
+/// A statement of the catalogue.
+#[derive(Clone, Copy, Debug)]
+pub struct Statement {
+    /// What the operator sees in an error, `insert_key`.
+    pub name: &'static str,
+    /// The text, the same for both databases.
+    pub sql: &'static str,
+}
+
+/// Every statement of the catalogue.
+#[must_use]
+pub fn all() -> Vec<&'static Statement> {
+    [installation::ALL, keyring::ALL, keys::ALL, bots::ALL, conversations::ALL, records::ALL]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+macro_rules! statements {
+    ($($(#[$comment:meta])* $constant:ident $name:literal $sql:expr;)*) => {
+        $($(#[$comment])* pub(crate) const $constant: Statement = Statement { name: $name, sql: $sql };)*
+        pub(super) const ALL: &[Statement] = &[$($constant),*];
+    };
+}
+use statements;
+
+/// A statement with its arguments, in the order of their numbers.
+pub(crate) struct Bound {
+    pub(crate) name: &'static str,
+    pub(crate) query: Query<'static, Any, AnyArguments>,
+}
+
+impl Statement {
+    pub(crate) fn bound(&self) -> Bound {
+        Bound { name: self.name, query: sqlx::query(self.sql) }
+    }
+}
+
+impl Bound {
+    fn add<T>(mut self, value: T) -> Self
+    where
+        T: Encode<'static, Any> + Type<Any> + Send + 'static,
+    {
+        self.query = self.query.bind(value);
+        self
+    }
+
+    pub(crate) fn text(self, value: impl Into<String>) -> Self {
+        self.add(value.into())
+    }
+
+    pub(crate) fn maybe_text(self, value: Option<&str>) -> Self {
+        self.add(value.map(str::to_owned))
+    }
+
+    /// An identifier, or anything else by the text that it prints.
+    pub(crate) fn id(self, value: impl std::fmt::Display) -> Self {
+        self.add(value.to_string())
+    }
+
+    pub(crate) fn maybe_id(self, value: Option<impl std::fmt::Display>) -> Self {
+        self.add(value.map(|id| id.to_string()))
+    }
+
+    pub(crate) fn time(self, value: Millis) -> Self {
+        self.add(value.0)
+    }
+
+    pub(crate) fn maybe_time(self, value: Option<Millis>) -> Self {
+        self.add(value.map(|time| time.0))
+    }
+
+    /// A count; more than `i64::MAX` is stored as that.
+    pub(crate) fn count(self, value: impl TryInto<i64>) -> Self {
+        self.add(value.try_into().unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn maybe_count(self, value: Option<impl TryInto<i64>>) -> Self {
+        self.add(value.map(|count| count.try_into().unwrap_or(i64::MAX)))
+    }
+
+    pub(crate) fn blob(self, value: impl Into<Vec<u8>>) -> Self {
+        self.add(value.into())
+    }
+
+    pub(crate) fn maybe_blob(self, value: Option<Vec<u8>>) -> Self {
+        self.add(value)
+    }
+}

@@ -1,0 +1,260 @@
+//! What the keyring loads: keys of every workspace. Only `cluster` calls these.
+
+use std::{collections::HashMap, str::FromStr};
+
+use access::{KeyKind, ScopeSet};
+use ambient::{KeyId, Millis};
+use credential::{
+    key::{Environment, Family},
+    secret::Digest,
+};
+use futures_util::TryStreamExt;
+use sqlx::Row as _;
+
+use crate::{
+    catalogue::keyring::{self as sql, UNIT},
+    error::StoreError,
+    record::{KeyRecord, KeySettings, LiveKey, SecretRecord, SecretUse},
+    row::Row,
+    store::Store,
+};
+
+const KINDS: [KeyKind; 3] = [KeyKind::Secret, KeyKind::Widget, KeyKind::Deployment];
+const FAMILIES: [Family; 4] = [Family::Secret, Family::ServiceAccount, Family::Deployment, Family::Widget];
+
+pub(crate) fn kind(text: &str) -> Option<KeyKind> {
+    KINDS.into_iter().find(|kind| kind.as_str() == text)
+}
+
+pub(crate) fn family(text: &str) -> Option<Family> {
+    FAMILIES.into_iter().find(|family| family.as_str() == text)
+}
+
+impl Store {
+    /// Every key that is not revoked or over at `now`, one secret at a time: a key in its grace comes
+    /// twice. Keys of a disabled account come, marked. Nothing is held in memory but one row.
+    ///
+    /// # Errors
+    /// When the database cannot be used, or a row cannot be read.
+    pub async fn load_live_keys(&self, now: Millis, mut each: impl FnMut(LiveKey)) -> Result<(), StoreError> {
+        let mut rows = sql::LOAD_LIVE_KEYS.bound().time(now).query.fetch(self.reader());
+        let mut reader = PackedReader::default();
+        while let Some(row) =
+            rows.try_next().await.map_err(|error| StoreError::from_statement(sql::LOAD_LIVE_KEYS.name, error))?
+        {
+            let (digest, packed): (Result<&[u8], _>, Result<&str, _>) = (row.try_get(0), row.try_get(1));
+            let live = digest.ok().zip(packed.ok()).and_then(|(digest, packed)| reader.read(digest, packed));
+            each(live.ok_or_else(|| StoreError::Corrupt(sql::LOAD_LIVE_KEYS.name.to_owned()))?);
+        }
+        Ok(())
+    }
+
+    /// The key that has a secret of this digest, in any state but deleted: a revoked or an expired one
+    /// comes as that. With it come its other secrets that still work.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn find_key_by_digest(&self, digest: &Digest) -> Result<Option<LiveKey>, StoreError> {
+        live_key(&self.rows(sql::LIVE_KEY_BY_DIGEST.bound().blob(digest.0).time(self.now())).await?)
+    }
+
+    /// The key of this id, in any state but deleted.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn find_key(&self, id: KeyId) -> Result<Option<LiveKey>, StoreError> {
+        live_key(&self.rows(sql::LIVE_KEY_BY_ID.bound().id(id).time(self.now())).await?)
+    }
+
+    /// Adds uses to what is stored, all or none. Secrets that are gone are passed over.
+    ///
+    /// # Errors
+    /// When the database cannot be used; then none was added.
+    pub async fn record_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError> {
+        // Two nodes that report at once lock the same rows in the same order.
+        let mut uses: Vec<&SecretUse> = uses.iter().collect();
+        uses.sort_by_key(|secret_use| secret_use.digest.0);
+        let mut tx = self.begin().await?;
+        for secret_use in uses {
+            let update = sql::RECORD_USE.bound().blob(secret_use.digest.0).time(secret_use.last_used_at);
+            tx.execute(update.maybe_id(secret_use.last_used_ip).count(secret_use.uses)).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Stores a secret's digest under the present pepper in place of that under the previous one.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn renew_digest(&self, old: &Digest, new: &Digest, pepper_id: &str) -> Result<(), StoreError> {
+        self.execute(sql::RENEW_DIGEST.bound().blob(old.0).blob(new.0).text(pepper_id)).await.map(|_| ())
+    }
+}
+
+/// One key from its rows.
+fn live_key(rows: &[Row]) -> Result<Option<LiveKey>, StoreError> {
+    let (Some(first), Some(key)) = (rows.first(), key_records(rows)?.pop()) else { return Ok(None) };
+    let owned = key.service_account.is_some();
+    let account_gone = first.maybe_text("account_id")?.is_none();
+    Ok(Some(LiveKey {
+        key,
+        service_account_scopes: if owned {
+            Some(first.maybe_json("account_scopes")?.unwrap_or_default())
+        } else {
+            None
+        },
+        disabled: owned && (account_gone || first.maybe_time("account_disabled_at")?.is_some()),
+        workspace_rate_limit: first.maybe_count("workspace_rate_limit")?,
+    }))
+}
+
+/// Keys from rows of one secret each, in the rows' order; a key's rows stand together.
+pub(crate) fn key_records(rows: &[Row]) -> Result<Vec<KeyRecord>, StoreError> {
+    let mut keys: Vec<KeyRecord> = Vec::new();
+    for row in rows {
+        let id = row.id("id")?;
+        let secret = secret_record(row)?;
+        match keys.last_mut() {
+            Some(last) if last.id == id => last.secrets.push(secret),
+            _ => keys.push(key_record(row, id, secret)?),
+        }
+    }
+    for key in &mut keys {
+        key.secrets.sort_by_key(|secret| (secret.expires_at.is_some(), -secret.created_at.0));
+    }
+    Ok(keys)
+}
+
+fn key_record(row: &Row, id: KeyId, secret: SecretRecord) -> Result<KeyRecord, StoreError> {
+    Ok(KeyRecord {
+        id,
+        workspace: row.id("workspace_id")?,
+        environment: row.id("environment")?,
+        kind: row.word("kind", kind)?,
+        family: row.word("family", family)?,
+        name: row.string("name")?,
+        scopes: row.json("scopes")?,
+        settings: row.json("settings")?,
+        service_account: row.maybe_id("service_account_id")?,
+        created_by: row.string("created_by")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        expires_at: row.maybe_time("expires_at")?,
+        revoked_at: row.maybe_time("revoked_at")?,
+        epoch: row.count("epoch")?,
+        version: row.count("version")?,
+        secrets: vec![secret],
+    })
+}
+
+fn secret_record(row: &Row) -> Result<SecretRecord, StoreError> {
+    Ok(SecretRecord {
+        digest: row.digest("digest")?,
+        pepper_id: row.string("pepper_id")?,
+        display: row.string("display")?,
+        created_at: row.time("secret_created_at")?,
+        expires_at: row.maybe_time("secret_expires_at")?,
+        last_used_at: row.maybe_time("last_used_at")?,
+        last_used_ip: row.maybe_id("last_used_ip")?,
+        uses: row.count("uses")?,
+    })
+}
+
+/// Reads packed rows. Scopes and settings repeat from key to key, so each text is parsed once.
+#[derive(Default)]
+struct PackedReader {
+    scopes: Cache<ScopeSet>,
+    settings: Cache<KeySettings>,
+}
+
+impl PackedReader {
+    /// `None` when the row is not what [`sql::LOAD_LIVE_KEYS`] writes.
+    fn read(&mut self, digest: &[u8], packed: &str) -> Option<LiveKey> {
+        let mut fields = packed.splitn(25, UNIT);
+        let mut next = || fields.next();
+        let (id, workspace) = (next()?.parse().ok()?, next()?.parse().ok()?);
+        let environment: Environment = next()?.parse().ok()?;
+        let (kind, family) = (kind(next()?)?, family(next()?)?);
+        let scopes = self.scopes.read(next()?)?;
+        let settings = self.settings.read(next()?)?;
+        let service_account = maybe(next()?)?;
+        let created_by = next()?.to_owned();
+        let (created_at, updated_at, expires_at) = (time(next()?)?, time(next()?)?, maybe(next()?)?.map(Millis));
+        let (epoch, version) = (next()?.parse().ok()?, next()?.parse().ok()?);
+        let secret = SecretRecord {
+            digest: Digest(digest.try_into().ok()?),
+            pepper_id: next()?.to_owned(),
+            display: next()?.to_owned(),
+            created_at: time(next()?)?,
+            expires_at: maybe(next()?)?.map(Millis),
+            last_used_at: maybe(next()?)?.map(Millis),
+            last_used_ip: maybe(next()?)?,
+            uses: next()?.parse().ok()?,
+        };
+        let (account_scopes, account_disabled, rate_limit) = (next()?, next()?, maybe(next()?)?);
+        let name = next()?.to_owned();
+        let owned = service_account.is_some();
+        let key = KeyRecord {
+            id,
+            workspace,
+            environment,
+            kind,
+            family,
+            name,
+            scopes,
+            settings,
+            service_account,
+            created_by,
+            created_at,
+            updated_at,
+            expires_at,
+            revoked_at: None,
+            epoch,
+            version,
+            secrets: vec![secret],
+        };
+        Some(LiveKey {
+            key,
+            service_account_scopes: match (owned, account_scopes) {
+                (false, _) => None,
+                (true, "") => Some(ScopeSet::NONE),
+                (true, text) => Some(self.scopes.read(text)?),
+            },
+            disabled: owned && (account_scopes.is_empty() || !account_disabled.is_empty()),
+            workspace_rate_limit: rate_limit,
+        })
+    }
+}
+
+fn time(text: &str) -> Option<Millis> {
+    text.parse().ok().map(Millis)
+}
+
+/// Empty is absent; `None` when it is neither that nor readable.
+fn maybe<T: FromStr>(text: &str) -> Option<Option<T>> {
+    if text.is_empty() { Some(None) } else { text.parse().ok().map(Some) }
+}
+
+/// Texts that were parsed before. Bounded: texts that never repeat must not fill memory.
+struct Cache<T>(HashMap<String, T>);
+
+impl<T> Default for Cache<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T: Clone + serde::de::DeserializeOwned> Cache<T> {
+    const MOST: usize = 1024;
+
+    fn read(&mut self, text: &str) -> Option<T> {
+        if let Some(value) = self.0.get(text) {
+            return Some(value.clone());
+        }
+        let value: T = serde_json::from_str(text).ok()?;
+        if self.0.len() < Self::MOST {
+            self.0.insert(text.to_owned(), value.clone());
+        }
+        Some(value)
+    }
+}

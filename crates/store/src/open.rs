@@ -1,0 +1,115 @@
+//! Connections: how many, and what each is told before its first statement.
+
+use std::{path::Path, str::FromStr, time::Duration};
+
+use sqlx::{
+    AnyConnection, AnyPool, ConnectOptions,
+    any::{AnyConnectOptions, AnyPoolOptions},
+    sqlite::SqliteConnectOptions,
+};
+
+use crate::{dialect::Dialect, error::StoreError};
+
+/// Readers beside SQLite's one writer.
+const SQLITE_READERS: u32 = 4;
+/// Connections to PostgreSQL, for both.
+const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long a request waits for a connection before it is answered 503.
+const ACQUIRE: Duration = Duration::from_secs(10);
+/// Older ones can lose a write that they acknowledged (a WAL reset race, fixed in 3.51.3).
+const OLDEST_SQLITE: [u32; 3] = [3, 51, 3];
+
+/// `synchronous = FULL`: what was answered survives a power cut.
+const SQLITE_WRITER: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;";
+const SQLITE_READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;
+    PRAGMA temp_store = MEMORY;";
+/// A lock that is held longer than this is somebody else's fault, and answered 503.
+const POSTGRES_SESSION: &str = "SET lock_timeout = '5s'";
+
+pub(crate) struct Pools {
+    pub(crate) writer: AnyPool,
+    pub(crate) reader: AnyPool,
+}
+
+pub(crate) async fn connect(url: &str, dialect: Dialect) -> Result<Pools, StoreError> {
+    sqlx::any::install_default_drivers();
+    let options =
+        AnyConnectOptions::from_str(url).map_err(|error| StoreError::from_statement("database url", error))?;
+    let options = options.disable_statement_logging();
+    match dialect {
+        Dialect::Sqlite => {
+            create_file(url)?;
+            let writer = pool(1, SQLITE_WRITER, options.clone()).await?;
+            check_sqlite(&writer).await?;
+            let reader = pool(SQLITE_READERS, SQLITE_READER, options).await?;
+            Ok(Pools { writer, reader })
+        }
+        Dialect::Postgres => {
+            let both = pool(POSTGRES_CONNECTIONS, POSTGRES_SESSION, options).await?;
+            Ok(Pools { writer: both.clone(), reader: both })
+        }
+    }
+}
+
+async fn pool(size: u32, setup: &'static str, options: AnyConnectOptions) -> Result<AnyPool, StoreError> {
+    let options_of_pool = AnyPoolOptions::new()
+        .max_connections(size)
+        .acquire_timeout(ACQUIRE)
+        .after_connect(move |connection, _| Box::pin(prepare(connection, setup)));
+    let connected = options_of_pool.connect_with(options).await;
+    connected.map_err(|error| StoreError::from_statement("connect", error))
+}
+
+async fn prepare(connection: &mut AnyConnection, setup: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(setup).execute(connection).await.map(|_| ())
+}
+
+/// Makes the file before SQLite does, so that nobody else may read it; its companions inherit that.
+fn create_file(url: &str) -> Result<(), StoreError> {
+    let options =
+        SqliteConnectOptions::from_str(url).map_err(|error| StoreError::from_statement("database url", error))?;
+    let path: &Path = options.get_filename();
+    let mut open = std::fs::OpenOptions::new();
+    open.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut open, 0o600);
+    match open.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(StoreError::unavailable(format!("{}: {error}", path.display()))),
+    }
+}
+
+async fn check_sqlite(pool: &AnyPool) -> Result<(), StoreError> {
+    let version: String = sqlx::query_scalar("SELECT sqlite_version()")
+        .fetch_one(pool)
+        .await
+        .map_err(|error| StoreError::from_statement("sqlite_version", error))?;
+    if is_supported(&version) {
+        return Ok(());
+    }
+    Err(StoreError::Unsupported(format!(
+        "this binary is linked with SQLite {version}; 3.51.3 or later is needed, older ones can lose acknowledged writes"
+    )))
+}
+
+fn is_supported(version: &str) -> bool {
+    let parts: Vec<u32> = version.split('.').map_while(|part| part.parse().ok()).collect();
+    parts.len() >= 3 && parts.as_slice() >= OLDEST_SQLITE.as_slice()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_before_3_51_3_is_refused() {
+        for good in ["3.51.3", "3.54.1", "3.100.0", "4.0.0"] {
+            assert!(is_supported(good), "{good}");
+        }
+        for bad in ["3.51.2", "3.9.99", "2.100.100", "3.51", "", "unknown"] {
+            assert!(!is_supported(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! The tables, in words that [`crate::dialect::Dialect::translate`] turns into each database's own.
+//!
+//! Only TEXT, BIGINT and BLOB: times are milliseconds, ids prefixed text, sets and settings JSON text.
+//! What belongs to a tenant has the workspace first in its primary key, so that a workspace is the
+//! unit of sharding; what belongs to one environment has that second, and references carry both.
+//! Text that is compared or sorted is `COLLATE "C"`: both databases then sort alike.
+
+/// A step that brings the schema from one version to the next, in one transaction.
+pub(crate) struct Migration {
+    pub(crate) version: u32,
+    pub(crate) name: &'static str,
+    pub(crate) statements: &'static [&'static str],
+}
+
+/// Every step, oldest first. A released step is never edited: append another.
+pub(crate) const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "the door", statements: THE_DOOR }];
+
+const THE_DOOR: &[&str] = &[
+    "CREATE TABLE meta (
+        name TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT",
+    "CREATE TABLE workspaces (
+        id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
+        name TEXT NOT NULL,
+        rate_limit BIGINT,
+        created_at BIGINT NOT NULL
+    ) STRICT",
+    "CREATE TABLE members (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        id TEXT COLLATE \"C\" NOT NULL,
+        email TEXT COLLATE \"C\" NOT NULL UNIQUE,
+        role TEXT NOT NULL,
+        password_hash TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, id)
+    ) STRICT",
+    "CREATE TABLE service_accounts (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        name TEXT NOT NULL,
+        description TEXT,
+        role TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        disabled_at BIGINT,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, id)
+    ) STRICT",
+    // The keyring finds a key by its id alone, before it knows the workspace. No reference to the
+    // service account: revoked keys outlive it.
+    "CREATE TABLE api_keys (
+        id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        environment TEXT COLLATE \"C\" NOT NULL,
+        kind TEXT NOT NULL,
+        family TEXT NOT NULL,
+        name TEXT NOT NULL,
+        scopes TEXT NOT NULL,
+        settings TEXT NOT NULL,
+        service_account_id TEXT COLLATE \"C\",
+        created_by TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        expires_at BIGINT,
+        revoked_at BIGINT,
+        epoch BIGINT NOT NULL,
+        version BIGINT NOT NULL
+    ) STRICT",
+    "CREATE INDEX api_keys_by_workspace ON api_keys (workspace_id, id)",
+    "CREATE INDEX api_keys_by_service_account ON api_keys (workspace_id, service_account_id, id)",
+    "CREATE TABLE api_key_secrets (
+        digest BLOB NOT NULL PRIMARY KEY,
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        key_id TEXT COLLATE \"C\" NOT NULL REFERENCES api_keys (id),
+        pepper_id TEXT NOT NULL,
+        display TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        expires_at BIGINT,
+        last_used_at BIGINT,
+        last_used_ip TEXT,
+        uses BIGINT NOT NULL
+    ) STRICT",
+    "CREATE INDEX api_key_secrets_by_key ON api_key_secrets (key_id)",
+    "CREATE TABLE bots (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        environment TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        name TEXT NOT NULL,
+        description TEXT,
+        greeting TEXT,
+        instructions TEXT,
+        architecture TEXT NOT NULL,
+        context_messages BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, id)
+    ) STRICT",
+    "CREATE TABLE integrations (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        bot_id TEXT COLLATE \"C\" NOT NULL,
+        name TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        url TEXT,
+        model TEXT,
+        headers_sealed BLOB,
+        header_names TEXT NOT NULL,
+        timeout_seconds BIGINT NOT NULL,
+        weight BIGINT NOT NULL,
+        fallback BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, id),
+        FOREIGN KEY (workspace_id, environment, bot_id) REFERENCES bots (workspace_id, environment, id)
+            ON DELETE CASCADE
+    ) STRICT",
+    "CREATE INDEX integrations_by_bot ON integrations (workspace_id, environment, bot_id, id)",
+    // No reference to the bot: its conversations stay readable when it goes.
+    "CREATE TABLE conversations (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        bot_id TEXT COLLATE \"C\" NOT NULL,
+        channel TEXT NOT NULL,
+        key_id TEXT COLLATE \"C\",
+        user_identifier TEXT,
+        metadata TEXT,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        ended_at BIGINT,
+        message_count BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, id)
+    ) STRICT",
+    "CREATE INDEX conversations_by_bot ON conversations (workspace_id, environment, bot_id, id)",
+    "CREATE TABLE messages (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        conversation_id TEXT COLLATE \"C\" NOT NULL,
+        position BIGINT NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        role TEXT NOT NULL,
+        content TEXT NOT NULL,
+        status TEXT NOT NULL,
+        token_count BIGINT,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, conversation_id, position),
+        FOREIGN KEY (workspace_id, environment, conversation_id)
+            REFERENCES conversations (workspace_id, environment, id) ON DELETE CASCADE
+    ) STRICT",
+    "CREATE TABLE audit_log (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        created_at BIGINT NOT NULL,
+        actor_kind TEXT NOT NULL,
+        actor_id TEXT NOT NULL,
+        action TEXT COLLATE \"C\" NOT NULL,
+        target_kind TEXT NOT NULL,
+        target_id TEXT NOT NULL,
+        address TEXT,
+        request_id TEXT,
+        detail TEXT,
+        PRIMARY KEY (workspace_id, id)
+    ) STRICT",
+    "CREATE INDEX audit_log_by_action ON audit_log (workspace_id, action, id)",
+    "CREATE TABLE idempotency (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        caller_id TEXT COLLATE \"C\" NOT NULL,
+        operation TEXT COLLATE \"C\" NOT NULL,
+        idempotency_key TEXT COLLATE \"C\" NOT NULL,
+        fingerprint BLOB NOT NULL,
+        status BIGINT,
+        body BLOB,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, caller_id, operation, idempotency_key)
+    ) STRICT",
+    "CREATE INDEX idempotency_by_age ON idempotency (created_at)",
+];

@@ -1,0 +1,251 @@
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use access::{Role, Tenant};
+use ambient::{Clock, MemberId, Millis, Random, WorkspaceId};
+use credential::key::Environment;
+use sqlx::AnyPool;
+
+use crate::{
+    catalogue::{Bound, installation as sql},
+    change::{NewMember, NewWorkspace},
+    dialect::Dialect,
+    error::StoreError,
+    migration,
+    open::{self, Pools},
+    record::{AuditEntry, MemberRecord, WorkspaceRecord},
+    row::Row,
+    tx::Tx,
+    workspace::Workspace,
+};
+
+/// The answers to repeated requests are kept this long, in milliseconds.
+pub(crate) const IDEMPOTENCY_TTL: i64 = 24 * 60 * 60 * 1000;
+
+/// The database. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dialect: Dialect,
+    writer: AnyPool,
+    reader: AnyPool,
+    clock: Arc<dyn Clock>,
+    random: Arc<dyn Random>,
+    reads: AtomicU64,
+    writes: AtomicU64,
+}
+
+impl fmt::Debug for Store {
+    /// Without the address: it may hold a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.backend())
+    }
+}
+
+impl Store {
+    /// Connects, and brings the schema up to date. `url` is `sqlite:///absolute/path.db` (the file is
+    /// made, readable by its owner alone; its directory must exist) or `postgres://…`.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsupported`] for another address or a too old SQLite, [`StoreError::Newer`]
+    /// for a database that a newer binary has used.
+    pub async fn open(url: &str, clock: Arc<dyn Clock>, random: Arc<dyn Random>) -> Result<Self, StoreError> {
+        let dialect = Dialect::of(url).ok_or_else(|| {
+            StoreError::Unsupported("the database's address must begin with sqlite:// or postgres://".to_owned())
+        })?;
+        let Pools { writer, reader } = open::connect(url, dialect).await?;
+        migration::migrate(&writer, dialect, &*clock).await?;
+        let (reads, writes) = (AtomicU64::new(0), AtomicU64::new(0));
+        Ok(Self { inner: Arc::new(Inner { dialect, writer, reader, clock, random, reads, writes }) })
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.row(sql::PING.bound()).await.map(|_| ())
+    }
+
+    /// Waits for what is running and closes the connections.
+    pub async fn close(&self) {
+        self.inner.reader.close().await;
+        self.inner.writer.close().await;
+    }
+
+    /// Statements that read, since the start; so that a test can show that there was none.
+    #[must_use]
+    pub fn reads(&self) -> u64 {
+        self.inner.reads.load(Ordering::Relaxed)
+    }
+
+    /// Transactions that write, since the start.
+    #[must_use]
+    pub fn writes(&self) -> u64 {
+        self.inner.writes.load(Ordering::Relaxed)
+    }
+
+    /// `sqlite` or `postgresql`.
+    #[must_use]
+    pub fn backend(&self) -> &'static str {
+        self.inner.dialect.name()
+    }
+
+    /// The only way to a tenant's data.
+    #[must_use]
+    pub fn workspace(&self, tenant: Tenant) -> Workspace {
+        Workspace::new(self.clone(), tenant)
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.inner.clock
+    }
+
+    pub(crate) fn random(&self) -> &dyn Random {
+        &*self.inner.random
+    }
+
+    pub(crate) fn now(&self) -> Millis {
+        self.inner.clock.now()
+    }
+
+    pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
+        self.inner.writes.fetch_add(1, Ordering::Relaxed);
+        let begun = self.inner.writer.begin_with(self.inner.dialect.begin()).await;
+        begun.map(Tx::new).map_err(|error| StoreError::from_statement("begin", error))
+    }
+
+    /// A transaction of one statement; the answer is how many rows it changed.
+    pub(crate) async fn execute(&self, bound: Bound) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let changed = tx.execute(bound).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    pub(crate) async fn rows(&self, bound: Bound) -> Result<Vec<Row>, StoreError> {
+        let reader = self.reader();
+        let rows = bound.query.fetch_all(reader).await;
+        let rows = rows.map_err(|error| StoreError::from_statement(bound.name, error))?;
+        Ok(rows.into_iter().map(|row| Row::new(bound.name, row)).collect())
+    }
+
+    pub(crate) async fn row(&self, bound: Bound) -> Result<Option<Row>, StoreError> {
+        Ok(self.rows(bound).await?.into_iter().next())
+    }
+
+    /// The `total` of a statement that counts.
+    pub(crate) async fn total(&self, bound: Bound) -> Result<u64, StoreError> {
+        self.row(bound).await?.ok_or(StoreError::NotFound)?.count("total")
+    }
+
+    /// Connections to read from; counts one read.
+    pub(crate) fn reader(&self) -> &AnyPool {
+        self.inner.reads.fetch_add(1, Ordering::Relaxed);
+        &self.inner.reader
+    }
+}
+
+/// What belongs to the installation as a whole.
+impl Store {
+    /// A value of the installation, by name.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn meta(&self, name: &str) -> Result<Option<String>, StoreError> {
+        self.row(sql::META.bound().text(name)).await?.map(|row| row.string("value")).transpose()
+    }
+
+    /// Stores a value of the installation.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn set_meta(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        self.execute(sql::SET_META.bound().text(name).text(value)).await.map(|_| ())
+    }
+
+    /// Stores a value unless there is one; whether it did.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn set_meta_if_absent(&self, name: &str, value: &str) -> Result<bool, StoreError> {
+        Ok(self.execute(sql::SET_META_IF_ABSENT.bound().text(name).text(value)).await? > 0)
+    }
+
+    /// How many workspaces there are.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn workspace_count(&self) -> Result<u64, StoreError> {
+        self.total(sql::WORKSPACE_COUNT.bound()).await
+    }
+
+    /// The oldest workspace: the one that the command line means.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn default_workspace(&self) -> Result<Option<WorkspaceRecord>, StoreError> {
+        self.row(sql::OLDEST_WORKSPACE.bound()).await?.map(|row| workspace_record(&row)).transpose()
+    }
+
+    /// Makes a workspace and its owner. With `consume_setup`, the value of that name goes in the same
+    /// transaction: a setup token works once, also when two people use it at the same time.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when there is nothing to consume, [`StoreError::Conflict`] `email`.
+    pub async fn create_workspace(
+        &self,
+        workspace: NewWorkspace,
+        owner: NewMember,
+        consume_setup: Option<&str>,
+        audit: AuditEntry<'_>,
+    ) -> Result<(WorkspaceRecord, MemberRecord), StoreError> {
+        let now = self.now();
+        let id = WorkspaceId::mint(self.clock(), self.random())?;
+        let workspace = WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at: now };
+        let member = MemberRecord {
+            id: MemberId::mint(self.clock(), self.random())?,
+            workspace: id,
+            email: owner.email.to_lowercase(),
+            role: Role::Owner,
+            password_hash: owner.password_hash,
+            created_at: now,
+        };
+        let mut tx = self.begin().await?;
+        if let Some(name) = consume_setup {
+            tx.change(sql::DELETE_META.bound().text(name)).await?;
+        }
+        tx.execute(sql::INSERT_WORKSPACE.bound().id(id).text(&workspace.name).time(now)).await?;
+        let insert = sql::INSERT_MEMBER.bound().id(id).id(member.id).text(&member.email).id(member.role);
+        tx.execute(insert.text(&member.password_hash).time(now)).await?;
+        let tenant = Tenant { workspace: id, environment: Environment::Live };
+        self.workspace(tenant).insert_audit(&mut tx, &audit, "workspace", &id).await?;
+        tx.commit().await?;
+        Ok((workspace, member))
+    }
+
+    /// Forgets the answers to requests that are older than 24 hours; how many.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn sweep(&self, now: Millis) -> Result<u64, StoreError> {
+        self.execute(sql::SWEEP_IDEMPOTENCY.bound().time(now.plus(-IDEMPOTENCY_TTL))).await
+    }
+}
+
+pub(crate) fn workspace_record(row: &Row) -> Result<WorkspaceRecord, StoreError> {
+    Ok(WorkspaceRecord {
+        id: row.id("id")?,
+        name: row.string("name")?,
+        rate_limit: row.maybe_count("rate_limit")?,
+        created_at: row.time("created_at")?,
+    })
+}

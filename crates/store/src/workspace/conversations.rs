@@ -1,0 +1,113 @@
+use ambient::{BotId, ConversationId, Millis};
+
+use super::{Workspace, limits};
+use crate::{
+    catalogue::conversations as sql,
+    change::NewConversation,
+    error::StoreError,
+    record::{AuditEntry, ConversationRecord, Page, PageRequest},
+    row::Row,
+};
+
+impl Workspace {
+    /// Opens a conversation with a bot.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for the bot.
+    pub async fn create_conversation(&self, new: NewConversation) -> Result<ConversationRecord, StoreError> {
+        let now = self.store.now();
+        let id = ConversationId::mint(self.store.clock(), self.store.random())?;
+        let insert = self.own(&sql::INSERT_CONVERSATION).id(new.bot).id(id).text(&new.channel).maybe_id(new.key);
+        let insert = insert.maybe_text(new.user_identifier.as_deref()).maybe_id(new.metadata.as_ref()).time(now);
+        let mut tx = self.store.begin().await?;
+        tx.change(insert).await?;
+        tx.commit().await?;
+        Ok(ConversationRecord {
+            id,
+            bot: new.bot,
+            channel: new.channel,
+            key: new.key,
+            user_identifier: new.user_identifier,
+            metadata: new.metadata,
+            created_at: now,
+            updated_at: now,
+            ended_at: None,
+            message_count: 0,
+        })
+    }
+
+    /// A conversation.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn conversation(&self, id: ConversationId) -> Result<ConversationRecord, StoreError> {
+        self.one(self.own(&sql::CONVERSATION).id(id), conversation_record).await
+    }
+
+    /// A page of conversations, the newest first; of one bot, if asked.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn conversations(
+        &self,
+        page: PageRequest,
+        bot: Option<BotId>,
+    ) -> Result<Page<ConversationRecord>, StoreError> {
+        let (rows, total) = match bot {
+            None => (limits(self.own(&sql::CONVERSATIONS), page), self.own(&sql::CONVERSATION_COUNT)),
+            Some(bot) => (
+                limits(self.own(&sql::CONVERSATIONS_OF_BOT), page).id(bot),
+                self.own(&sql::CONVERSATION_COUNT_OF_BOT).id(bot),
+            ),
+        };
+        self.page(rows, total, conversation_record).await
+    }
+
+    /// Deletes a conversation and its messages.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn delete_conversation(&self, id: ConversationId, audit: AuditEntry<'_>) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        tx.change(self.own(&sql::DELETE_CONVERSATION).id(id)).await?;
+        self.insert_audit(&mut tx, &audit, "conversation", &id).await?;
+        tx.commit().await
+    }
+
+    /// Ends a conversation; whether it was still open.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn end_conversation(&self, id: ConversationId, now: Millis) -> Result<bool, StoreError> {
+        if self.store.execute(self.own(&sql::END_CONVERSATION).id(id).time(now)).await? > 0 {
+            return Ok(true);
+        }
+        self.conversation(id).await.map(|_| false)
+    }
+
+    /// Notes that something happened in a conversation.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn touch_conversation(&self, id: ConversationId, now: Millis) -> Result<(), StoreError> {
+        match self.store.execute(self.own(&sql::TOUCH_CONVERSATION).id(id).time(now)).await? {
+            0 => Err(StoreError::NotFound),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn conversation_record(row: &Row) -> Result<ConversationRecord, StoreError> {
+    Ok(ConversationRecord {
+        id: row.id("id")?,
+        bot: row.id("bot_id")?,
+        channel: row.string("channel")?,
+        key: row.maybe_id("key_id")?,
+        user_identifier: row.maybe_string("user_identifier")?,
+        metadata: row.maybe_json("metadata")?,
+        created_at: row.time("created_at")?,
+        updated_at: row.time("updated_at")?,
+        ended_at: row.maybe_time("ended_at")?,
+        message_count: row.count("message_count")?,
+    })
+}

@@ -1,0 +1,196 @@
+use ambient::{KeyId, Millis, ServiceAccountId};
+
+use super::{Workspace, limits};
+use crate::{
+    catalogue::{Bound, keys as sql},
+    change::{KeyChange, KeyFilter, NewKey},
+    error::StoreError,
+    keyring::key_records,
+    record::{AuditEntry, KeyRecord, KeySettings, Page, PageRequest, SecretRecord},
+    tx::Tx,
+};
+
+/// What the audit log calls them.
+const KIND: &str = "api_key";
+
+impl Workspace {
+    /// Makes a key with its first secret.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] `environment` when a test tenant asks for a live key or a test account
+    /// for a live one, `secret` when the digest is known; [`StoreError::NotFound`] for the account.
+    pub async fn create_key(&self, new: NewKey, audit: AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
+        self.may_make(new.environment)?;
+        let now = self.store.now();
+        let key = KeyRecord {
+            id: KeyId::mint(self.store.clock(), self.store.random())?,
+            workspace: self.tenant.workspace,
+            environment: new.environment,
+            kind: new.kind,
+            family: new.family,
+            name: new.name,
+            scopes: new.scopes,
+            settings: new.settings,
+            service_account: new.service_account,
+            created_by: audit.actor.to_string(),
+            created_at: now,
+            updated_at: now,
+            expires_at: new.expires_at,
+            revoked_at: None,
+            epoch: 0,
+            version: 1,
+            secrets: vec![new.secret],
+        };
+        let mut tx = self.store.begin().await?;
+        if let Some(account) = key.service_account {
+            let owner = self.lock_account(&mut tx, account).await?;
+            self.store
+                .workspace(access::Tenant { environment: owner.environment, ..self.tenant })
+                .may_make(key.environment)?;
+        }
+        tx.execute(self.insert_key(&key)?).await?;
+        for secret in &key.secrets {
+            tx.execute(self.insert_secret(key.id, secret)).await?;
+        }
+        self.insert_audit(&mut tx, &audit, KIND, &key.id).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// A key, in any state, with the secrets that still work.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn key(&self, id: KeyId) -> Result<KeyRecord, StoreError> {
+        key_records(&self.store.rows(self.select_key(id)).await?)?.pop().ok_or(StoreError::NotFound)
+    }
+
+    /// A page of keys, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn keys(&self, page: PageRequest, filter: KeyFilter) -> Result<Page<KeyRecord>, StoreError> {
+        let now = self.store.now();
+        let (rows, total) = match filter.service_account {
+            None => (limits(self.seen(&sql::KEYS).time(now), page), self.seen(&sql::KEY_COUNT)),
+            Some(account) => (
+                limits(self.seen(&sql::KEYS_PAGE_OF_ACCOUNT).time(now), page).id(account),
+                self.seen(&sql::KEY_COUNT_OF_ACCOUNT).id(account),
+            ),
+        };
+        let rows = key_records(&self.store.rows(rows).await?)?;
+        Ok(Page { rows, total: self.store.total(total).await? })
+    }
+
+    /// Every key of a service account, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn keys_of_service_account(&self, id: ServiceAccountId) -> Result<Vec<KeyRecord>, StoreError> {
+        key_records(&self.store.rows(self.seen(&sql::KEYS_OF_ACCOUNT).time(self.store.now()).id(id)).await?)
+    }
+
+    /// Changes what a key may and how it is called.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `revoked`.
+    pub async fn update_key(
+        &self,
+        id: KeyId,
+        change: KeyChange,
+        audit: AuditEntry<'_>,
+    ) -> Result<KeyRecord, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let mut key = self.lock_key(&mut tx, id).await?;
+        key.name = change.name.unwrap_or(key.name);
+        key.scopes = change.scopes.unwrap_or(key.scopes);
+        key.settings = change.settings.unwrap_or(key.settings);
+        key.expires_at = change.expires_at.unwrap_or(key.expires_at);
+        let update = sql::UPDATE_KEY.bound().id(self.tenant.workspace).id(id).text(&key.name);
+        let update = update.text(json(&key.scopes)?).text(settings_text(&key.settings)?).maybe_time(key.expires_at);
+        tx.change(update).await?;
+        self.insert_audit(&mut tx, &audit, KIND, &id).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// Gives a key a new secret. The one before works until `previous_expires_at`, those before it stop
+    /// now. With `bump_epoch`, tokens that were minted under the key die.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `revoked`, or `secret` for a known digest.
+    pub async fn rotate_key(
+        &self,
+        id: KeyId,
+        new: SecretRecord,
+        previous_expires_at: Millis,
+        bump_epoch: bool,
+        audit: AuditEntry<'_>,
+    ) -> Result<KeyRecord, StoreError> {
+        let workspace = self.tenant.workspace;
+        let mut tx = self.store.begin().await?;
+        self.lock_key(&mut tx, id).await?;
+        let end = sql::END_SECRETS.bound().id(workspace).id(id).time(previous_expires_at).time(self.store.now());
+        tx.execute(end).await?;
+        tx.execute(self.insert_secret(id, &new)).await?;
+        if bump_epoch {
+            tx.change(sql::BUMP_EPOCH.bound().id(workspace).id(id)).await?;
+        }
+        self.insert_audit(&mut tx, &audit, KIND, &id).await?;
+        let key = self.read_key(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// Revokes a key, for good. One that is revoked already is answered as it is, and nothing is logged.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn revoke_key(&self, id: KeyId, now: Millis, audit: AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
+        let mut tx = self.store.begin().await?;
+        if tx.execute(self.seen(&sql::REVOKE_KEY).id(id).time(now)).await? > 0 {
+            self.insert_audit(&mut tx, &audit, KIND, &id).await?;
+        }
+        let key = self.read_key(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// Holds a key that can still be changed, and counts its version on.
+    async fn lock_key(&self, tx: &mut Tx, id: KeyId) -> Result<KeyRecord, StoreError> {
+        let locked = tx.execute(self.seen(&sql::LOCK_KEY).id(id).time(self.store.now())).await?;
+        let key = self.read_key(tx, id).await?;
+        if locked == 0 { Err(StoreError::Conflict("revoked")) } else { Ok(key) }
+    }
+
+    async fn read_key(&self, tx: &mut Tx, id: KeyId) -> Result<KeyRecord, StoreError> {
+        key_records(&tx.rows(self.select_key(id)).await?)?.pop().ok_or(StoreError::NotFound)
+    }
+
+    fn select_key(&self, id: KeyId) -> Bound {
+        self.seen(&sql::KEY).time(self.store.now()).id(id)
+    }
+
+    fn insert_key(&self, key: &KeyRecord) -> Result<Bound, StoreError> {
+        let bound = sql::INSERT_KEY.bound().id(self.tenant.workspace).id(key.id).text(key.environment.as_str());
+        let bound = bound.text(key.kind.as_str()).text(key.family.as_str()).text(&key.name);
+        let bound = bound.text(json(&key.scopes)?).text(settings_text(&key.settings)?).maybe_id(key.service_account);
+        Ok(bound.text(&key.created_by).time(key.created_at).maybe_time(key.expires_at))
+    }
+
+    fn insert_secret(&self, key: KeyId, secret: &SecretRecord) -> Bound {
+        let bound = sql::INSERT_SECRET.bound().id(self.tenant.workspace).id(key).blob(secret.digest.0);
+        let bound = bound.text(&secret.pepper_id).text(&secret.display).time(secret.created_at);
+        let bound = bound.maybe_time(secret.expires_at).maybe_time(secret.last_used_at);
+        bound.maybe_id(secret.last_used_ip).count(secret.uses)
+    }
+}
+
+pub(super) fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(StoreError::unavailable)
+}
+
+/// Most keys have none: two bytes then, which the keyring's load recognises without parsing.
+fn settings_text(settings: &KeySettings) -> Result<String, StoreError> {
+    if *settings == KeySettings::default() { Ok("{}".to_owned()) } else { json(settings) }
+}

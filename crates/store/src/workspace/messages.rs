@@ -1,0 +1,104 @@
+use ambient::{ConversationId, MessageId};
+
+use super::{Workspace, limits};
+use crate::{
+    catalogue::conversations as sql,
+    error::StoreError,
+    record::{MessageRecord, Page, PageRequest},
+    row::Row,
+};
+
+impl Workspace {
+    /// Appends a message: it gets the next place, without gaps, also when two are appended at once.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for the conversation; [`StoreError::Conflict`] `ended` when the role is
+    /// `user` and the conversation is over. A reply that is still running then may be kept.
+    pub async fn append_message(
+        &self,
+        conversation: ConversationId,
+        role: &str,
+        content: &str,
+        status: &str,
+        token_count: Option<u64>,
+    ) -> Result<MessageRecord, StoreError> {
+        let now = self.store.now();
+        let id = MessageId::mint(self.store.clock(), self.store.random())?;
+        let mut tx = self.store.begin().await?;
+        let row = tx.row(self.own(&sql::NEXT_POSITION).id(conversation).time(now)).await?;
+        let row = row.ok_or(StoreError::NotFound)?;
+        if role == "user" && row.maybe_time("ended_at")?.is_some() {
+            return Err(StoreError::Conflict("ended"));
+        }
+        let position: u64 = row.count("message_count")?;
+        let insert = self.own(&sql::INSERT_MESSAGE).id(conversation).count(position).id(id);
+        tx.execute(insert.text(role).text(content).text(status).maybe_count(token_count).time(now)).await?;
+        tx.commit().await?;
+        Ok(MessageRecord {
+            id,
+            conversation,
+            position,
+            role: role.to_owned(),
+            content: content.to_owned(),
+            status: status.to_owned(),
+            token_count,
+            created_at: now,
+        })
+    }
+
+    /// A page of messages, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for the conversation.
+    pub async fn messages(
+        &self,
+        conversation: ConversationId,
+        page: PageRequest,
+    ) -> Result<Page<MessageRecord>, StoreError> {
+        let total = self.conversation(conversation).await?.message_count;
+        let rows = self.store.rows(limits(self.own(&sql::MESSAGES).id(conversation), page)).await?;
+        Ok(Page { rows: rows.iter().map(message_record).collect::<Result<_, _>>()?, total })
+    }
+
+    /// What was said after a message, the oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for the conversation or the message.
+    pub async fn messages_after(
+        &self,
+        conversation: ConversationId,
+        after: MessageId,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>, StoreError> {
+        let position = self.own(&sql::POSITION_OF).id(conversation).id(after);
+        let position: u64 = self.one(position, |row| row.count("position")).await?;
+        let rows = self.own(&sql::MESSAGES_AFTER).id(conversation).count(limit).count(position);
+        self.store.rows(rows).await?.iter().map(message_record).collect()
+    }
+
+    /// The last messages, the oldest of them first; none when there is no such conversation.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn last_messages(
+        &self,
+        conversation: ConversationId,
+        limit: u32,
+    ) -> Result<Vec<MessageRecord>, StoreError> {
+        let rows = self.store.rows(self.own(&sql::LAST_MESSAGES).id(conversation).count(limit)).await?;
+        rows.iter().rev().map(message_record).collect()
+    }
+}
+
+fn message_record(row: &Row) -> Result<MessageRecord, StoreError> {
+    Ok(MessageRecord {
+        id: row.id("id")?,
+        conversation: row.id("conversation_id")?,
+        position: row.count("position")?,
+        role: row.string("role")?,
+        content: row.string("content")?,
+        status: row.string("status")?,
+        token_count: row.maybe_count("token_count")?,
+        created_at: row.time("created_at")?,
+    })
+}

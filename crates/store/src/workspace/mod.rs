@@ -1,0 +1,91 @@
+//! A tenant's data. Every statement here names the workspace first. Bots, integrations, conversations
+//! and messages are those of the tenant's environment alone; of keys, service accounts and the audit
+//! log a live tenant sees both environments', a test tenant only the test ones.
+
+mod audit;
+mod bots;
+mod conversations;
+mod idempotency;
+mod integrations;
+mod keys;
+mod messages;
+mod service_accounts;
+
+use access::Tenant;
+use credential::key::Environment;
+
+use crate::{
+    catalogue::{Bound, Statement, installation},
+    error::StoreError,
+    record::{Page, PageRequest, WorkspaceRecord},
+    row::Row,
+    store::{Store, workspace_record},
+};
+
+pub use idempotency::Idempotent;
+
+/// One tenant's view of the store. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    store: Store,
+    tenant: Tenant,
+}
+
+impl Workspace {
+    pub(crate) const fn new(store: Store, tenant: Tenant) -> Self {
+        Self { store, tenant }
+    }
+
+    /// Whose view this is.
+    #[must_use]
+    pub const fn tenant(&self) -> Tenant {
+        self.tenant
+    }
+
+    /// The workspace itself.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is gone.
+    pub async fn record(&self) -> Result<WorkspaceRecord, StoreError> {
+        let row = self.store.row(installation::WORKSPACE.bound().id(self.tenant.workspace)).await?;
+        workspace_record(&row.ok_or(StoreError::NotFound)?)
+    }
+
+    /// `$1` is the workspace, `$2` the environment.
+    fn own(&self, statement: &Statement) -> Bound {
+        statement.bound().id(self.tenant.workspace).text(self.tenant.environment.as_str())
+    }
+
+    /// `$1` is the workspace, `$2` and `$3` the environments that this tenant sees of keys and accounts.
+    fn seen(&self, statement: &Statement) -> Bound {
+        self.own(statement).text(Environment::Test.as_str())
+    }
+
+    /// Whether a key or an account of `environment` may be made here.
+    fn may_make(&self, environment: Environment) -> Result<(), StoreError> {
+        match (self.tenant.environment, environment) {
+            (Environment::Test, Environment::Live) => Err(StoreError::Conflict("environment")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn one<T>(&self, bound: Bound, read: impl Fn(&Row) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        read(&self.store.row(bound).await?.ok_or(StoreError::NotFound)?)
+    }
+
+    async fn page<T>(
+        &self,
+        rows: Bound,
+        total: Bound,
+        read: impl Fn(&Row) -> Result<T, StoreError>,
+    ) -> Result<Page<T>, StoreError> {
+        let rows = self.store.rows(rows).await?.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Page { rows, total: self.store.total(total).await? })
+    }
+}
+
+/// `LIMIT` and `OFFSET` of a page.
+fn limits(bound: Bound, page: PageRequest) -> Bound {
+    let offset = u64::from(page.page.saturating_sub(1)) * u64::from(page.per_page);
+    bound.count(page.per_page).count(offset)
+}
