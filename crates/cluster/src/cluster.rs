@@ -1,0 +1,395 @@
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use access::Tenant;
+use ambient::{Clock, ConversationId, KeyId, Millis, Random, WorkspaceId};
+use credential::{
+    key,
+    secret::{Digest, Secrets},
+    token::SessionClaims,
+};
+use store::{Store, StoreError};
+use tokio::sync::Mutex;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use crate::keyring::Lookup;
+use crate::{
+    Bucket, ClusterError, CutReason, Grant, KeyHandle, SessionEntry, SessionState, Verdict, WorkspaceEntry,
+    doubt::Doubts,
+    entry::KeyEntry,
+    grant::{Grants, Stream},
+    keyring::{Inserted, Keyring},
+    limits::Limits,
+    load,
+    sessions::Sessions,
+    shared::Shared,
+    tasks,
+    usage::UsageQueue,
+};
+
+/// Changes of one workspace happen one after the other; this many workspaces at a time.
+const STRIPES: usize = 64;
+
+/// Budgets a minute, and the most that memory holds.
+#[derive(Clone, Debug)]
+pub struct ClusterConfig {
+    /// Requests of a workspace that has no budget of its own.
+    pub workspace_per_minute: u32,
+    /// Sessions opened under one key.
+    pub sessions_per_minute: u32,
+    /// Messages in one session.
+    pub messages_per_minute: u32,
+    /// Readings of one session's history.
+    pub history_per_minute: u32,
+    /// Public requests from one address.
+    pub public_per_minute: u32,
+    /// Wrong credentials from one address.
+    pub failures_per_minute: u32,
+    /// Buckets in memory, a hard cap: half for callers, half for addresses.
+    pub max_buckets: usize,
+    /// Sessions in memory; beyond it those that rested longest are read again when they are used.
+    pub max_sessions: usize,
+}
+
+impl Default for ClusterConfig {
+    /// The contract's numbers.
+    fn default() -> Self {
+        Self {
+            workspace_per_minute: 600,
+            sessions_per_minute: 100,
+            messages_per_minute: 60,
+            history_per_minute: 100,
+            public_per_minute: 60,
+            failures_per_minute: 120,
+            max_buckets: 100_000,
+            max_sessions: 100_000,
+        }
+    }
+}
+
+/// Keys, sessions, streams and budgets of this node. Cloning shares them.
+#[derive(Clone)]
+pub struct Cluster(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) secrets: Arc<Secrets>,
+    pub(crate) parser: Arc<key::Parser>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) keyring: Keyring,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) sessions: Sessions,
+    pub(crate) usage: UsageQueue,
+    pub(crate) doubts: Doubts,
+    pub(crate) shared: Shared,
+    /// Changes on their way: they outlive the request that asked for them.
+    pub(crate) changes: TaskTracker,
+    pub(crate) stripes: Box<[Mutex<()>]>,
+    pub(crate) stopping: CancellationToken,
+    limits: Limits,
+    /// Every key of the installation is in memory: nobody else writes to this database.
+    complete: bool,
+}
+
+impl std::fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cluster").field("keys", &self.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Cluster {
+    /// Loads every live key and starts the tasks that write last use, look for survivors and sweep
+    /// the store. [`Cluster::stop`] ends them, and so does dropping the last clone.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start(
+        store: Store,
+        secrets: Arc<Secrets>,
+        parser: Arc<key::Parser>,
+        clock: Arc<dyn Clock>,
+        random: Arc<dyn Random>,
+        config: ClusterConfig,
+    ) -> Result<Self, ClusterError> {
+        let keyring = Keyring::default();
+        load::load(&keyring, &store, &secrets, clock.now()).await?;
+        let complete = store.backend() == "sqlite";
+        let cluster = Self(Arc::new(Inner {
+            store,
+            secrets,
+            parser,
+            clock,
+            random,
+            keyring,
+            grants: Arc::default(),
+            sessions: Sessions::new(config.max_sessions),
+            usage: UsageQueue::default(),
+            doubts: Doubts::default(),
+            shared: Shared::Memory,
+            changes: TaskTracker::new(),
+            stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
+            stopping: CancellationToken::new(),
+            limits: Limits::new(&config),
+            complete,
+        }));
+        tasks::spawn(&cluster);
+        Ok(cluster)
+    }
+
+    /// Cuts the streams that are left, waits for changes on their way, writes last uses, ends the
+    /// tasks. Takes as long as the store does.
+    pub async fn stop(&self) {
+        self.0.stopping.cancel();
+        self.cut_all(CutReason::Shutdown);
+        self.0.changes.close();
+        self.0.changes.wait().await;
+        self.0.flush(true).await;
+    }
+
+    // ---- the check ----
+
+    /// Who is this? One look at memory.
+    #[must_use]
+    pub fn lookup(&self, digest: &Digest, now: Millis) -> Lookup {
+        self.0.keyring.lookup(digest, now)
+    }
+
+    /// The second look, after [`Lookup::Miss`]: a key whose digest was made with the previous secret
+    /// (it is renewed), or one that another node made. With SQLite an unknown key costs no read.
+    ///
+    /// # Errors
+    /// When the store cannot be asked: 503, never 401.
+    pub async fn lookup_slow(&self, text: &str, now: Millis) -> Result<Lookup, ClusterError> {
+        let inner = &self.0;
+        let digest = inner.secrets.digest(text);
+        match inner.read_through(&digest, now).await? {
+            Lookup::Miss => {}
+            found => return Ok(found),
+        }
+        let Some(old) = inner.secrets.previous_digest(text) else { return Ok(Lookup::Miss) };
+        let found = match inner.keyring.lookup(&old, now) {
+            Lookup::Miss => inner.read_through(&old, now).await?,
+            found => found,
+        };
+        let Lookup::Found(handle) = found else { return Ok(found) };
+        match inner.store.renew_digest(&old, &digest, inner.secrets.id()).await {
+            // Somebody else was faster.
+            Ok(()) | Err(StoreError::NotFound) => inner.keyring.renew(handle.id(), &old, digest),
+            // The key is good; it will be renewed another time.
+            Err(error) => {
+                tracing::warn!(%error, key = %handle.id(), "a digest could not be renewed");
+                return Ok(Lookup::Found(handle));
+            }
+        }
+        Ok(inner.keyring.lookup(&digest, now))
+    }
+
+    /// The key behind a token, if it works at this moment; compare its epoch with the token's.
+    #[must_use]
+    pub fn key_by_id(&self, id: KeyId) -> Option<KeyHandle> {
+        let entry = self.0.keyring.get(id)?;
+        entry.is_live(self.0.clock.now()).then_some(KeyHandle { entry, is_previous: false })
+    }
+
+    /// The second look, after `None`: a key that another node made.
+    ///
+    /// # Errors
+    /// When the store cannot be asked: 503, never 401.
+    pub async fn find_key(&self, id: KeyId) -> Result<Option<KeyHandle>, ClusterError> {
+        if self.0.keyring.get(id).is_none()
+            && !self.0.is_final()
+            && let Some(live) = self.0.store.find_key(id).await?
+        {
+            self.0.keyring.insert(&live);
+        }
+        Ok(self.key_by_id(id))
+    }
+
+    /// Notes a use: a few atomics. Written to the store within seconds, then at most once a minute.
+    pub fn touch(&self, handle: &KeyHandle, address: Option<IpAddr>, now: Millis) {
+        self.0.usage.touch(handle, address, now);
+    }
+
+    // ---- sessions ----
+
+    /// Takes note of a session that was just opened, so that its first message costs no read.
+    pub fn open_session(&self, entry: SessionEntry) {
+        self.0.sessions.open(entry, self.0.clock.now());
+    }
+
+    /// May the session of this verified token go on? Counts as a use of it. The token's key, epoch
+    /// and origin are for the caller to check.
+    ///
+    /// # Errors
+    /// When the store cannot be asked: 503, never 401.
+    pub async fn session(&self, claims: &SessionClaims, now: Millis) -> Result<SessionState, ClusterError> {
+        let inner = &self.0;
+        let (id, key) = (claims.conversation, claims.key);
+        let tenant = Tenant { workspace: claims.workspace, environment: claims.environment };
+        if let Some(state) = inner.sessions.visit(id, tenant, key, now) {
+            return Ok(state);
+        }
+        match inner.store.workspace(tenant).conversation(id).await {
+            Ok(stored) if stored.key != Some(key) => return Ok(SessionState::Ended),
+            Ok(stored)
+                if stored.ended_at.is_none() && now.since(stored.updated_at) < crate::sessions::SESSION_IDLE_MS =>
+            {
+                let origin = claims.origin.as_deref().map(Arc::from);
+                let entry = SessionEntry { conversation: id, tenant, key, epoch: claims.epoch, origin };
+                inner.sessions.open(entry, now);
+            }
+            Ok(_) | Err(StoreError::NotFound) => inner.sessions.end(id, now),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(inner.sessions.visit(id, tenant, key, now).unwrap_or(SessionState::Ended))
+    }
+
+    /// Forgets a session whose conversation was deleted and cuts its streams; says how many.
+    pub fn drop_session(&self, conversation: ConversationId) -> u64 {
+        self.0.sessions.end(conversation, self.0.clock.now());
+        self.0.grants.cut_session(conversation, CutReason::Ended)
+    }
+
+    // ---- grants ----
+
+    /// A stream's place in the tree. `None` when the key, its epoch, the session or its origin has
+    /// gone since the request was admitted; a session must have been opened or looked at before.
+    #[must_use]
+    pub fn hold(&self, key: KeyId, session: Option<ConversationId>) -> Option<Grant> {
+        let inner = &self.0;
+        let (epoch, origin) = match session {
+            Some(session) => {
+                let bound = inner.sessions.bound(session)?;
+                (bound.epoch, bound.origin)
+            }
+            None => (inner.keyring.get(key)?.epoch(), None),
+        };
+        let grant = inner.grants.enter(key, epoch, session, origin);
+        // Checked after entering: a change that comes later finds the stream in the tree, and one
+        // that came earlier is seen here.
+        let entry = inner.keyring.get(key);
+        let ended = session.is_some_and(|session| inner.sessions.bound(session).is_none());
+        let objection = objection(entry.as_deref(), grant.stream(), inner.clock.now(), true);
+        (!ended && objection.is_none()).then_some(grant)
+    }
+
+    /// How many streams are open.
+    #[must_use]
+    pub fn open_streams(&self) -> u64 {
+        self.0.grants.open()
+    }
+
+    /// Cuts every stream; says how many.
+    pub fn cut_all(&self, reason: CutReason) -> u64 {
+        self.0.grants.cut_all(reason)
+    }
+
+    /// Cuts the streams whose key is expired, disabled, revoked or gone; says how many. Runs every
+    /// second; whatever cut was missed, it ends here.
+    pub fn cut_survivors(&self) -> u64 {
+        let now = self.0.clock.now();
+        self.0.grants.keys().into_iter().map(|key| self.0.cut_key_survivors(key, now, false)).sum()
+    }
+
+    // ---- limits ----
+
+    /// Charges one request to every bucket, or to none. `now` is [`Clock::elapsed`]. A refusal is the
+    /// answer of the bucket that refuses, else of the one nearest to it.
+    #[must_use]
+    pub fn charge<'a, B: Into<Option<Bucket<'a>>> + Copy>(&'a self, buckets: &[B], now: Duration) -> Verdict {
+        self.0.limits.charge(buckets, now)
+    }
+
+    /// Whether the bucket would refuse at `now`, which is [`Clock::elapsed`]. Charges nothing.
+    #[must_use]
+    pub fn is_exhausted(&self, bucket: Bucket<'_>, now: Duration) -> bool {
+        self.0.limits.is_exhausted(bucket, now)
+    }
+
+    /// The workspace's budget, for callers without a key.
+    #[must_use]
+    pub fn workspace(&self, id: WorkspaceId) -> Arc<WorkspaceEntry> {
+        self.0.keyring.workspace(id)
+    }
+
+    // ---- figures ----
+
+    /// How many keys are in memory.
+    #[must_use]
+    pub fn keys(&self) -> usize {
+        self.0.keyring.len()
+    }
+
+    /// How many sessions are in memory.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.0.sessions.len()
+    }
+
+    /// How many keyed budgets are in memory.
+    #[must_use]
+    pub fn buckets(&self) -> usize {
+        self.0.limits.buckets()
+    }
+
+    /// Bytes of tables and entries per key in memory, by what each allocation asks for; 0 when empty.
+    #[must_use]
+    pub fn approximate_bytes_per_key(&self) -> usize {
+        self.0.keyring.bytes().checked_div(self.keys()).unwrap_or(0)
+    }
+
+    /// Writes the uses that are due, all of them with `all`. Runs every five seconds.
+    pub async fn flush_uses(&self, all: bool) {
+        self.0.flush(all).await;
+    }
+}
+
+/// Why a stream may not go on. With `thorough` the origin rule is asked too, which parses.
+pub(crate) fn objection(key: Option<&KeyEntry>, stream: &Stream, now: Millis, thorough: bool) -> Option<CutReason> {
+    let Some(key) = key else { return Some(CutReason::Revoked) };
+    if stream.epoch != key.epoch() {
+        Some(CutReason::Revoked)
+    } else if key.is_disabled() {
+        Some(CutReason::Disabled)
+    } else if key.is_expired(now) {
+        Some(CutReason::Expired)
+    } else if thorough && stream.origin.as_ref().is_some_and(|origin| !key.allows_origin(origin)) {
+        Some(CutReason::OriginRemoved)
+    } else {
+        None
+    }
+}
+
+impl Inner {
+    /// A miss in memory is the last word.
+    fn is_final(&self) -> bool {
+        self.complete && self.doubts.is_empty()
+    }
+
+    async fn read_through(&self, digest: &Digest, now: Millis) -> Result<Lookup, ClusterError> {
+        if self.is_final() {
+            return Ok(self.keyring.lookup(digest, now));
+        }
+        let Some(live) = self.store.find_key_by_digest(digest).await? else { return Ok(Lookup::Miss) };
+        if self.keyring.insert(&live) == Inserted::Gone {
+            return Ok(Lookup::Refused);
+        }
+        Ok(self.keyring.lookup(digest, now))
+    }
+
+    pub(crate) fn cut_key_survivors(&self, key: KeyId, now: Millis, thorough: bool) -> u64 {
+        let entry = self.keyring.get(key);
+        self.grants.cut_key(key, |stream| objection(entry.as_deref(), stream, now, thorough))
+    }
+
+    /// Writes uses in small transactions. What cannot be written is tried again.
+    pub(crate) async fn flush(&self, all: bool) {
+        for batch in self.usage.collect(self.clock.elapsed(), all) {
+            let written = self.store.record_uses(&batch.rows).await;
+            if let Err(error) = &written {
+                tracing::warn!(%error, rows = batch.rows.len(), "last uses could not be written");
+            }
+            self.usage.settle(batch, self.clock.elapsed(), written.is_ok());
+        }
+    }
+}

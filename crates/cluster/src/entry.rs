@@ -1,0 +1,414 @@
+use std::{
+    fmt,
+    net::IpAddr,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
+};
+
+use access::{KeyCaller, KeyKind, ScopeSet, Tenant};
+use ambient::{KeyId, Millis, ServiceAccountId, WorkspaceId};
+use credential::{
+    key::{Environment, Family},
+    origin::AllowedOrigins,
+    secret::Digest,
+};
+use ipnet::IpNet;
+use parking_lot::RwLock;
+use store::LiveKey;
+
+use crate::usage::Usage;
+
+/// A tenant's budget. One per workspace, shared by its keys, members and sessions.
+pub struct WorkspaceEntry {
+    id: WorkspaceId,
+    /// Requests a minute; 0 is the installation's default.
+    own: AtomicU32,
+    pub(crate) cell: AtomicU64,
+}
+
+impl WorkspaceEntry {
+    pub(crate) fn new(id: WorkspaceId, own: Option<u32>) -> Self {
+        Self { id, own: AtomicU32::new(own.unwrap_or(0)), cell: AtomicU64::new(0) }
+    }
+
+    /// The workspace.
+    #[must_use]
+    pub fn id(&self) -> WorkspaceId {
+        self.id
+    }
+
+    pub(crate) fn set_own(&self, own: Option<u32>) {
+        self.own.store(own.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn own(&self) -> Option<u32> {
+        Some(self.own.load(Ordering::Relaxed)).filter(|own| *own != 0)
+    }
+}
+
+impl fmt::Debug for WorkspaceEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WorkspaceEntry({})", self.id)
+    }
+}
+
+/// What a service account holds at this moment. Its keys share it, so that a change to it is a
+/// change to all of them at once.
+pub(crate) struct AccountEntry {
+    pub(crate) id: ServiceAccountId,
+    state: RwLock<AccountState>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct AccountState {
+    pub(crate) scopes: ScopeSet,
+    pub(crate) disabled: bool,
+}
+
+impl AccountEntry {
+    pub(crate) fn new(id: ServiceAccountId, state: AccountState) -> Self {
+        Self { id, state: RwLock::new(state) }
+    }
+
+    pub(crate) fn state(&self) -> AccountState {
+        *self.state.read()
+    }
+
+    pub(crate) fn set(&self, state: AccountState) {
+        *self.state.write() = state;
+    }
+}
+
+/// One digest under which a key is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Secret {
+    pub(crate) digest: Digest,
+    /// `None` is the newest.
+    pub(crate) grace_ends: Option<Millis>,
+}
+
+pub(crate) struct Previous {
+    pub(crate) digest: Digest,
+    pub(crate) grace_ends: Millis,
+    pub(crate) usage: Usage,
+}
+
+/// What few keys have, so that the others do not pay for it.
+pub(crate) struct Extra {
+    origins: Option<AllowedOrigins>,
+    deny_localhost: bool,
+    allowed_ips: Box<[IpNet]>,
+    rate_limit: Option<u32>,
+    pub(crate) cell: AtomicU64,
+    pub(crate) previous: Option<Previous>,
+}
+
+/// A key as the gate sees it. Never changed, only replaced: two requests that hold the same entry
+/// see the same key.
+pub struct KeyEntry {
+    id: KeyId,
+    digest: Digest,
+    version: u64,
+    scopes: ScopeSet,
+    /// `i64::MAX` is never: eight bytes less than an `Option`.
+    expires_at: i64,
+    workspace: Arc<WorkspaceEntry>,
+    account: Option<Arc<AccountEntry>>,
+    extra: Option<Box<Extra>>,
+    pub(crate) usage: Usage,
+    /// The minute since the epoch in which an exposure was last reported.
+    exposed: AtomicU32,
+    epoch: u32,
+    kind: KeyKind,
+    family: Family,
+    environment: Environment,
+    allow_origin_header: bool,
+}
+
+impl KeyEntry {
+    /// The key; stays through rotations.
+    #[must_use]
+    pub fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Whose data it sees.
+    #[must_use]
+    pub fn tenant(&self) -> Tenant {
+        Tenant { workspace: self.workspace.id, environment: self.environment }
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// What its text begins with.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// What it may do at this moment, cut to what its service account may.
+    #[must_use]
+    pub fn scopes(&self) -> ScopeSet {
+        self.account.as_ref().map_or(self.scopes, |account| self.scopes.intersect(account.state().scopes))
+    }
+
+    /// The service account that owns it.
+    #[must_use]
+    pub fn service_account(&self) -> Option<ServiceAccountId> {
+        self.account.as_ref().map(|account| account.id)
+    }
+
+    /// When it stops; `None` is never.
+    #[must_use]
+    pub fn expires_at(&self) -> Option<Millis> {
+        (self.expires_at != i64::MAX).then_some(Millis(self.expires_at))
+    }
+
+    /// Whether it has stopped by `now`.
+    #[must_use]
+    pub fn is_expired(&self, now: Millis) -> bool {
+        now.0 >= self.expires_at
+    }
+
+    /// Whether it works at `now`, given that it is not revoked: not expired, its account not disabled.
+    #[must_use]
+    pub fn is_live(&self, now: Millis) -> bool {
+        !self.is_expired(now) && !self.is_disabled()
+    }
+
+    /// Tokens minted now carry it; a later epoch ends them.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The origins that a widget key lists. `None` allows no origin but `localhost`.
+    #[must_use]
+    pub fn allowed_origins(&self) -> Option<&AllowedOrigins> {
+        self.extra.as_ref()?.origins.as_ref()
+    }
+
+    /// Whether `localhost` passes the origin rule.
+    #[must_use]
+    pub fn allow_localhost(&self) -> bool {
+        !self.extra.as_ref().is_some_and(|extra| extra.deny_localhost)
+    }
+
+    /// Whether a page of this `Origin` may use it, or a token that it minted. A key that lists no
+    /// origins allows none.
+    #[must_use]
+    pub fn allows_origin(&self, origin: &str) -> bool {
+        self.allowed_origins().is_some_and(|origins| origins.allows(origin, self.allow_localhost()))
+    }
+
+    /// A reverse proxy forwards `Origin`: the audience firewall lets it pass.
+    #[must_use]
+    pub fn allow_origin_header(&self) -> bool {
+        self.allow_origin_header
+    }
+
+    /// The client must come from one of these; empty is anywhere.
+    #[must_use]
+    pub fn allowed_ips(&self) -> &[IpNet] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.allowed_ips)
+    }
+
+    /// Whether a client at `address` may use it.
+    #[must_use]
+    pub fn allows_address(&self, address: IpAddr) -> bool {
+        let (ranges, address) = (self.allowed_ips(), address.to_canonical());
+        ranges.is_empty() || ranges.iter().any(|range| range.contains(&address))
+    }
+
+    /// True once a minute: whoever gets it reports that the key was seen in a browser.
+    #[must_use]
+    pub fn claim_exposure_report(&self, now: Millis) -> bool {
+        let minute = u32::try_from(now.seconds() / 60).unwrap_or(0);
+        self.exposed.swap(minute, Ordering::Relaxed) != minute
+    }
+
+    /// Requests a minute under it; `None` is no budget of its own.
+    #[must_use]
+    pub fn rate_limit(&self) -> Option<u32> {
+        self.extra.as_ref()?.rate_limit
+    }
+
+    /// The budget that it draws on.
+    #[must_use]
+    pub fn workspace(&self) -> &Arc<WorkspaceEntry> {
+        &self.workspace
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        self.extra.as_deref()
+    }
+
+    pub(crate) fn previous(&self) -> Option<&Previous> {
+        self.extra.as_ref()?.previous.as_ref()
+    }
+
+    pub(crate) fn account(&self) -> Option<&Arc<AccountEntry>> {
+        self.account.as_ref()
+    }
+
+    /// Its account does not let it work.
+    pub(crate) fn is_disabled(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.state().disabled)
+    }
+
+    /// Every digest under which it is found.
+    pub(crate) fn secrets(&self) -> Vec<Secret> {
+        let current = Secret { digest: self.digest, grace_ends: None };
+        let previous = self.previous().map(|p| Secret { digest: p.digest, grace_ends: Some(p.grace_ends) });
+        std::iter::once(current).chain(previous).collect()
+    }
+
+    /// An entry for `live`, found under `secrets`: the newest, which has no end, and the one whose
+    /// grace lasts longest. `None` without a newest: nothing works that has no secret.
+    pub(crate) fn new(
+        live: &LiveKey,
+        secrets: &[Secret],
+        workspace: Arc<WorkspaceEntry>,
+        account: Option<Arc<AccountEntry>>,
+    ) -> Option<Self> {
+        let current = secrets.iter().find(|secret| secret.grace_ends.is_none())?;
+        let others = secrets.iter().filter(|secret| secret.digest != current.digest);
+        let previous = others
+            .filter_map(|secret| Some((secret.digest, secret.grace_ends?)))
+            .max_by_key(|(_, grace_ends)| *grace_ends)
+            .map(|(digest, grace_ends)| Previous { digest, grace_ends, usage: Usage::default() });
+        let key = &live.key;
+        let settings = &key.settings;
+        // An entry that this version cannot read allows nothing: better than allowing too much.
+        let origins = (!settings.allowed_domains.is_empty())
+            .then(|| AllowedOrigins::parse(&settings.allowed_domains))
+            .and_then(|parsed| {
+                parsed.inspect_err(|error| tracing::warn!(key = %key.id, %error, "unreadable allowed_domains")).ok()
+            });
+        let extra = Extra {
+            origins,
+            deny_localhost: settings.deny_localhost,
+            allowed_ips: settings.allowed_ips.as_slice().into(),
+            rate_limit: settings.rate_limit,
+            cell: AtomicU64::new(0),
+            previous,
+        };
+        Some(Self {
+            id: key.id,
+            digest: current.digest,
+            version: key.version,
+            scopes: key.scopes,
+            expires_at: key.expires_at.map_or(i64::MAX, |at| at.0),
+            workspace,
+            account,
+            extra: extra.says_something().then(|| Box::new(extra)),
+            usage: Usage::default(),
+            exposed: AtomicU32::new(0),
+            epoch: key.epoch,
+            kind: key.kind,
+            family: key.family,
+            environment: key.environment,
+            allow_origin_header: settings.allow_origin_header,
+        })
+    }
+
+    /// The same key, found under `new` where it was found under `old`. Uses that are not written yet
+    /// stay with the entry that counted them.
+    pub(crate) fn with_digest(&self, old: &Digest, new: Digest) -> Self {
+        let swap = |digest: Digest| if digest == *old { new } else { digest };
+        let extra = self.extra.as_ref().map(|extra| {
+            Box::new(Extra {
+                origins: extra.origins.clone(),
+                deny_localhost: extra.deny_localhost,
+                allowed_ips: extra.allowed_ips.clone(),
+                rate_limit: extra.rate_limit,
+                cell: AtomicU64::new(extra.cell.load(Ordering::Relaxed)),
+                previous: extra.previous.as_ref().map(|previous| Previous {
+                    digest: swap(previous.digest),
+                    grace_ends: previous.grace_ends,
+                    usage: Usage::default(),
+                }),
+            })
+        });
+        Self {
+            digest: swap(self.digest),
+            extra,
+            usage: Usage::default(),
+            exposed: AtomicU32::new(self.exposed.load(Ordering::Relaxed)),
+            workspace: Arc::clone(&self.workspace),
+            account: self.account.clone(),
+            ..*self
+        }
+    }
+
+    /// Takes over what has been spent of the key's own budget.
+    pub(crate) fn inherit(&self, older: &Self) {
+        if let (Some(own), Some(older)) = (self.extra(), older.extra()) {
+            own.cell.store(older.cell.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}
+
+impl Extra {
+    fn says_something(&self) -> bool {
+        self.origins.is_some()
+            || self.deny_localhost
+            || !self.allowed_ips.is_empty()
+            || self.rate_limit.is_some()
+            || self.previous.is_some()
+    }
+}
+
+impl fmt::Debug for KeyEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KeyEntry({})", self.id)
+    }
+}
+
+/// A key, and which of its secrets was presented. Holds what was true when it was looked up.
+#[derive(Clone, Debug)]
+pub struct KeyHandle {
+    pub(crate) entry: Arc<KeyEntry>,
+    /// The secret in its grace, not the newest.
+    pub(crate) is_previous: bool,
+}
+
+impl KeyHandle {
+    /// Who is calling; `origin` is the allowed `Origin` that the request came from.
+    #[must_use]
+    pub fn caller(&self, origin: Option<Arc<str>>) -> KeyCaller {
+        KeyCaller {
+            key: self.id(),
+            tenant: self.tenant(),
+            kind: self.kind(),
+            scopes: self.scopes(),
+            service_account: self.service_account(),
+            expires_at: self.expires_at(),
+            epoch: self.epoch(),
+            origin,
+        }
+    }
+}
+
+impl Deref for KeyHandle {
+    type Target = KeyEntry;
+
+    fn deref(&self) -> &KeyEntry {
+        &self.entry
+    }
+}

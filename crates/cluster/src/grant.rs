@@ -1,0 +1,269 @@
+//! The tree of what is going on: key → session → stream.
+//!
+//! A stream enters first and is then checked, a change takes effect first and then cuts: whichever
+//! comes second sees the other, so no stream outlives what opened it.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+};
+
+use ambient::{ConversationId, KeyId};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+const SHARDS: usize = 64;
+
+/// Why a stream was cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum CutReason {
+    /// The key was revoked, or rotated without grace.
+    Revoked = 1,
+    /// The key's time is over.
+    Expired,
+    /// The session was ended.
+    Ended,
+    /// The key's service account was disabled.
+    Disabled,
+    /// The session's origin is no longer on the key's list.
+    OriginRemoved,
+    /// The server stops.
+    Shutdown,
+}
+
+impl CutReason {
+    const ALL: [Self; 6] =
+        [Self::Revoked, Self::Expired, Self::Ended, Self::Disabled, Self::OriginRemoved, Self::Shutdown];
+
+    /// The stable name, as the last event of a stream says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::Ended => "ended",
+            Self::Disabled => "disabled",
+            Self::OriginRemoved => "origin_removed",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl fmt::Display for CutReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An open stream.
+pub(crate) struct Stream {
+    number: u64,
+    pub(crate) key: KeyId,
+    /// The key's epoch under which it was opened.
+    pub(crate) epoch: u32,
+    pub(crate) session: Option<ConversationId>,
+    pub(crate) origin: Option<Arc<str>>,
+    token: CancellationToken,
+    /// 0 while it is open. Set before the token, so that whoever wakes can say why.
+    reason: AtomicU8,
+}
+
+impl Stream {
+    /// True for the one who cut it.
+    fn cut(&self, reason: CutReason) -> bool {
+        let first = self.reason.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire).is_ok();
+        self.token.cancel();
+        first
+    }
+
+    fn reason(&self) -> Option<CutReason> {
+        let reason = self.reason.load(Ordering::Acquire);
+        CutReason::ALL.into_iter().find(|known| *known as u8 == reason)
+    }
+}
+
+type ByKey = HashMap<KeyId, HashMap<u64, Arc<Stream>>>;
+type BySession = HashMap<ConversationId, Vec<Arc<Stream>>>;
+
+pub(crate) struct Grants {
+    by_key: Box<[Mutex<ByKey>]>,
+    by_session: Box<[Mutex<BySession>]>,
+    open: AtomicU64,
+    numbers: AtomicU64,
+}
+
+impl Default for Grants {
+    fn default() -> Self {
+        Self {
+            by_key: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            by_session: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            open: AtomicU64::new(0),
+            numbers: AtomicU64::new(1),
+        }
+    }
+}
+
+/// Which shard: the last bits of an id are random.
+fn shard(bits: u128) -> usize {
+    (bits % SHARDS as u128) as usize
+}
+
+/// A stream's place in the tree. Dropping it leaves the tree.
+pub struct Grant {
+    stream: Arc<Stream>,
+    grants: Arc<Grants>,
+}
+
+impl Grant {
+    /// Waits until the stream must end, and says why. May be called again after a time-out.
+    pub async fn cancelled(&self) -> CutReason {
+        self.stream.token.cancelled().await;
+        // Only a caller that cancels the public token itself leaves no reason.
+        self.reason().unwrap_or(CutReason::Ended)
+    }
+
+    /// For work that takes a token. Cancel a child of it, never itself.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.stream.token.clone()
+    }
+
+    pub(crate) fn stream(&self) -> &Stream {
+        &self.stream
+    }
+
+    /// Why the stream was cut; `None` while it may go on.
+    #[must_use]
+    pub fn reason(&self) -> Option<CutReason> {
+        self.stream.reason()
+    }
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("key", &self.stream.key).field("session", &self.stream.session).finish()
+    }
+}
+
+impl Drop for Grant {
+    fn drop(&mut self) {
+        self.grants.leave(&self.stream);
+    }
+}
+
+impl Grants {
+    /// Enters the tree. The caller then checks that what opened the stream still holds.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        key: KeyId,
+        epoch: u32,
+        session: Option<ConversationId>,
+        origin: Option<Arc<str>>,
+    ) -> Grant {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let (token, reason) = (CancellationToken::new(), AtomicU8::new(0));
+        let stream = Arc::new(Stream { number, key, epoch, session, origin, token, reason });
+        self.by_key[shard(key.0.0)].lock().entry(key).or_default().insert(number, Arc::clone(&stream));
+        if let Some(session) = session {
+            self.by_session[shard(session.0.0)].lock().entry(session).or_default().push(Arc::clone(&stream));
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Grant { stream, grants: Arc::clone(self) }
+    }
+
+    fn leave(&self, stream: &Arc<Stream>) {
+        {
+            let mut keys = self.by_key[shard(stream.key.0.0)].lock();
+            if let Some(streams) = keys.get_mut(&stream.key) {
+                streams.remove(&stream.number);
+                if streams.is_empty() {
+                    keys.remove(&stream.key);
+                }
+            }
+        }
+        if let Some(session) = stream.session {
+            let mut sessions = self.by_session[shard(session.0.0)].lock();
+            if let Some(streams) = sessions.get_mut(&session) {
+                streams.retain(|other| other.number != stream.number);
+                if streams.is_empty() {
+                    sessions.remove(&session);
+                }
+            }
+        }
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn open(&self) -> u64 {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Cuts the streams of a key for which `judge` has a reason, and says how many. Cancelling wakes
+    /// their tasks, so it happens outside the lock.
+    pub(crate) fn cut_key(&self, key: KeyId, judge: impl Fn(&Stream) -> Option<CutReason>) -> u64 {
+        let streams: Vec<_> = match self.by_key[shard(key.0.0)].lock().get(&key) {
+            Some(streams) => streams.values().filter_map(|stream| Some((Arc::clone(stream), judge(stream)?))).collect(),
+            None => return 0,
+        };
+        streams.iter().map(|(stream, reason)| u64::from(stream.cut(*reason))).sum()
+    }
+
+    pub(crate) fn cut_session(&self, session: ConversationId, reason: CutReason) -> u64 {
+        let streams = self.by_session[shard(session.0.0)].lock().get(&session).cloned().unwrap_or_default();
+        streams.iter().map(|stream| u64::from(stream.cut(reason))).sum()
+    }
+
+    pub(crate) fn cut_all(&self, reason: CutReason) -> u64 {
+        self.keys().into_iter().map(|key| self.cut_key(key, |_| Some(reason))).sum()
+    }
+
+    /// The keys that have open streams.
+    pub(crate) fn keys(&self) -> Vec<KeyId> {
+        self.by_key.iter().flat_map(|shard| shard.lock().keys().copied().collect::<Vec<_>>()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambient::Ulid;
+
+    use super::*;
+
+    const KEY: KeyId = KeyId(Ulid(7));
+    const SESSION: ConversationId = ConversationId(Ulid(9));
+
+    #[tokio::test]
+    async fn a_cut_says_why_counts_each_stream_once_and_spares_the_others() {
+        let grants = Arc::new(Grants::default());
+        let mine: Vec<_> = (0..3).map(|_| grants.enter(KEY, 0, Some(SESSION), None)).collect();
+        let other = grants.enter(KeyId(Ulid(8)), 0, None, None);
+        assert_eq!(grants.open(), 4);
+        assert_eq!(grants.cut_session(SESSION, CutReason::Ended), 3);
+        assert_eq!(grants.cut_key(KEY, |_| Some(CutReason::Revoked)), 0, "they are cut already");
+        assert_eq!(mine[0].cancelled().await, CutReason::Ended, "the first reason stays");
+        assert!(other.reason().is_none() && !other.token().is_cancelled());
+    }
+
+    #[test]
+    fn a_dropped_grant_leaves_nothing_behind() {
+        let grants = Arc::new(Grants::default());
+        drop(grants.enter(KEY, 0, Some(SESSION), None));
+        assert_eq!(grants.open(), 0);
+        assert!(grants.keys().is_empty());
+        assert!(grants.by_session.iter().all(|shard| shard.lock().is_empty()));
+        assert_eq!(grants.cut_key(KEY, |_| Some(CutReason::Revoked)), 0);
+    }
+
+    #[test]
+    fn every_reason_survives_the_way_through_its_number() {
+        for reason in CutReason::ALL {
+            let grants = Arc::new(Grants::default());
+            let grant = grants.enter(KEY, 0, None, None);
+            assert_eq!((grants.cut_all(reason), grant.reason()), (1, Some(reason)));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const SECOND: u64 = 1_000_000_000;
+const MINUTE: u64 = 60 * SECOND;
+
+/// A budget: one request every `interval`, `quota` at once. A cell holds the theoretical arrival
+/// time, in nanoseconds: when the budget is full again. 0 is a full budget.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    quota: u32,
+    interval: u64,
+}
+
+/// What a cell says at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer {
+    pub(super) allowed: bool,
+    /// After this request, if it is allowed.
+    pub(super) remaining: u32,
+    pub(super) reset_s: u32,
+    pub(super) retry_after_s: u32,
+    /// What the cell holds afterwards.
+    next: u64,
+}
+
+impl Rate {
+    /// `quota` requests a minute; 0 allows none.
+    pub(super) const fn per_minute(quota: u32) -> Self {
+        Self { quota, interval: if quota == 0 { MINUTE } else { MINUTE / quota as u64 } }
+    }
+
+    pub(super) const fn quota(self) -> u32 {
+        self.quota
+    }
+
+    /// What full means. Not a minute but `quota` intervals, so that rounding gives nothing away.
+    const fn capacity(self) -> u64 {
+        self.interval * self.quota as u64
+    }
+
+    /// One request at `now`, when the cell holds `cell`.
+    pub(super) fn decide(self, cell: u64, now: u64) -> Answer {
+        let arrival = cell.max(now);
+        let next = arrival + self.interval;
+        let used = next - now;
+        if used <= self.capacity() {
+            let remaining = u32::try_from((self.capacity() - used) / self.interval).unwrap_or(u32::MAX);
+            Answer { allowed: true, remaining, reset_s: seconds(used), retry_after_s: 0, next }
+        } else {
+            let wait = if self.quota == 0 { 60 } else { seconds(used - self.capacity()).max(1) };
+            Answer { allowed: false, remaining: 0, reset_s: wait, retry_after_s: wait, next: cell }
+        }
+    }
+
+    /// Decides and, if allowed, charges: in one step, so that racing requests never take the same
+    /// unit.
+    pub(super) fn charge(self, cell: &AtomicU64, now: u64) -> Answer {
+        let mut seen = cell.load(Ordering::Relaxed);
+        loop {
+            let answer = self.decide(seen, now);
+            if !answer.allowed {
+                return answer;
+            }
+            match cell.compare_exchange_weak(seen, answer.next, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => return answer,
+                Err(other) => seen = other,
+            }
+        }
+    }
+
+    /// The same for a cell behind a lock.
+    pub(super) fn charge_locked(self, cell: &mut u64, now: u64) -> Answer {
+        let answer = self.decide(*cell, now);
+        *cell = answer.next;
+        answer
+    }
+
+    /// Undoes a charge of this very moment.
+    pub(super) fn refund(self, cell: &AtomicU64) {
+        let mut seen = cell.load(Ordering::Relaxed);
+        while let Err(other) =
+            cell.compare_exchange_weak(seen, seen.saturating_sub(self.interval), Ordering::Relaxed, Ordering::Relaxed)
+        {
+            seen = other;
+        }
+    }
+
+    pub(super) fn refund_locked(self, cell: &mut u64) {
+        *cell = cell.saturating_sub(self.interval);
+    }
+}
+
+/// Rounded up: a caller who waits that long finds it done.
+fn seconds(nanos: u64) -> u32 {
+    u32::try_from(nanos.div_ceil(SECOND)).unwrap_or(u32::MAX)
+}

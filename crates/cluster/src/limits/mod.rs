@@ -1,0 +1,232 @@
+//! Budgets per minute: GCRA (ITU-T I.371) on the monotonic clock.
+//!
+//! A budget of `q` a minute starts full, refills evenly, and allows `q` at once: over any window of
+//! `s` seconds at most `q + q·s/60`. Frequent budgets are a cell inside the entry they belong to;
+//! the others are in a table that never holds more than it is told.
+
+mod gcra;
+mod table;
+
+use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
+
+use ambient::{ConversationId, KeyId};
+
+use crate::{
+    ClusterConfig, KeyHandle, WorkspaceEntry,
+    limits::{
+        gcra::{Answer, Rate},
+        table::{Class, Subject, Table},
+    },
+};
+
+/// The window of every budget, in seconds.
+const WINDOW_S: u32 = 60;
+
+/// A budget that a request draws on.
+#[derive(Clone, Copy, Debug)]
+pub enum Bucket<'a> {
+    /// The workspace's, shared by all its callers.
+    Workspace(&'a WorkspaceEntry),
+    /// The key's own; a key without one is not limited by it.
+    Key(&'a KeyHandle),
+    /// Opening sessions under a key.
+    SessionsOfKey(KeyId),
+    /// Sending messages in a session.
+    MessagesOf(ConversationId),
+    /// Reading a session's history.
+    HistoryOf(ConversationId),
+    /// Public operations, from an address.
+    Address(IpAddr),
+    /// Wrong credentials, from an address.
+    FailuresOf(IpAddr),
+}
+
+/// What a budget says: of several, the one nearest to refusing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether the request may go on. If not, nothing was charged anywhere.
+    pub allowed: bool,
+    /// Which budget this is about; empty when there was none to ask.
+    pub policy: &'static str,
+    /// Requests per window.
+    pub quota: u32,
+    /// The window, in seconds.
+    pub window_s: u32,
+    /// Requests that would be allowed at this moment.
+    pub remaining: u32,
+    /// Seconds until the budget is full again; when refused, until there is room for one.
+    pub reset_s: u32,
+    /// Seconds to wait before the next attempt: at least 1 and never less than `reset_s` when
+    /// refused, else 0.
+    pub retry_after_s: u32,
+}
+
+impl Verdict {
+    const UNLIMITED: Self = Self {
+        allowed: true,
+        policy: "",
+        quota: u32::MAX,
+        window_s: WINDOW_S,
+        remaining: u32::MAX,
+        reset_s: 0,
+        retry_after_s: 0,
+    };
+
+    /// The one to report of two: a refusal, then the smaller rest, then the longer wait.
+    fn tighter(self, other: Self) -> Self {
+        let rank = |v: &Self| (v.allowed, v.remaining, u32::MAX - v.retry_after_s, u32::MAX - v.reset_s);
+        if rank(&other) < rank(&self) { other } else { self }
+    }
+}
+
+/// Where a budget is kept, and how much it is.
+struct Place<'a> {
+    policy: &'static str,
+    rate: Rate,
+    cell: Cell<'a>,
+}
+
+enum Cell<'a> {
+    Inline(&'a std::sync::atomic::AtomicU64),
+    Table(&'a Table, Class, Subject),
+}
+
+impl Place<'_> {
+    fn peek(&self, now: u64) -> Answer {
+        match self.cell {
+            Cell::Inline(cell) => self.rate.decide(cell.load(Ordering::Relaxed), now),
+            Cell::Table(table, class, subject) => self.rate.decide(table.read(class, subject), now),
+        }
+    }
+
+    fn charge(&self, now: u64) -> Answer {
+        match self.cell {
+            Cell::Inline(cell) => self.rate.charge(cell, now),
+            Cell::Table(table, class, subject) => table.charge(class, subject, &self.rate, now),
+        }
+    }
+
+    fn refund(&self) {
+        match self.cell {
+            Cell::Inline(cell) => self.rate.refund(cell),
+            Cell::Table(table, class, subject) => table.refund(class, subject, &self.rate),
+        }
+    }
+
+    fn verdict(&self, answer: Answer) -> Verdict {
+        Verdict {
+            allowed: answer.allowed,
+            policy: self.policy,
+            quota: self.rate.quota(),
+            window_s: WINDOW_S,
+            remaining: answer.remaining,
+            reset_s: answer.reset_s,
+            retry_after_s: answer.retry_after_s,
+        }
+    }
+}
+
+pub(crate) struct Limits {
+    workspace: u32,
+    sessions: Rate,
+    messages: Rate,
+    history: Rate,
+    public: Rate,
+    failures: Rate,
+    /// Of callers who proved who they are.
+    known: Table,
+    /// Of addresses. A table of its own, so that a flood of addresses crowds out no session.
+    strangers: Table,
+}
+
+impl Limits {
+    pub(crate) fn new(config: &ClusterConfig) -> Self {
+        let half = config.max_buckets / 2;
+        Self {
+            workspace: config.workspace_per_minute,
+            sessions: Rate::per_minute(config.sessions_per_minute),
+            messages: Rate::per_minute(config.messages_per_minute),
+            history: Rate::per_minute(config.history_per_minute),
+            public: Rate::per_minute(config.public_per_minute),
+            failures: Rate::per_minute(config.failures_per_minute),
+            known: Table::new(half),
+            strangers: Table::new(half),
+        }
+    }
+
+    fn place<'a>(&'a self, bucket: Bucket<'a>) -> Option<Place<'a>> {
+        let known =
+            |policy, rate, class, id: u128| Place { policy, rate, cell: Cell::Table(&self.known, class, Subject(id)) };
+        let stranger = |policy, rate, class, address| Place {
+            policy,
+            rate,
+            cell: Cell::Table(&self.strangers, class, Subject::of_address(address)),
+        };
+        Some(match bucket {
+            Bucket::Workspace(entry) => Place {
+                policy: "workspace",
+                rate: Rate::per_minute(entry.own().unwrap_or(self.workspace)),
+                cell: Cell::Inline(&entry.cell),
+            },
+            Bucket::Key(handle) => {
+                let rate = Rate::per_minute(handle.rate_limit()?);
+                Place { policy: "key", rate, cell: Cell::Inline(&handle.entry.extra()?.cell) }
+            }
+            Bucket::SessionsOfKey(key) => known("sessions", self.sessions, Class::Sessions, key.0.0),
+            Bucket::MessagesOf(session) => known("messages", self.messages, Class::Messages, session.0.0),
+            Bucket::HistoryOf(session) => known("history", self.history, Class::History, session.0.0),
+            Bucket::Address(address) => stranger("address", self.public, Class::Address, address),
+            Bucket::FailuresOf(address) => stranger("failures", self.failures, Class::Failures, address),
+        })
+    }
+
+    /// Charges one request to every bucket, or to none. `now` is [`ambient::Clock::elapsed`].
+    pub(crate) fn charge<'a, B>(&'a self, buckets: &[B], now: Duration) -> Verdict
+    where
+        B: Into<Option<Bucket<'a>>> + Copy,
+    {
+        let now = nanos(now);
+        let find = |bucket: &B| (*bucket).into().and_then(|bucket| self.place(bucket));
+        // Looking first: a refused request then writes nothing, and costs nobody a false refusal.
+        let mut refused = Verdict::UNLIMITED;
+        for place in buckets.iter().filter_map(find) {
+            let answer = place.peek(now);
+            if !answer.allowed {
+                refused = refused.tighter(place.verdict(answer));
+            }
+        }
+        if !refused.allowed {
+            return refused;
+        }
+        let mut verdict = Verdict::UNLIMITED;
+        for (at, bucket) in buckets.iter().enumerate() {
+            let Some(place) = find(bucket) else { continue };
+            let answer = place.charge(now);
+            if !answer.allowed {
+                // Somebody else took the last one in between: give back what this request took.
+                buckets[..at].iter().filter_map(find).for_each(|place| place.refund());
+                return place.verdict(answer);
+            }
+            verdict = verdict.tighter(place.verdict(answer));
+        }
+        verdict
+    }
+
+    /// Whether the bucket would refuse. Charges nothing.
+    pub(crate) fn is_exhausted(&self, bucket: Bucket<'_>, now: Duration) -> bool {
+        self.place(bucket).is_some_and(|place| !place.peek(nanos(now)).allowed)
+    }
+
+    /// How many buckets are in the tables.
+    pub(crate) fn buckets(&self) -> usize {
+        self.known.len() + self.strangers.len()
+    }
+}
+
+/// Good for 584 years of uptime.
+fn nanos(now: Duration) -> u64 {
+    u64::try_from(now.as_nanos()).unwrap_or(u64::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,217 @@
+//! Chat sessions in memory: which live, which have ended, and when each was last used.
+
+use std::{collections::HashMap, sync::Arc};
+
+use access::Tenant;
+use ambient::{ConversationId, KeyId, Millis};
+use parking_lot::Mutex;
+
+/// How long a session may rest before it ends, in milliseconds (contract, section 2).
+pub const SESSION_IDLE_MS: i64 = 30 * 60 * 1000;
+/// How long an end is remembered, in milliseconds. Any reader that began before it is long done.
+const REMEMBER_MS: i64 = 10 * 60 * 1000;
+const SHARDS: usize = 16;
+
+/// A session that has just been opened.
+#[derive(Clone, Debug)]
+pub struct SessionEntry {
+    /// The conversation; names the session.
+    pub conversation: ConversationId,
+    /// Whose.
+    pub tenant: Tenant,
+    /// The key that minted its token.
+    pub key: KeyId,
+    /// The key's epoch at that moment.
+    pub epoch: u32,
+    /// The origin that its token is bound to.
+    pub origin: Option<Arc<str>>,
+}
+
+/// Whether a session may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionState {
+    /// It may.
+    Live,
+    /// Ended, deleted, idle for too long, or not what its token says. The token is dead.
+    Ended,
+}
+
+/// What a stream is bound to by its session.
+pub(crate) struct Bound {
+    pub(crate) epoch: u32,
+    pub(crate) origin: Option<Arc<str>>,
+}
+
+enum Session {
+    Live { entry: SessionEntry, seen: Millis },
+    Ended { at: Millis },
+}
+
+impl Session {
+    fn stamp(&self) -> Millis {
+        match self {
+            Self::Live { seen, .. } => *seen,
+            Self::Ended { at } => *at,
+        }
+    }
+
+    fn is_stale(&self, now: Millis) -> bool {
+        match self {
+            Self::Live { seen, .. } => now.since(*seen) >= SESSION_IDLE_MS,
+            Self::Ended { at } => now.since(*at) >= REMEMBER_MS,
+        }
+    }
+}
+
+type Shard = HashMap<ConversationId, Session>;
+
+pub(crate) struct Sessions {
+    shards: Box<[Mutex<Shard>]>,
+    per_shard: usize,
+}
+
+impl Sessions {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), per_shard: (capacity / SHARDS).max(1) }
+    }
+
+    fn shard(&self, conversation: ConversationId) -> &Mutex<Shard> {
+        &self.shards[(conversation.0.0 % SHARDS as u128) as usize]
+    }
+
+    /// What memory says, and a sign of life. `None`: the store has to be asked.
+    pub(crate) fn visit(
+        &self,
+        conversation: ConversationId,
+        tenant: Tenant,
+        key: KeyId,
+        now: Millis,
+    ) -> Option<SessionState> {
+        let mut shard = self.shard(conversation).lock();
+        let session = shard.get_mut(&conversation)?;
+        let Session::Live { entry, seen } = session else { return Some(SessionState::Ended) };
+        if entry.tenant != tenant || entry.key != key {
+            return Some(SessionState::Ended);
+        }
+        if now.since(*seen) >= SESSION_IDLE_MS {
+            *session = Session::Ended { at: now };
+            return Some(SessionState::Ended);
+        }
+        *seen = now.max(*seen);
+        Some(SessionState::Live)
+    }
+
+    /// Puts in what was opened or read. An end that memory knows of stays: the reader was slow.
+    pub(crate) fn open(&self, entry: SessionEntry, now: Millis) {
+        let conversation = entry.conversation;
+        let mut shard = self.shard(conversation).lock();
+        if !shard.contains_key(&conversation) {
+            self.make_room(&mut shard, now);
+            shard.insert(conversation, Session::Live { entry, seen: now });
+        }
+    }
+
+    /// Ends it, for every reader from here on.
+    pub(crate) fn end(&self, conversation: ConversationId, now: Millis) {
+        let mut shard = self.shard(conversation).lock();
+        if !shard.contains_key(&conversation) {
+            self.make_room(&mut shard, now);
+        }
+        shard.insert(conversation, Session::Ended { at: now });
+    }
+
+    /// What a stream of this session is bound to; `None` when it has ended or is not in memory.
+    pub(crate) fn bound(&self, conversation: ConversationId) -> Option<Bound> {
+        match self.shard(conversation).lock().get(&conversation) {
+            Some(Session::Live { entry, .. }) => Some(Bound { epoch: entry.epoch, origin: entry.origin.clone() }),
+            _ => None,
+        }
+    }
+
+    /// Idle and ended ones first; then the eighth that has rested longest, so that the next
+    /// insertions are free.
+    fn make_room(&self, shard: &mut Shard, now: Millis) {
+        if shard.len() < self.per_shard {
+            return;
+        }
+        shard.retain(|_, session| !session.is_stale(now));
+        if shard.len() < self.per_shard {
+            return;
+        }
+        let mut stamps: Vec<i64> = shard.values().map(|session| session.stamp().0).collect();
+        let (_, oldest, _) = stamps.select_nth_unstable(self.per_shard / 8);
+        let oldest = Millis(*oldest);
+        shard.retain(|_, session| session.stamp() > oldest);
+    }
+
+    pub(crate) fn prune(&self, now: Millis) {
+        for shard in &self.shards {
+            shard.lock().retain(|_, session| !session.is_stale(now));
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ambient::{Ulid, WorkspaceId};
+    use credential::key::Environment;
+
+    use super::*;
+
+    const TENANT: Tenant = Tenant { workspace: WorkspaceId(Ulid(1)), environment: Environment::Live };
+    const KEY: KeyId = KeyId(Ulid(2));
+    const ID: ConversationId = ConversationId(Ulid(3));
+
+    fn entry(conversation: ConversationId) -> SessionEntry {
+        SessionEntry { conversation, tenant: TENANT, key: KEY, epoch: 0, origin: None }
+    }
+
+    #[test]
+    fn a_session_ends_after_thirty_idle_minutes_and_not_before() {
+        let sessions = Sessions::new(100);
+        sessions.open(entry(ID), Millis(0));
+        let almost = Millis(SESSION_IDLE_MS - 1);
+        assert_eq!(sessions.visit(ID, TENANT, KEY, almost), Some(SessionState::Live));
+        let again = almost.plus(SESSION_IDLE_MS - 1);
+        assert_eq!(sessions.visit(ID, TENANT, KEY, again), Some(SessionState::Live), "each use counts");
+        assert_eq!(sessions.visit(ID, TENANT, KEY, again.plus(SESSION_IDLE_MS)), Some(SessionState::Ended));
+        assert_eq!(sessions.visit(ID, TENANT, KEY, again), Some(SessionState::Ended), "it does not come back");
+    }
+
+    #[test]
+    fn a_slow_reader_does_not_bring_an_ended_session_back() {
+        let sessions = Sessions::new(100);
+        sessions.end(ID, Millis(0));
+        sessions.open(entry(ID), Millis(1));
+        assert_eq!(sessions.visit(ID, TENANT, KEY, Millis(2)), Some(SessionState::Ended));
+        assert!(sessions.bound(ID).is_none());
+    }
+
+    #[test]
+    fn a_token_of_another_key_or_tenant_opens_nothing() {
+        let sessions = Sessions::new(100);
+        sessions.open(entry(ID), Millis(0));
+        let foreign = Tenant { environment: Environment::Test, ..TENANT };
+        assert_eq!(sessions.visit(ID, foreign, KEY, Millis(1)), Some(SessionState::Ended));
+        assert_eq!(sessions.visit(ID, TENANT, KeyId(Ulid(9)), Millis(1)), Some(SessionState::Ended));
+        assert_eq!(sessions.visit(ID, TENANT, KEY, Millis(1)), Some(SessionState::Live), "and ends nothing");
+    }
+
+    #[test]
+    fn a_flood_keeps_to_the_cap_and_the_newest_stay() {
+        let sessions = Sessions::new(1600);
+        for number in 0..10_000_u128 {
+            let now = Millis(i64::try_from(number).unwrap());
+            sessions.open(entry(ConversationId(Ulid(number))), now);
+            assert!(sessions.len() <= 1600);
+        }
+        let newest = ConversationId(Ulid(9_999));
+        assert_eq!(sessions.visit(newest, TENANT, KEY, Millis(10_000)), Some(SessionState::Live));
+        sessions.prune(Millis(10_000 + SESSION_IDLE_MS));
+        assert_eq!(sessions.len(), 0);
+    }
+}

@@ -1,0 +1,198 @@
+//! Last use and counts: atomics in the entry, written to the store in batches.
+
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, Ipv6Addr},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU16, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ambient::Millis;
+use parking_lot::Mutex;
+use store::SecretUse;
+
+use crate::entry::{KeyEntry, KeyHandle};
+
+/// How long a secret's uses are gathered before they are written again.
+const GATHER: Duration = Duration::from_secs(60);
+/// The most rows that one flush writes. With more than 120,000 different keys used a minute the
+/// stored figures lag behind; nothing else suffers.
+const MAX_ROWS: usize = 10_000;
+/// Rows per transaction, so that a flush never holds SQLite's one writer for long.
+const CHUNK: usize = 500;
+
+/// What happened to one secret since it was last written. 28 bytes: it is in every entry.
+#[derive(Default)]
+pub(crate) struct Usage {
+    /// The address as IPv6, in halves; the check tells when two writers crossed.
+    high: AtomicU64,
+    low: AtomicU64,
+    /// Unix seconds; good until 2106.
+    last: AtomicU32,
+    uses: AtomicU32,
+    check: AtomicU16,
+    queued: AtomicBool,
+}
+
+/// What happened, read and reset.
+struct Uses {
+    count: u32,
+    last: Millis,
+    address: Option<IpAddr>,
+}
+
+impl Usage {
+    /// Counts a use; true when the entry has to be put on the queue.
+    fn record(&self, address: Option<IpAddr>, now: Millis) -> bool {
+        let bits = address.map_or(0, |address| match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(v6) => v6.to_bits(),
+        });
+        let (high, low) = halves(bits);
+        self.high.store(high, Ordering::Relaxed);
+        self.low.store(low, Ordering::Relaxed);
+        self.check.store(check(high, low), Ordering::Relaxed);
+        self.last.store(u32::try_from(now.seconds()).unwrap_or(0), Ordering::Relaxed);
+        self.uses.fetch_add(1, Ordering::AcqRel);
+        // Reading first keeps a hot key's line shared between the cores that look at it.
+        !self.queued.load(Ordering::Acquire) && !self.queued.swap(true, Ordering::AcqRel)
+    }
+
+    fn take(&self) -> Option<Uses> {
+        let count = self.uses.swap(0, Ordering::AcqRel);
+        let (high, low) = (self.high.load(Ordering::Relaxed), self.low.load(Ordering::Relaxed));
+        let whole = self.check.load(Ordering::Relaxed) == check(high, low);
+        let address = Ipv6Addr::from_bits((u128::from(high) << 64) | u128::from(low));
+        let address = (whole && !address.is_unspecified()).then(|| IpAddr::V6(address).to_canonical());
+        let last = Millis::from_seconds(i64::from(self.last.load(Ordering::Relaxed)));
+        (count > 0).then_some(Uses { count, last, address })
+    }
+
+    /// Puts back what could not be written. The latest address and time are still there.
+    fn give_back(&self, count: u32) {
+        self.uses.fetch_add(count, Ordering::AcqRel);
+    }
+
+    /// Leaves the queue; false when a use came in between, which must stay queued.
+    fn leave(&self) -> bool {
+        self.queued.store(false, Ordering::Release);
+        self.uses.load(Ordering::Acquire) == 0 || self.queued.swap(true, Ordering::AcqRel)
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]
+fn halves(bits: u128) -> (u64, u64) {
+    ((bits >> 64) as u64, bits as u64)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "sixteen bits of a mixture are enough to see that two crossed")]
+fn check(high: u64, low: u64) -> u16 {
+    (high.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29) ^ low).wrapping_mul(0xBF58_476D_1CE4_E5B9).rotate_left(16)
+        as u16
+}
+
+/// A secret with uses to write.
+struct Used {
+    entry: Arc<KeyEntry>,
+    is_previous: bool,
+}
+
+impl Used {
+    fn usage(&self) -> Option<&Usage> {
+        if self.is_previous { self.entry.previous().map(|p| &p.usage) } else { Some(&self.entry.usage) }
+    }
+
+    fn take(&self) -> Option<(SecretUse, u32)> {
+        let uses = self.usage()?.take()?;
+        let digest = if self.is_previous { self.entry.previous()?.digest } else { *self.entry.digest() };
+        let row =
+            SecretUse { digest, last_used_at: uses.last, last_used_ip: uses.address, uses: u64::from(uses.count) };
+        Some((row, uses.count))
+    }
+}
+
+/// Secrets with uses to write: those used for the first time in a while at once, the others when a
+/// minute has passed since they were written.
+#[derive(Default)]
+pub(crate) struct UsageQueue {
+    fresh: Mutex<Vec<Used>>,
+    /// In the order of their time, because each waits equally long.
+    gathering: Mutex<VecDeque<(Duration, Used)>>,
+}
+
+/// A piece of a flush, to be written in one transaction and then settled.
+pub(crate) struct Batch {
+    used: Vec<(Used, u32)>,
+    pub(crate) rows: Vec<SecretUse>,
+}
+
+impl UsageQueue {
+    pub(crate) fn touch(&self, handle: &KeyHandle, address: Option<IpAddr>, now: Millis) {
+        let usage = match handle.entry.previous() {
+            Some(previous) if handle.is_previous => &previous.usage,
+            _ => &handle.entry.usage,
+        };
+        if usage.record(address, now) {
+            let is_previous = handle.is_previous;
+            self.fresh.lock().push(Used { entry: Arc::clone(&handle.entry), is_previous });
+        }
+    }
+
+    /// What is due by `now`; everything with `all`. The batches must be given back to
+    /// [`UsageQueue::settle`] or their uses are lost.
+    pub(crate) fn collect(&self, now: Duration, all: bool) -> Vec<Batch> {
+        let limit = if all { usize::MAX } else { MAX_ROWS };
+        let mut due: Vec<Used> = Vec::new();
+        {
+            let mut fresh = self.fresh.lock();
+            let taken = fresh.len().min(limit);
+            due.extend(fresh.drain(..taken));
+        }
+        {
+            let mut gathering = self.gathering.lock();
+            while due.len() < limit && gathering.front().is_some_and(|(at, _)| all || *at <= now) {
+                due.extend(gathering.pop_front().map(|(_, used)| used));
+            }
+        }
+        let mut batches = Vec::new();
+        let mut batch = Batch { used: Vec::new(), rows: Vec::new() };
+        for used in due {
+            match used.take() {
+                Some((row, count)) => {
+                    batch.rows.push(row);
+                    batch.used.push((used, count));
+                    if batch.rows.len() == CHUNK {
+                        batches.push(std::mem::replace(&mut batch, Batch { used: Vec::new(), rows: Vec::new() }));
+                    }
+                }
+                // Not used for a whole minute: the next use is written at once again.
+                None if used.usage().is_some_and(|usage| !usage.leave()) => self.fresh.lock().push(used),
+                None => {}
+            }
+        }
+        if !batch.rows.is_empty() {
+            batches.push(batch);
+        }
+        batches
+    }
+
+    /// Says whether a batch was written. What was not is written a minute later.
+    pub(crate) fn settle(&self, batch: Batch, now: Duration, written: bool) {
+        let mut gathering = self.gathering.lock();
+        for (used, count) in batch.used {
+            if !written && let Some(usage) = used.usage() {
+                usage.give_back(count);
+            }
+            gathering.push_back((now + GATHER, used));
+        }
+    }
+
+    /// How many secrets are on the queue.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.fresh.lock().len() + self.gathering.lock().len()
+    }
+}
