@@ -1,1 +1,28 @@
-//! chat
+//! Bots' replies and the conversations that they make.
+//!
+//! [`Chat`] opens sessions, answers messages and keeps what was said. A [`Reply`] is one stream of
+//! events whatever the door: encoders live above. What is never here: HTTP answers, SQL, a decision
+//! about who may call; callers come in checked. An upstream's words go to the end user, its errors
+//! to the operator.
+
+mod chat;
+mod choice;
+mod draft;
+mod error;
+mod headers;
+mod integration;
+mod job;
+mod reply;
+mod send;
+mod sse;
+mod text;
+mod turn;
+mod upstream;
+
+pub use chat::{Chat, ChatParts, OpenSession, OpenedSession};
+pub use choice::model_of;
+pub use draft::{IntegrationUpdate, NewIntegration};
+pub use error::{Cause, ChatError};
+pub use headers::{HEADER_MASK, Headers};
+pub use reply::{Reply, ReplyErrorCode, ReplyEvent, Usage};
+pub use send::MAX_MESSAGE;

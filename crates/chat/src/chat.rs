@@ -1,0 +1,191 @@
+use std::{fmt, sync::Arc};
+
+use access::{KeyCaller, SessionCaller, Tenant};
+use ambient::{BotId, Clock, ConversationId, Millis, Random};
+use cluster::{Cluster, SessionEntry};
+use credential::{Secrets, SessionClaims, Tokens};
+use serde_json::Value;
+use store::{AuditEntry, MessageRecord, NewConversation, Store};
+use tokio_util::task::TaskTracker;
+
+use crate::{ChatError, choice::model_of, text::count_words, turn::Turns};
+
+/// How long a session token lives at most, in milliseconds: 24 hours (contract, section 2).
+const SESSION_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
+const MAX_USER_IDENTIFIER: usize = 255;
+const MAX_METADATA: usize = 4096;
+const MAX_HISTORY: u32 = 100;
+
+/// What [`Chat`] is made of.
+pub struct ChatParts {
+    /// Where conversations are kept.
+    pub store: Store,
+    /// Grants and sessions.
+    pub cluster: Cluster,
+    /// The way out to upstreams.
+    pub outbound: outbound::Client,
+    /// Seals the headers of integrations.
+    pub secrets: Arc<Secrets>,
+    /// Signs session tokens.
+    pub tokens: Arc<Tokens>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Draws among integrations, makes ids and nonces.
+    pub random: Arc<dyn Random>,
+    /// Every reply runs on it, so that a stopping server waits until what came is stored.
+    pub drain: TaskTracker,
+}
+
+/// Conversations and their replies. Clones share everything.
+#[derive(Clone)]
+pub struct Chat {
+    pub(crate) parts: Arc<ChatParts>,
+    pub(crate) turns: Turns,
+}
+
+impl fmt::Debug for Chat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chat").finish_non_exhaustive()
+    }
+}
+
+/// What a session is opened with (seed S2).
+#[derive(Clone, Debug)]
+pub struct OpenSession {
+    /// Who answers.
+    pub bot: BotId,
+    /// The customer's own name for the user, at most 255 characters.
+    pub user_identifier: Option<String>,
+    /// The customer's own notes: an object of at most 4 KiB of JSON.
+    pub metadata: Option<Value>,
+}
+
+/// An open session.
+#[derive(Clone)]
+pub struct OpenedSession {
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// For the end user's browser: 24 hours, this conversation alone.
+    pub token: String,
+    /// The bot's name.
+    pub agent_name: String,
+    /// The bot's first words, already in the history.
+    pub greeting: Option<String>,
+    /// What the bot runs on.
+    pub agent_model: String,
+}
+
+impl fmt::Debug for OpenedSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenedSession").field("conversation", &self.conversation).finish_non_exhaustive()
+    }
+}
+
+impl Chat {
+    /// Puts it together; nothing runs until somebody calls.
+    #[must_use]
+    pub fn new(parts: ChatParts) -> Self {
+        Self { parts: Arc::new(parts), turns: Turns::default() }
+    }
+
+    /// Opens a conversation with a bot and mints its token, bound to the opener's key, the key's
+    /// epoch and the origin that it came from.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] for a bot that is not the opener's, [`ChatError::Invalid`] for a field.
+    pub async fn open_session(&self, opener: &KeyCaller, request: OpenSession) -> Result<OpenedSession, ChatError> {
+        check_request(&request)?;
+        let ChatParts { store, clock, tokens, cluster, .. } = &*self.parts;
+        let data = store.workspace(opener.tenant);
+        let bot = data.bot(request.bot).await?;
+        let integrations = data.integrations(bot.id).await?;
+        let conversation = NewConversation {
+            bot: bot.id,
+            channel: "session".to_owned(),
+            key: Some(opener.key),
+            user_identifier: request.user_identifier,
+            metadata: request.metadata,
+        };
+        let conversation = data.create_conversation(conversation).await?;
+        let greeting = bot.greeting.filter(|greeting| !greeting.is_empty());
+        if let Some(greeting) = &greeting {
+            let words = Some(count_words(greeting));
+            data.append_message(conversation.id, "assistant", greeting, "complete", words).await?;
+        }
+        let now = clock.now();
+        let token = tokens.sign_session(&claims(opener, conversation.id, now)).map_err(ChatError::unavailable)?;
+        cluster.open_session(SessionEntry {
+            conversation: conversation.id,
+            tenant: opener.tenant,
+            key: opener.key,
+            epoch: opener.epoch,
+            origin: opener.origin.clone(),
+        });
+        Ok(OpenedSession {
+            conversation: conversation.id,
+            token,
+            agent_name: bot.name,
+            greeting,
+            agent_model: model_of(&integrations),
+        })
+    }
+
+    /// The newest `limit` messages (1 to 100), oldest first.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] when the conversation was deleted.
+    pub async fn history(&self, session: &SessionCaller, limit: u32) -> Result<Vec<MessageRecord>, ChatError> {
+        let data = self.parts.store.workspace(session.tenant);
+        Ok(data.last_messages(session.conversation, limit.clamp(1, MAX_HISTORY)).await?)
+    }
+
+    /// Ends a session: its token is dead when this returns, and a reply on its way is cut.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] when the conversation was deleted.
+    pub async fn end(&self, session: &SessionCaller, audit: AuditEntry<'_>) -> Result<(), ChatError> {
+        self.parts.cluster.end_session(session.tenant, session.conversation).await?;
+        let data = self.parts.store.workspace(session.tenant);
+        data.write_audit(audit, "conversation", &session.conversation.to_string()).await?;
+        Ok(())
+    }
+
+    /// Deletes a conversation with its messages; its session and a reply on its way are cut.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] when there is none.
+    pub async fn delete_conversation(
+        &self,
+        tenant: Tenant,
+        conversation: ConversationId,
+        audit: AuditEntry<'_>,
+    ) -> Result<(), ChatError> {
+        self.parts.store.workspace(tenant).delete_conversation(conversation, audit).await?;
+        self.parts.cluster.drop_session(conversation);
+        Ok(())
+    }
+}
+
+fn claims(opener: &KeyCaller, conversation: ConversationId, now: Millis) -> SessionClaims {
+    SessionClaims {
+        conversation,
+        workspace: opener.tenant.workspace,
+        environment: opener.tenant.environment,
+        key: opener.key,
+        epoch: opener.epoch,
+        origin: opener.origin.as_deref().map(str::to_owned),
+        issued_at: now,
+        expires_at: now.plus(SESSION_LIFE_MS),
+    }
+}
+
+fn check_request(request: &OpenSession) -> Result<(), ChatError> {
+    if request.user_identifier.as_ref().is_some_and(|user| user.chars().count() > MAX_USER_IDENTIFIER) {
+        return Err(ChatError::invalid("user_identifier", "It may have at most 255 characters"));
+    }
+    match &request.metadata {
+        Some(metadata @ Value::Object(_)) if metadata.to_string().len() <= MAX_METADATA => Ok(()),
+        Some(_) => Err(ChatError::invalid("metadata", "It must be an object of at most 4096 bytes of JSON")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,84 @@
+use access::Tenant;
+use ambient::{BotId, IntegrationId};
+use store::{AuditEntry, IntegrationChange, IntegrationRecord};
+
+use crate::{
+    Chat, ChatError, IntegrationUpdate, NewIntegration,
+    chat::ChatParts,
+    draft::Draft,
+    headers::{Headers, place},
+};
+
+impl Chat {
+    /// Adds an integration to a bot. The URL is checked, the headers are sealed.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] without the bot, [`ChatError::Invalid`] for a field.
+    pub async fn create_integration(
+        &self,
+        tenant: Tenant,
+        bot: BotId,
+        new: NewIntegration,
+        audit: AuditEntry<'_>,
+    ) -> Result<IntegrationRecord, ChatError> {
+        let ChatParts { store, outbound, clock, random, .. } = &*self.parts;
+        let draft = Draft::new(new).check(outbound)?;
+        let id = IntegrationId::mint(&**clock, &**random)?;
+        let new = store::NewIntegration {
+            id,
+            bot,
+            headers_sealed: self.seal(tenant, id, &draft.headers)?,
+            header_names: draft.headers.names(),
+            name: draft.name,
+            kind: draft.kind,
+            url: draft.url,
+            model: draft.model,
+            timeout_seconds: draft.timeout_seconds,
+            weight: draft.weight,
+            fallback: draft.fallback,
+        };
+        Ok(store.workspace(tenant).create_integration(new, audit).await?)
+    }
+
+    /// Changes an integration; the whole is checked again.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] without it, [`ChatError::Invalid`] for a field.
+    pub async fn update_integration(
+        &self,
+        tenant: Tenant,
+        id: IntegrationId,
+        change: IntegrationUpdate,
+        audit: AuditEntry<'_>,
+    ) -> Result<IntegrationRecord, ChatError> {
+        let ChatParts { store, outbound, secrets, .. } = &*self.parts;
+        let data = store.workspace(tenant);
+        let old = data.integration(id).await?;
+        let headers = Headers::open(secrets.sealer(), &place(tenant, id), old.headers_sealed.as_deref());
+        let headers = headers.map_err(ChatError::unavailable)?;
+        let sends_headers = change.headers.is_some();
+        let draft = Draft::change(&old, headers, change, outbound)?.check(outbound)?;
+        // Address and headers are written together: of two changes at once the later one wins whole,
+        // and a secret never meets an address that it was not meant for.
+        let aims = sends_headers || draft.url != old.url || draft.kind != old.kind;
+        let headers = match aims {
+            true => Some((self.seal(tenant, id, &draft.headers)?, draft.headers.names())),
+            false => None,
+        };
+        let change = IntegrationChange {
+            name: (draft.name != old.name).then_some(draft.name),
+            kind: aims.then_some(draft.kind),
+            url: aims.then_some(draft.url),
+            model: (aims || draft.model != old.model).then_some(draft.model),
+            headers,
+            timeout_seconds: (draft.timeout_seconds != old.timeout_seconds).then_some(draft.timeout_seconds),
+            weight: (draft.weight != old.weight).then_some(draft.weight),
+            fallback: (draft.fallback != old.fallback).then_some(draft.fallback),
+        };
+        Ok(data.update_integration(id, change, audit).await?)
+    }
+
+    fn seal(&self, tenant: Tenant, id: IntegrationId, headers: &Headers) -> Result<Option<Vec<u8>>, ChatError> {
+        headers.seal(self.parts.secrets.sealer(), &place(tenant, id), &*self.parts.random)
+    }
+}

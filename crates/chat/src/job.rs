@@ -1,0 +1,196 @@
+//! One reply from its first event to its last. Whatever ends it, what was said is stored before the
+//! last event goes out.
+
+use std::{pin::pin, sync::Arc, time::Duration};
+
+use access::Tenant;
+use ambient::ConversationId;
+use cluster::{CutReason, Grant};
+use store::{BotRecord, IntegrationRecord, StoreError};
+use tokio::{sync::mpsc, time::timeout};
+
+use crate::{
+    ReplyErrorCode, ReplyEvent, Usage,
+    chat::ChatParts,
+    choice::{ECHO, choose},
+    headers::{Headers, place},
+    reply::Sink,
+    text::count_words,
+    turn::Turn,
+    upstream::{Answer, Call, Failure, Message, Said, ask, echo},
+};
+
+/// The longest a reply may take, however slowly it keeps coming.
+const REPLY_LIMIT: Duration = Duration::from_secs(600);
+/// How long a cut waits for the partial answer to be stored before it says that it cut.
+const CUT_PATIENCE: Duration = Duration::from_millis(250);
+/// How long the end of an answered call is waited for, so that its connection can be used again.
+const REST_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What a reply is about.
+pub(crate) struct Job {
+    pub(crate) parts: Arc<ChatParts>,
+    pub(crate) tenant: Tenant,
+    pub(crate) conversation: ConversationId,
+    pub(crate) bot: BotRecord,
+    /// The message to be answered.
+    pub(crate) text: String,
+}
+
+enum Outcome {
+    Said(Usage),
+    Failed(ReplyErrorCode),
+    /// An ancestor of the grant went.
+    Cut(CutReason),
+    /// Nobody reads any more.
+    Left,
+}
+
+impl Job {
+    pub(crate) async fn run(self, grant: Grant, turn: Turn, sink: Sink) {
+        let Sink { events, cut } = sink;
+        let mut answer = Answer::new(&events);
+        // Dropping the losing branch drops the call to the upstream with its connection.
+        let outcome = tokio::select! {
+            biased;
+            reason = grant.cancelled() => Outcome::Cut(reason),
+            () = events.closed() => Outcome::Left,
+            outcome = timeout(REPLY_LIMIT, self.answer(&events, &mut answer)) => match outcome {
+                Ok(Ok(usage)) => Outcome::Said(usage),
+                Ok(Err(failure)) => Outcome::Failed(failure.code),
+                Err(_) => Outcome::Failed(ReplyErrorCode::UpstreamTimeout),
+            },
+        };
+        let text = answer.into_text();
+        let last = match outcome {
+            Outcome::Said(usage) => match self.keep(text, "complete", Some(usage.output_tokens)).await {
+                Ok(()) => ReplyEvent::End { usage, end_session: false },
+                Err(code) => code.event(),
+            },
+            Outcome::Failed(code) => {
+                self.keep_partial(text).await;
+                code.event()
+            }
+            Outcome::Left => return self.keep_partial(text).await,
+            Outcome::Cut(reason) => {
+                let event = ReplyErrorCode::from(reason).event();
+                let mut keeping = pin!(self.keep_partial(text));
+                let in_time = timeout(CUT_PATIENCE, &mut keeping).await.is_ok();
+                // Nobody may be listening any more, which is fine.
+                let _ = cut.send(event);
+                if !in_time {
+                    keeping.await;
+                }
+                return;
+            }
+        };
+        // A reader who takes his time with the last event does not keep the next message waiting.
+        drop(turn);
+        tokio::select! {
+            biased;
+            reason = grant.cancelled() => drop(cut.send(ReplyErrorCode::from(reason).event())),
+            _ = events.send(last) => {}
+        }
+    }
+
+    async fn answer(&self, events: &mpsc::Sender<ReplyEvent>, answer: &mut Answer<'_>) -> Result<Usage, Failure> {
+        let start = ReplyEvent::Start { agent_name: self.bot.name.clone() };
+        events.send(start).await.map_err(Failure::internal)?;
+        let data = self.parts.store.workspace(self.tenant);
+        let integrations = data.integrations(self.bot.id).await.map_err(internal)?;
+        let messages = self.prompt().await.map_err(internal)?;
+        let order = choose(&integrations, &*self.parts.random).map_err(Failure::internal)?;
+        let mut failure = Failure::new(ReplyErrorCode::NotConfigured, "no integration is on");
+        for integration in order {
+            match self.ask(integration, &messages, answer).await {
+                Ok(usage) => return Ok(usage),
+                Err(new) => failure = new,
+            }
+            let Failure { code, cause } = &failure;
+            tracing::warn!(
+                integration = %integration.id, bot = %self.bot.id, code = code.as_str(), cause = %chain(&**cause),
+                "an integration failed",
+            );
+            // The reader has seen words of this one: another cannot begin anew.
+            if !answer.text().is_empty() {
+                break;
+            }
+        }
+        Err(failure)
+    }
+
+    async fn ask(
+        &self,
+        integration: &IntegrationRecord,
+        messages: &[Message],
+        answer: &mut Answer<'_>,
+    ) -> Result<Usage, Failure> {
+        if integration.kind == ECHO {
+            return echo(&self.text, answer).await;
+        }
+        let ChatParts { secrets, outbound, drain, .. } = &*self.parts;
+        let place = place(self.tenant, integration.id);
+        let headers = Headers::open(secrets.sealer(), &place, integration.headers_sealed.as_deref());
+        let headers = headers.map_err(Failure::internal)?.to_wire().map_err(Failure::internal)?;
+        let url = integration.url.as_deref().unwrap_or_default();
+        let call = Call {
+            base: outbound.check_url(url).map_err(|e| Failure::new(ReplyErrorCode::UpstreamUnavailable, e))?,
+            model: integration.model.clone().unwrap_or_default(),
+            headers,
+            timeout: Duration::from_secs(integration.timeout_seconds.into()),
+        };
+        let Said { usage, rest } = ask(outbound, call, messages, answer).await?;
+        if let Some(mut rest) = rest {
+            drain.spawn(timeout(REST_PATIENCE, async move { while let Ok(Some(_)) = rest.chunk().await {} }));
+        }
+        Ok(usage)
+    }
+
+    /// The instructions, then the last messages of the conversation, with the one to be answered.
+    async fn prompt(&self) -> Result<Vec<Message>, StoreError> {
+        let data = self.parts.store.workspace(self.tenant);
+        let window = data.last_messages(self.conversation, self.bot.context_messages.max(1)).await?;
+        let instructions = self.bot.instructions.as_deref().filter(|text| !text.trim().is_empty());
+        let system = instructions.map(|text| Message { role: "system".to_owned(), content: text.to_owned() });
+        let said = window.into_iter().map(|message| Message { role: message.role, content: message.content });
+        Ok(system.into_iter().chain(said).collect())
+    }
+
+    async fn keep_partial(&self, text: String) {
+        // Its failure is logged there, and there is nobody left to tell.
+        let _ = self.keep(text, "partial", None).await;
+    }
+
+    async fn keep(&self, text: String, status: &str, tokens: Option<u64>) -> Result<(), ReplyErrorCode> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        let tokens = tokens.unwrap_or_else(|| count_words(&text));
+        let data = self.parts.store.workspace(self.tenant);
+        match data.append_message(self.conversation, "assistant", &text, status, Some(tokens)).await {
+            Ok(_) => Ok(()),
+            // The conversation was deleted meanwhile, and its words with it.
+            Err(StoreError::NotFound | StoreError::Conflict(_)) => Err(ReplyErrorCode::Ended),
+            Err(error) => {
+                tracing::error!(conversation = %self.conversation, cause = %chain(&error), "an answer was not stored");
+                Err(ReplyErrorCode::Internal)
+            }
+        }
+    }
+}
+
+fn internal(error: StoreError) -> Failure {
+    Failure::internal(error)
+}
+
+/// An error and what caused it, in one line. Our errors carry no secret and no URL.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}

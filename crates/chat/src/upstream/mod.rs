@@ -1,0 +1,12 @@
+//! Where the words come from. Each upstream writes into an [`Answer`]; why it could not is a
+//! [`Failure`].
+
+mod answer;
+mod echo;
+mod openai;
+mod wire;
+
+pub(crate) use answer::{Answer, Failure};
+pub(crate) use echo::echo;
+pub(crate) use openai::{Call, Said, ask};
+pub(crate) use wire::Message;

@@ -1,0 +1,193 @@
+//! One server's worth of rooms without HTTP: a workspace, a key, a bot, and a session with it.
+
+use std::{sync::Arc, time::Duration};
+
+use access::{Actor, KeyCaller, KeyKind, ScopeSet, SessionCaller, Tenant};
+use ambient::{BotId, Clock, IntegrationId, KeyId, OsRandom, Random, SystemClock};
+use chat::{Chat, ChatError, ChatParts, Headers, NewIntegration, OpenSession, OpenedSession, Reply, ReplyEvent};
+use cluster::{Cluster, ClusterConfig};
+use credential::{Algorithm, Environment, Family, Parser, Prefixes, RootSecret, Secrets, Tokens};
+use futures_util::StreamExt;
+use store::{AuditEntry, BotChange, KeySettings, MessageRecord, NewBot, NewMember, NewWorkspace, Store};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+use tokio_util::task::TaskTracker;
+
+use crate::upstream::Upstream;
+
+pub struct World {
+    pub chat: Chat,
+    pub store: Store,
+    pub cluster: Cluster,
+    pub tokens: Arc<Tokens>,
+    pub clock: Arc<dyn Clock>,
+    pub tenant: Tenant,
+    pub key: KeyId,
+    pub bot: BotId,
+    pub upstream: Upstream,
+    pub drain: TaskTracker,
+    pub directory: TempDir,
+}
+
+static SYSTEM: Actor = Actor::system();
+
+pub fn audit() -> AuditEntry<'static> {
+    AuditEntry { actor: &SYSTEM, action: "test", detail: None }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let directory = TempDir::new().unwrap();
+        let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock::new()), Arc::new(OsRandom));
+        let url = format!("sqlite://{}/chatelaine.db", directory.path().display());
+        let store = Store::open(&url, Arc::clone(&clock), Arc::clone(&random)).await.unwrap();
+        let owner = NewMember { email: "owner@example.com".to_owned(), password_hash: "x".to_owned() };
+        let (workspace, _) =
+            store.create_workspace(NewWorkspace { name: "w".to_owned() }, owner, None, audit()).await.unwrap();
+        let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };
+        let secrets = Arc::new(Secrets::new(&RootSecret::generate(&*random).unwrap(), None));
+        let parser = Arc::new(Parser::new(Prefixes::default()).unwrap());
+        let tokens = Arc::new(Tokens::new(&secrets, Algorithm::Hs256, "https://chat.example").unwrap());
+        let cluster = Cluster::start(
+            store.clone(),
+            Arc::clone(&secrets),
+            parser,
+            Arc::clone(&clock),
+            Arc::clone(&random),
+            ClusterConfig::default(),
+        );
+        let cluster = cluster.await.unwrap();
+        let key = create_key(&cluster, tenant).await;
+        let policy = outbound::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], ..outbound::Policy::default() };
+        let drain = TaskTracker::new();
+        let chat = Chat::new(ChatParts {
+            store: store.clone(),
+            cluster: cluster.clone(),
+            outbound: outbound::Client::new(policy).unwrap(),
+            secrets,
+            tokens: Arc::clone(&tokens),
+            clock: Arc::clone(&clock),
+            random,
+            drain: drain.clone(),
+        });
+        let bot = NewBot {
+            name: "Ada".to_owned(),
+            description: None,
+            greeting: None,
+            instructions: None,
+            architecture: "text".to_owned(),
+            context_messages: 10,
+        };
+        let bot = store.workspace(tenant).create_bot(bot, audit()).await.unwrap().id;
+        let upstream = Upstream::start().await;
+        Self { chat, store, cluster, tokens, clock, tenant, key, bot, upstream, drain, directory }
+    }
+
+    /// A world whose bot asks `model` of the test upstream.
+    pub async fn with_model(model: &str) -> Self {
+        let world = Self::new().await;
+        world.add_model(model, 1, false, 5).await;
+        world
+    }
+
+    pub fn openai(&self, model: &str) -> NewIntegration {
+        NewIntegration {
+            kind: "openai".to_owned(),
+            url: Some(self.upstream.url()),
+            model: Some(model.to_owned()),
+            headers: [("Authorization", "Bearer sk-upstream-secret")].into_iter().collect::<Headers>(),
+            ..NewIntegration::default()
+        }
+    }
+
+    pub async fn add_model(&self, model: &str, weight: u32, fallback: bool, timeout_seconds: u32) -> IntegrationId {
+        let new = NewIntegration {
+            weight: Some(weight),
+            fallback: Some(fallback),
+            timeout_seconds: Some(timeout_seconds),
+            ..self.openai(model)
+        };
+        self.chat.create_integration(self.tenant, self.bot, new, audit()).await.unwrap().id
+    }
+
+    pub async fn change_bot(&self, change: BotChange) {
+        self.store.workspace(self.tenant).update_bot(self.bot, change, audit()).await.unwrap();
+    }
+
+    pub fn caller(&self) -> KeyCaller {
+        KeyCaller {
+            key: self.key,
+            tenant: self.tenant,
+            kind: KeyKind::Secret,
+            scopes: ScopeSet::ADMIN,
+            service_account: None,
+            expires_at: None,
+            epoch: 0,
+            origin: None,
+        }
+    }
+
+    pub async fn open(&self) -> Result<OpenedSession, ChatError> {
+        let request = OpenSession { bot: self.bot, user_identifier: None, metadata: None };
+        self.chat.open_session(&self.caller(), request).await
+    }
+
+    pub async fn session(&self) -> SessionCaller {
+        let conversation = self.open().await.unwrap().conversation;
+        SessionCaller { conversation, tenant: self.tenant, key: self.key, epoch: 0 }
+    }
+
+    pub async fn send(&self, session: &SessionCaller, text: &str) -> Reply {
+        self.chat.send(session, text.to_owned()).await.unwrap()
+    }
+
+    /// Sends and reads to the end.
+    pub async fn ask(&self, session: &SessionCaller, text: &str) -> Vec<ReplyEvent> {
+        read(self.send(session, text).await).await
+    }
+
+    pub async fn history(&self, session: &SessionCaller) -> Vec<MessageRecord> {
+        self.chat.history(session, 100).await.unwrap()
+    }
+
+    /// Waits until the conversation holds `count` messages.
+    pub async fn wait_for_messages(&self, session: &SessionCaller, count: usize) -> Vec<MessageRecord> {
+        let waited = timeout(Duration::from_secs(2), async {
+            loop {
+                let history = self.history(session).await;
+                if history.len() >= count {
+                    return history;
+                }
+                sleep(Duration::from_millis(2)).await;
+            }
+        });
+        waited.await.expect("the message was not stored")
+    }
+}
+
+async fn create_key(cluster: &Cluster, tenant: Tenant) -> KeyId {
+    let new = cluster::NewKey {
+        environment: Environment::Live,
+        kind: KeyKind::Secret,
+        name: "k".to_owned(),
+        scopes: ScopeSet::ADMIN,
+        settings: KeySettings::default(),
+        service_account: None,
+        expires_at: None,
+    };
+    cluster.create_key(tenant, new, Family::Secret, audit()).await.unwrap().0.id
+}
+
+pub async fn read(reply: Reply) -> Vec<ReplyEvent> {
+    timeout(Duration::from_secs(10), reply.collect()).await.expect("the reply does not end")
+}
+
+pub async fn next(reply: &mut Reply) -> ReplyEvent {
+    timeout(Duration::from_secs(5), reply.next()).await.expect("no event").expect("the reply is over")
+}
+
+/// What the end user reads.
+pub fn text_of(events: &[ReplyEvent]) -> String {
+    let delta = |event: &ReplyEvent| if let ReplyEvent::Delta(text) = event { Some(text.clone()) } else { None };
+    events.iter().filter_map(delta).collect()
+}
