@@ -143,7 +143,7 @@ impl Inner {
                 return Err(Refusal::OriginNotAllowed.into());
             }
         }
-        match self.cluster.session(tenant, claims.conversation, around.now).await? {
+        match self.cluster.session(&claims, around.now).await? {
             SessionState::Live => {}
             SessionState::Ended => return Err(Refusal::InvalidToken.into()),
         }
@@ -183,14 +183,14 @@ impl Inner {
         let mut buckets: [Option<Bucket<'_>>; 3] = [None, None, None];
         match (&identity.caller, &identity.key) {
             (Caller::Key(caller), Some(key)) => {
-                buckets[0] = Some(Bucket::Workspace(key));
+                buckets[0] = Some(Bucket::Workspace(key.workspace()));
                 buckets[1] = Some(Bucket::Key(key));
                 if limit == Limit::SessionCreate {
                     buckets[2] = Some(Bucket::SessionsOfKey(caller.key));
                 }
             }
             (Caller::Session(caller), Some(key)) => {
-                buckets[0] = Some(Bucket::Workspace(key));
+                buckets[0] = Some(Bucket::Workspace(key.workspace()));
                 buckets[1] = Some(match limit {
                     Limit::History => Bucket::HistoryOf(caller.conversation),
                     _ => Bucket::MessagesOf(caller.conversation),
