@@ -13,8 +13,7 @@ use http::HeaderMap;
 use store::AuditEntry;
 
 use crate::{
-    Problem,
-    cors,
+    Problem, cors,
     credentials::{Presented, presented},
     flow::Inner,
 };
@@ -120,7 +119,8 @@ impl Inner {
     ) -> Result<Identity, Problem> {
         let TokenKind::Session = kind else { return Err(self.failed(around, Refusal::InvalidToken)) };
         let claims = self.tokens.verify_session(text, around.now).map_err(|error| {
-            let refusal = if matches!(error, TokenError::Expired) { Refusal::TokenExpired } else { Refusal::InvalidToken };
+            let refusal =
+                if matches!(error, TokenError::Expired) { Refusal::TokenExpired } else { Refusal::InvalidToken };
             self.failed(around, refusal)
         })?;
         let tenant = access::Tenant { workspace: claims.workspace, environment: claims.environment };

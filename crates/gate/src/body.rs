@@ -81,11 +81,7 @@ fn form_pairs(query: &str) -> url::form_urlencoded::Parse<'_> {
 }
 
 fn malformed(error: &serde_json::Error) -> Problem {
-    Problem::invalid_request(format!(
-        "The body is not valid JSON, at line {} column {}",
-        error.line(),
-        error.column()
-    ))
+    Problem::invalid_request(format!("The body is not valid JSON, at line {} column {}", error.line(), error.column()))
 }
 
 /// serde ends its sentences with a position that means nothing next to a field's name.
@@ -102,7 +98,9 @@ pub mod patch {
     ///
     /// # Errors
     /// When the value is of another type.
-    pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<T>>, D::Error> {
+    pub fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Option<T>>, D::Error> {
         Option::deserialize(deserializer).map(Some)
     }
 }

@@ -17,9 +17,11 @@ pub(crate) enum Presented<'a> {
 /// Reads `Authorization` and `X-API-Key`. More than one credential is refused, also when they are
 /// the same (RFC 6750, section 2): two readers might choose differently.
 pub(crate) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, Refusal> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter().map(|value| bearer(value.as_bytes())).chain(
-        headers.get_all("x-api-key").iter().map(|value| text(value.as_bytes())),
-    );
+    let mut values = headers
+        .get_all(header::AUTHORIZATION)
+        .iter()
+        .map(|value| bearer(value.as_bytes()))
+        .chain(headers.get_all("x-api-key").iter().map(|value| text(value.as_bytes())));
     let Some(first) = values.next() else { return Ok(Presented::None) };
     if values.next().is_some() {
         return Err(Refusal::MultipleCredentials);
@@ -40,7 +42,9 @@ fn bearer(value: &[u8]) -> Option<&str> {
 fn text(value: &[u8]) -> Option<&str> {
     let body = value.iter().rposition(|byte| *byte != b'=').map(|last| &value[..=last])?;
     let fits = value.len() <= 4096
-        && body.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'));
+        && body
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b'+' | b'/'));
     if fits { std::str::from_utf8(value).ok() } else { None }
 }
 
@@ -69,7 +73,17 @@ mod tests {
 
     #[test]
     fn what_is_no_credential_is_malformed_and_not_absent() {
-        for value in ["Basic YTpi", "Bearer", "Bearer ", "Bearerabc", "Bearer a b", "Bearer a,b", "Bearer \"a\"", "Bearer é", "Bearer ="] {
+        for value in [
+            "Basic YTpi",
+            "Bearer",
+            "Bearer ",
+            "Bearerabc",
+            "Bearer a b",
+            "Bearer a,b",
+            "Bearer \"a\"",
+            "Bearer é",
+            "Bearer =",
+        ] {
             assert_eq!(presented(&headers(&[("authorization", value)])), Ok(Presented::Malformed), "{value}");
         }
         assert_eq!(presented(&headers(&[("x-api-key", &"a".repeat(5000))])), Ok(Presented::Malformed));

@@ -12,11 +12,7 @@ use std::{
 
 use access::{Caller, Limit};
 use ambient::{Clock, Millis, Random, RandomError, RequestId, Ulid};
-use axum::{
-    body::Body,
-    extract::Request,
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use cluster::{Cluster, Verdict};
 use credential::{key::Parser, secret::Secrets, token::Tokens};

@@ -4,6 +4,7 @@
 //! another. Stored answers are sealed: the one to a created API key holds its plaintext.
 
 use access::Caller;
+use ambient::Millis;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -20,6 +21,7 @@ pub(crate) struct Claim {
     caller: String,
     operation: &'static str,
     key: String,
+    begun_at: Millis,
 }
 
 pub(crate) enum Claimed {
@@ -65,8 +67,9 @@ pub(crate) async fn claim(
     content.extend_from_slice(body);
     let fingerprint = gate.secrets.digest_for("idempotency", &content);
     let records = gate.store.workspace(tenant);
-    match records.begin_idempotent(&caller_id, operation.id, &key, &fingerprint, gate.clock.now()).await? {
-        Idempotent::Fresh => Ok(Claimed::Fresh(Claim { caller: caller_id, operation: operation.id, key })),
+    let begun_at = gate.clock.now();
+    match records.begin_idempotent(&caller_id, operation.id, &key, &fingerprint, begun_at).await? {
+        Idempotent::Fresh => Ok(Claimed::Fresh(Claim { caller: caller_id, operation: operation.id, key, begun_at })),
         Idempotent::Running => Err(Problem::conflict("A request with this `Idempotency-Key` is still running")),
         Idempotent::OtherBody => {
             Err(Problem::invalid_field("Idempotency-Key", "was used with another request body in the last 24 h"))
@@ -111,7 +114,14 @@ impl Claim {
                     // What was asked for is done. A record that cannot be written makes a retry
                     // answer 409 for a minute, which is better than denying what happened.
                     if let Err(error) = records
-                        .finish_idempotent(&self.caller, self.operation, &self.key, parts.status.as_u16(), &sealed)
+                        .finish_idempotent(
+                            &self.caller,
+                            self.operation,
+                            &self.key,
+                            self.begun_at,
+                            parts.status.as_u16(),
+                            &sealed,
+                        )
                         .await
                     {
                         tracing::warn!(%error, "an idempotent answer could not be kept");
@@ -120,7 +130,9 @@ impl Claim {
                 Ok(Response::from_parts(parts, Body::from(bytes)))
             }
             other => {
-                if let Err(error) = records.abandon_idempotent(&self.caller, self.operation, &self.key).await {
+                if let Err(error) =
+                    records.abandon_idempotent(&self.caller, self.operation, &self.key, self.begun_at).await
+                {
                     tracing::warn!(%error, "an idempotency record could not be dropped");
                 }
                 other

@@ -104,7 +104,8 @@ fn responses(row: &Row, output: Option<Value>) -> Value {
     let mut out = Map::new();
     let mut success = json!({"description": "Success"});
     if let Some(media_type) = row.media_type {
-        success["content"] = json!({ media_type: output.map_or_else(|| json!({}), |schema| json!({"schema": schema})) });
+        success["content"] =
+            json!({ media_type: output.map_or_else(|| json!({}), |schema| json!({"schema": schema})) });
     }
     out.insert(meta.status.to_string(), success);
     let mut refusals = BTreeSet::from([400]);
@@ -156,7 +157,12 @@ fn admits(access: &Access) -> Vec<&'static str> {
 
 /// The first word of the path after the version.
 fn tag(path: &str) -> &str {
-    path.trim_start_matches("/v1").trim_start_matches('/').split('/').next().filter(|tag| !tag.is_empty()).unwrap_or("system")
+    path.trim_start_matches("/v1")
+        .trim_start_matches('/')
+        .split('/')
+        .next()
+        .filter(|tag| !tag.is_empty())
+        .unwrap_or("system")
 }
 
 fn error_schema() -> Value {

@@ -180,7 +180,9 @@ impl Output for EventStream {
     const MEDIA_TYPE: Option<&'static str> = Some("text/event-stream");
 
     fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
-        Some(json_schema!({"type": "string", "description": "Server-sent events; each `data` line is JSON with a `type`"}))
+        Some(
+            json_schema!({"type": "string", "description": "Server-sent events; each `data` line is JSON with a `type`"}),
+        )
     }
 
     fn into_response(self, status: StatusCode) -> Response {

@@ -24,7 +24,9 @@ impl FieldError {
 
 /// An answer that is not success: a stable code and a text for the caller, a cause for the
 /// operator. The cause goes to the log and never into the answer.
-pub struct Problem {
+pub struct Problem(Box<Details>);
+
+struct Details {
     status: StatusCode,
     code: &'static str,
     message: Cow<'static, str>,
@@ -63,7 +65,7 @@ struct Inner<'a> {
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+        Self(Box::new(Details {
             status,
             code,
             message: message.into(),
@@ -74,7 +76,12 @@ impl Problem {
             verdict: None,
             challenge: None,
             cause: None,
-        }
+        }))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Details)) -> Self {
+        change(&mut self.0);
+        self
     }
 
     /// 400 `INVALID_REQUEST`: malformed JSON, header or parameter.
@@ -141,9 +148,16 @@ impl Problem {
     pub fn validation(errors: Vec<FieldError>) -> Self {
         let message = errors.first().map_or_else(
             || "The request is well-formed, and not valid".to_owned(),
-            |first| if first.field.is_empty() { first.message.clone() } else { format!("{}: {}", first.field, first.message) },
+            |first| {
+                if first.field.is_empty() {
+                    first.message.clone()
+                } else {
+                    format!("{}: {}", first.field, first.message)
+                }
+            },
         );
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_FAILED", message) }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "VALIDATION_FAILED", message)
+            .with(|details| details.errors = errors)
     }
 
     /// 422 `VALIDATION_FAILED` for one field.
@@ -155,19 +169,14 @@ impl Problem {
     #[must_use]
     pub fn rate_limited(retry_after: u32) -> Self {
         let retry_after = retry_after.max(1);
-        Self {
-            retry_after: Some(retry_after),
-            ..Self::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "RATE_LIMITED",
-                format!("Too many requests; try again in {retry_after} s"),
-            )
-        }
+        let message = format!("Too many requests; try again in {retry_after} s");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message)
+            .with(|details| details.retry_after = Some(retry_after))
     }
 
     /// 429 with the numbers of the budget that refused.
     pub(crate) fn limited(verdict: cluster::Verdict) -> Self {
-        Self { verdict: Some(verdict), ..Self::rate_limited(verdict.retry_after_s) }
+        Self::rate_limited(verdict.retry_after_s).with(|details| details.verdict = Some(verdict))
     }
 
     /// 431 `HEADERS_TOO_LARGE`.
@@ -187,57 +196,55 @@ impl Problem {
 
     /// 503 `UNAVAILABLE`: our own fault, never a 401. The cause is for the log.
     pub fn unavailable(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self {
-            retry_after: Some(1),
-            cause: Some(cause.into()),
-            ..Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "UNAVAILABLE",
-                "The server could not do this now; nothing was changed. Try again",
-            )
-        }
+        let message = "The server could not do this now; nothing was changed. Try again";
+        let cause = cause.into();
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message).with(|details| {
+            details.retry_after = Some(1);
+            details.cause = Some(cause);
+        })
     }
 
     /// The status it answers with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.status
+        self.0.status
     }
 
     /// Its stable code.
     #[must_use]
     pub fn code(&self) -> &'static str {
-        self.code
+        self.0.code
     }
 
     /// What the operator should know; never part of the answer.
     #[must_use]
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
-        self.cause.as_deref()
+        self.0.cause.as_deref()
     }
 
     pub(crate) fn into_response(self, request_id: RequestId) -> Response {
+        let details = self.0;
         let envelope = Envelope {
             error: Inner {
-                code: self.code,
-                message: &self.message,
-                required_scope: self.required_scope,
-                required_role: self.required_role,
-                errors: &self.errors,
+                code: details.code,
+                message: &details.message,
+                required_scope: details.required_scope,
+                required_role: details.required_role,
+                errors: &details.errors,
                 request_id,
             },
         };
         let mut response = Response::new(Body::from(serde_json::to_vec(&envelope).unwrap_or_default()));
-        *response.status_mut() = self.status;
+        *response.status_mut() = details.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
-        if let Some(seconds) = self.retry_after {
+        if let Some(seconds) = details.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if let Some(verdict) = self.verdict {
+        if let Some(verdict) = details.verdict {
             crate::flow::show_budget(headers, verdict);
         }
-        match (self.challenge, self.required_scope) {
+        match (details.challenge, details.required_scope) {
             (Some(Challenge::NoCredential), _) => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"chatelaine\""));
             }
@@ -264,10 +271,10 @@ impl From<Refusal> for Problem {
         let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::FORBIDDEN);
         let mut problem = Self::new(status, refusal.code(), refusal.message());
         match refusal {
-            Refusal::MissingScope(scope) => problem.required_scope = Some(scope),
-            Refusal::MissingRole(role) => problem.required_role = Some(role),
-            Refusal::MissingCredential => problem.challenge = Some(Challenge::NoCredential),
-            _ if status == StatusCode::UNAUTHORIZED => problem.challenge = Some(Challenge::InvalidToken),
+            Refusal::MissingScope(scope) => problem.0.required_scope = Some(scope),
+            Refusal::MissingRole(role) => problem.0.required_role = Some(role),
+            Refusal::MissingCredential => problem.0.challenge = Some(Challenge::NoCredential),
+            _ if status == StatusCode::UNAUTHORIZED => problem.0.challenge = Some(Challenge::InvalidToken),
             _ => {}
         }
         problem
@@ -278,7 +285,9 @@ impl From<store::StoreError> for Problem {
     fn from(error: store::StoreError) -> Self {
         match error {
             store::StoreError::NotFound => Self::not_found(),
-            store::StoreError::Conflict(what) => Self::conflict(format!("Already there, or no longer possible: {what}")),
+            store::StoreError::Conflict(what) => {
+                Self::conflict(format!("Already there, or no longer possible: {what}"))
+            }
             other => Self::unavailable(other),
         }
     }
@@ -302,11 +311,11 @@ impl From<ambient::RandomError> for Problem {
 impl fmt::Debug for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Problem")
-            .field("status", &self.status.as_u16())
-            .field("code", &self.code)
-            .field("message", &self.message)
-            .field("errors", &self.errors)
-            .field("cause", &self.cause)
+            .field("status", &self.0.status.as_u16())
+            .field("code", &self.0.code)
+            .field("message", &self.0.message)
+            .field("errors", &self.0.errors)
+            .field("cause", &self.0.cause)
             .finish_non_exhaustive()
     }
 }

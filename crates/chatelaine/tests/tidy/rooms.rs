@@ -13,7 +13,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("store", &["ambient", "credential", "access"]),
     ("cluster", &["ambient", "credential", "access", "store"]),
     ("chat", &["ambient", "credential", "access", "store", "cluster", "outbound"]),
-    ("gate", &["ambient", "credential", "access", "cluster"]),
+    ("gate", &["ambient", "credential", "access", "store", "cluster"]),
     ("api", &["ambient", "credential", "access", "store", "cluster", "chat", "gate"]),
     ("dashboard", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
     (

@@ -7,8 +7,7 @@ use crate::server::{Server, client, post};
 const OK: &[&str] = &["HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nhi"];
 
 #[tokio::test]
-#[ignore = "run by the test below, in an environment of its own"]
-async fn child_that_calls_a_server() {
+async fn a_call_goes_to_the_server_itself() {
     let server = Server::start(OK, Duration::ZERO).await;
     assert_eq!(client().post_json_stream(post(server.url())).await.unwrap().status, 200);
     let url = server.url();
@@ -20,7 +19,7 @@ async fn child_that_calls_a_server() {
 async fn a_proxy_in_the_environment_is_not_used() {
     let proxy = Server::start(OK, Duration::ZERO).await;
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--ignored", "--exact", "environment::child_that_calls_a_server"]);
+    command.args(["--exact", "environment::a_call_goes_to_the_server_itself"]);
     for name in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
         command.env(name, format!("http://{}", proxy.address));
     }
