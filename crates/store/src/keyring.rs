@@ -31,8 +31,9 @@ pub(crate) fn family(text: &str) -> Option<Family> {
 }
 
 impl Store {
-    /// Every key that is not revoked or over at `now`, one secret at a time: a key in its grace comes
-    /// twice. Keys of a disabled account come, marked. Nothing is held in memory but one row.
+    /// Every key that is not revoked, one secret that works at `now` at a time: a key in its grace comes
+    /// twice. Expired keys come, because whoever holds one is told so, and keys of a disabled account,
+    /// marked. Nothing is held in memory but one row.
     ///
     /// # Errors
     /// When the database cannot be used, or a row cannot be read.

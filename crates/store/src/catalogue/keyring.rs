@@ -52,8 +52,7 @@ statements! {
         JOIN api_keys k ON k.id = s.key_id
         JOIN workspaces w ON w.id = k.workspace_id
         LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id
-        WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $1)
-            AND (s.expires_at IS NULL OR s.expires_at > $1)";
+        WHERE k.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > $1)";
     LIVE_KEY_BY_DIGEST "live_key_by_digest" concat!(
         live_key_from!(),
         "WHERE k.id = (SELECT key_id FROM api_key_secrets WHERE digest = $1)
