@@ -197,23 +197,17 @@ fn check_domain(domain: &str) -> Result<(String, bool), &'static str> {
     if ascii != domain || ascii.ends_with('.') {
         return Err(NOT_A_DOMAIN);
     }
-    if ascii == "localhost" {
-        return Ok((ascii, false));
-    }
     if is_public_suffix(&ascii) {
         return Err("Anyone can register a name below this one; name your own domain.");
     }
-    // A name without a dot is a machine of this network; there is no knowing who is below it.
+    // A name without a dot is this machine or one of this network; there is no knowing who is below it.
     let subdomains = ascii.contains('.');
     Ok((ascii, subdomains))
 }
 
-/// By the Public Suffix List, both its sections, in both spellings of an internationalised name.
+/// By the Public Suffix List, both its sections; it knows A-labels too.
 fn is_public_suffix(domain: &str) -> bool {
-    let (unicode, _) = idna::domain_to_unicode(domain);
-    [domain, &unicode].into_iter().any(|name| {
-        psl::suffix(name.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == name.as_bytes())
-    })
+    psl::suffix(domain.as_bytes()).is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == domain.as_bytes())
 }
 
 #[cfg(test)]

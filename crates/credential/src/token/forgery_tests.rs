@@ -41,6 +41,12 @@ fn payload() -> Value {
     serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap()
 }
 
+fn participant_parts() -> (String, Value) {
+    let token = tokens(Algorithm::Hs256).sign_participant(&participant()).unwrap();
+    let part = BASE64URL_NOPAD.decode(token.split('.').nth(1).unwrap().as_bytes()).unwrap();
+    (with(header(), "typ", Some(json!("participant+jwt"))), serde_json::from_slice(&part).unwrap())
+}
+
 /// `value` with one member set, or removed by `None`.
 fn with(mut value: Value, name: &str, member: Option<Value>) -> String {
     let object = value.as_object_mut().unwrap();
@@ -256,6 +262,14 @@ fn j7_nbf_and_iat_are_checked_when_the_signature_is_right() {
     assert_eq!(with_claim("nbf", Some(json!(4_102_444_800_i64))), Some(TokenError::NotYetValid), "the year 2100");
     assert_eq!(with_claim("iat", Some(json!(now + 6))), Some(TokenError::NotYetValid));
     assert_eq!(with_claim("nbf", Some(json!(now - 60))), None);
+    let mut early = payload();
+    early["nbf"] = json!(now - 60);
+    let token = forge(&header().to_string(), &with(early, "iat", Some(json!(now + 6))), SESSION);
+    assert_eq!(refusal(&token), Some(TokenError::NotYetValid), "the later of the two counts");
+    let mut ancient = payload();
+    ancient["exp"] = json!(3000);
+    let token = forge(&header().to_string(), &with(ancient, "iat", Some(json!(-10))), SESSION);
+    assert_eq!(refusal(&token), Some(TokenError::Claims), "negative, and only then expired");
 }
 
 #[test]
@@ -326,10 +340,7 @@ fn j10_a_signed_token_still_has_a_limited_life() {
 #[test]
 fn j10_a_participant_token_lives_exactly_an_hour() {
     let tokens = tokens(Algorithm::Hs256);
-    let good = tokens.sign_participant(&participant()).unwrap();
-    let part = good.split('.').nth(1).unwrap();
-    let payload: Value = serde_json::from_slice(&BASE64URL_NOPAD.decode(part.as_bytes()).unwrap()).unwrap();
-    let header = with(header(), "typ", Some(json!("participant+jwt")));
+    let (header, payload) = participant_parts();
     for (life, right) in [(3599, false), (3600, true), (3601, false), (86_400, false)] {
         let token = forge(&header, &with(payload.clone(), "exp", Some(json!(NOW.seconds() + life))), PARTICIPANT);
         let read = tokens.verify_participant(&token, NOW);
@@ -397,4 +408,20 @@ fn unknown_claims_and_other_json_are_refused() {
     }
     let trailing = format!("{} x", payload());
     assert_eq!(refusal(&forge(&head, &trailing, SESSION)), Some(TokenError::Claims));
+}
+
+#[test]
+fn participant_tokens_are_read_as_strictly() {
+    let (header, payload) = participant_parts();
+    let read =
+        |payload: &str| tokens(Algorithm::Hs256).verify_participant(&forge(&header, payload, PARTICIPANT), NOW).err();
+    assert_eq!(read(&payload.to_string()), None);
+    for name in ["origin", "admin"] {
+        assert_eq!(read(&with(payload.clone(), name, Some(json!("x")))), Some(TokenError::Claims), "{name}");
+    }
+    for name in payload.as_object().unwrap().keys() {
+        assert_eq!(read(&with(payload.clone(), name, None)), Some(TokenError::Claims), "{name}");
+    }
+    let doubled = payload.to_string().replacen('{', "{\"role\":\"admin\",", 1);
+    assert_eq!(read(&doubled), Some(TokenError::Claims), "role twice");
 }

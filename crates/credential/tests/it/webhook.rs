@@ -218,9 +218,10 @@ fn timestamps_are_plain_decimal_seconds_and_the_extremes_do_not_panic() {
         assert_eq!(check(text, &good(), NOW), Err(WebhookError::Timestamp), "{text:?}");
     }
     for now in [NOW, Millis(i64::MIN), Millis(i64::MAX), Millis(0)] {
-        for extreme in [i64::MIN, i64::MIN + 1, i64::MAX] {
-            let refused = check(&extreme.to_string(), &good(), now);
-            assert!(matches!(refused, Err(WebhookError::TooOld | WebhookError::TooNew)), "{extreme} {refused:?}");
+        for (extreme, refusal) in
+            [(i64::MIN, WebhookError::TooOld), (i64::MIN + 1, WebhookError::TooOld), (i64::MAX, WebhookError::TooNew)]
+        {
+            assert_eq!(check(&extreme.to_string(), &good(), now), Err(refusal), "{extreme}");
         }
     }
 }
