@@ -82,7 +82,6 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     }
 
     /// The service. Its operations live as long as the process.
-    #[must_use]
     pub fn into_router(self, gate: &Gate) -> Router {
         let mut paths: BTreeMap<&'static str, (MethodRouter, Vec<&'static str>, bool)> = BTreeMap::new();
         for row in self.rows {
@@ -108,19 +107,19 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         }
         let (unknown, wrong) = (gate.clone(), gate.clone());
         router
-            .fallback(move |request: Request| refuse(unknown.clone(), "not_found", Problem::not_found, request))
+            .fallback(move |request: Request| refuse(&unknown, "not_found", Problem::not_found, request))
             .method_not_allowed_fallback(move |request: Request| {
-                refuse(wrong.clone(), "method_not_allowed", Problem::method_not_allowed, request)
+                refuse(&wrong, "method_not_allowed", Problem::method_not_allowed, request)
             })
     }
 }
 
 fn refuse(
-    gate: Gate,
+    gate: &Gate,
     operation: &'static str,
     problem: fn() -> Problem,
     request: Request,
-) -> impl Future<Output = Response> {
+) -> impl Future<Output = Response> + use<> {
     std::future::ready(gate.refuse(operation, problem(), &request.into_parts().0))
 }
 

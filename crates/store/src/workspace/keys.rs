@@ -20,9 +20,54 @@ impl Workspace {
     /// [`StoreError::Conflict`] `environment` when a test tenant asks for a live key or a test account
     /// for a live one, `secret` when the digest is known; [`StoreError::NotFound`] for the account.
     pub async fn create_key(&self, new: NewKey, audit: AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
+        let key = self.key_record(new, &audit)?;
+        let mut tx = self.store.begin().await?;
+        if let Some(account) = key.service_account {
+            let owner = self.lock_account(&mut tx, account).await?;
+            self.store
+                .workspace(access::Tenant { environment: owner.environment, ..self.tenant })
+                .may_make(key.environment)?;
+        }
+        tx.execute(self.insert_key(&key)?).await?;
+        for secret in &key.secrets {
+            tx.execute(self.insert_secret(key.id, secret)).await?;
+        }
+        self.insert_audit(&mut tx, &audit, KIND, &key.id).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// Makes many keys that no service account owns, all or none, with one audit record that names the
+    /// first. A running server's keyring does not hear of it: this is for a database at rest.
+    ///
+    /// # Errors
+    /// As [`Workspace::create_key`].
+    pub async fn import_keys(&self, news: Vec<NewKey>, audit: AuditEntry<'_>) -> Result<u64, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let (mut first, mut count) = (None, 0);
+        for new in news {
+            if new.service_account.is_some() {
+                return Err(StoreError::Conflict("service_account"));
+            }
+            let key = self.key_record(new, &audit)?;
+            tx.execute(self.insert_key(&key)?).await?;
+            for secret in &key.secrets {
+                tx.execute(self.insert_secret(key.id, secret)).await?;
+            }
+            first = first.or(Some(key.id));
+            count += 1;
+        }
+        if let Some(first) = first {
+            self.insert_audit(&mut tx, &audit, KIND, &first).await?;
+        }
+        tx.commit().await?;
+        Ok(count)
+    }
+
+    fn key_record(&self, new: NewKey, audit: &AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
         self.may_make(new.environment)?;
         let now = self.store.now();
-        let key = KeyRecord {
+        Ok(KeyRecord {
             id: KeyId::mint(self.store.clock(), self.store.random())?,
             workspace: self.tenant.workspace,
             environment: new.environment,
@@ -40,21 +85,7 @@ impl Workspace {
             epoch: 0,
             version: 1,
             secrets: vec![new.secret],
-        };
-        let mut tx = self.store.begin().await?;
-        if let Some(account) = key.service_account {
-            let owner = self.lock_account(&mut tx, account).await?;
-            self.store
-                .workspace(access::Tenant { environment: owner.environment, ..self.tenant })
-                .may_make(key.environment)?;
-        }
-        tx.execute(self.insert_key(&key)?).await?;
-        for secret in &key.secrets {
-            tx.execute(self.insert_secret(key.id, secret)).await?;
-        }
-        self.insert_audit(&mut tx, &audit, KIND, &key.id).await?;
-        tx.commit().await?;
-        Ok(key)
+        })
     }
 
     /// A key, in any state, with the secrets that still work.
