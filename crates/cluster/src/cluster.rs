@@ -230,7 +230,9 @@ impl Cluster {
             return Ok(state);
         }
         match inner.store.workspace(tenant).conversation(id).await {
+            // Nothing to remember: under its own tenant and key the session may well live.
             Ok(stored) if stored.key != Some(key) => return Ok(SessionState::Ended),
+            Err(StoreError::NotFound) => return Ok(SessionState::Ended),
             Ok(stored)
                 if stored.ended_at.is_none() && now.since(stored.updated_at) < crate::sessions::SESSION_IDLE_MS =>
             {
@@ -238,7 +240,7 @@ impl Cluster {
                 let entry = SessionEntry { conversation: id, tenant, key, epoch: claims.epoch, origin };
                 inner.sessions.open(entry, now);
             }
-            Ok(_) | Err(StoreError::NotFound) => inner.sessions.end(id, now),
+            Ok(_) => inner.sessions.end(id, now),
             Err(error) => return Err(error.into()),
         }
         Ok(inner.sessions.visit(id, tenant, key, now).unwrap_or(SessionState::Ended))

@@ -189,10 +189,46 @@ impl UsageQueue {
             gathering.push_back((now + GATHER, used));
         }
     }
+}
 
-    /// How many secrets are on the queue.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.fresh.lock().len() + self.gathering.lock().len()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uses_are_counted_and_the_latest_address_stays() {
+        let usage = Usage::default();
+        assert!(usage.record("192.0.2.1".parse().ok(), Millis(5_000)), "the first asks for the queue");
+        assert!(!usage.record("2001:db8::1".parse().ok(), Millis(7_999)), "the second does not");
+        let uses = usage.take().unwrap();
+        assert_eq!((uses.count, uses.last, uses.address), (2, Millis(7_000), "2001:db8::1".parse().ok()));
+        assert!(usage.take().is_none());
+        assert!(usage.leave());
+        assert!(usage.record("192.0.2.7".parse().ok(), Millis(9_000)), "back on the queue");
+        assert_eq!(usage.take().unwrap().address, "192.0.2.7".parse().ok(), "IPv4 stays IPv4");
+    }
+
+    #[test]
+    fn a_use_between_the_last_look_and_leaving_is_not_lost() {
+        let usage = Usage::default();
+        usage.record(None, Millis(0));
+        assert!(usage.take().is_some());
+        usage.record(None, Millis(0));
+        assert!(!usage.leave(), "it stays on the queue");
+        assert!(!usage.record(None, Millis(0)), "and is there once");
+    }
+
+    #[test]
+    fn halves_of_two_addresses_are_no_address() {
+        let usage = Usage::default();
+        usage.record("2001:db8::1".parse().ok(), Millis(0));
+        usage.high.store(0x2001_0db9_0000_0000, Ordering::Relaxed);
+        assert_eq!(usage.take().unwrap().address, None);
+    }
+
+    #[test]
+    fn what_is_in_every_entry_stays_small() {
+        assert!(size_of::<Usage>() <= 32);
+        assert!(size_of::<KeyEntry>() <= 144);
     }
 }
