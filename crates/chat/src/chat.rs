@@ -130,10 +130,10 @@ impl Chat {
         })
     }
 
-    /// The newest `limit` messages (1 to 100), oldest first.
+    /// The newest `limit` messages (1 to 100), oldest first; none when the conversation was deleted.
     ///
     /// # Errors
-    /// [`ChatError::NotFound`] when the conversation was deleted.
+    /// [`ChatError::Unavailable`] when the store cannot be read.
     pub async fn history(&self, session: &SessionCaller, limit: u32) -> Result<Vec<MessageRecord>, ChatError> {
         let data = self.parts.store.workspace(session.tenant);
         Ok(data.last_messages(session.conversation, limit.clamp(1, MAX_HISTORY)).await?)

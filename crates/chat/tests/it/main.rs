@@ -1,5 +1,7 @@
 //! Conversations over a real database, and a model server that does what its model's name says.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
+
 mod cuts;
 mod integrations;
 mod replies;

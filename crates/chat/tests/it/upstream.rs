@@ -18,13 +18,13 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-pub struct Request {
-    pub path: String,
-    pub headers: HashMap<String, String>,
-    pub body: Value,
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Value,
 }
 
-pub struct Upstream {
+pub(crate) struct Upstream {
     address: std::net::SocketAddr,
     state: Arc<State>,
 }
@@ -33,7 +33,6 @@ pub struct Upstream {
 struct State {
     requests: Mutex<Vec<Request>>,
     cancelled: AtomicUsize,
-    tokens: AtomicUsize,
     connections: AtomicUsize,
     /// `gated` answers after its first word only when a permit is added.
     gate: Gate,
@@ -48,7 +47,7 @@ impl Default for Gate {
 }
 
 impl Upstream {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
@@ -62,32 +61,28 @@ impl Upstream {
         Self { address, state }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}/v1", self.address)
     }
 
-    pub fn take_requests(&self) -> Vec<Request> {
+    pub(crate) fn take_requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.requests.lock())
     }
 
     /// How many answers lost their client before their end.
-    pub fn cancelled(&self) -> usize {
+    pub(crate) fn cancelled(&self) -> usize {
         self.state.cancelled.load(Ordering::SeqCst)
     }
 
-    pub fn tokens(&self) -> usize {
-        self.state.tokens.load(Ordering::SeqCst)
-    }
-
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 
-    pub fn open_gate(&self) {
+    pub(crate) fn open_gate(&self) {
         self.state.gate.0.add_permits(1);
     }
 
-    pub async fn wait_for_cancelled(&self, count: usize) {
+    pub(crate) async fn wait_for_cancelled(&self, count: usize) {
         let waited = timeout(Duration::from_secs(2), async {
             while self.cancelled() < count {
                 sleep(Duration::from_millis(2)).await;
@@ -142,8 +137,7 @@ async fn write(socket: &mut TcpStream, text: &str) -> std::io::Result<()> {
     socket.write_all(text.as_bytes()).await
 }
 
-async fn token(socket: &mut TcpStream, text: &str, state: &State) -> std::io::Result<()> {
-    state.tokens.fetch_add(1, Ordering::SeqCst);
+async fn token(socket: &mut TcpStream, text: &str) -> std::io::Result<()> {
     let delta = serde_json::json!({"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": null}]});
     write(socket, &format!("data: {delta}\n\n")).await
 }
@@ -188,21 +182,21 @@ async fn answer(socket: &mut TcpStream, model: &str, state: &State) -> std::io::
     }
     match model {
         "slow" => loop {
-            token(socket, "tick ", state).await?;
+            token(socket, "tick ").await?;
             sleep(Duration::from_millis(5)).await;
         },
         "flood" => loop {
-            token(socket, &"x".repeat(1000), state).await?;
+            token(socket, &"x".repeat(1000)).await?;
         },
         "huge" => {
             for _ in 0..200 {
-                token(socket, &"x".repeat(50_000), state).await?;
+                token(socket, &"x".repeat(50_000)).await?;
             }
         }
         "garbage" => return write(socket, "<html>not a stream</html>\ndata: {oops\n\n").await,
         "midway-error" | "cut" | "gated" => {
             for word in ["one ", "two ", "three "] {
-                token(socket, word, state).await?;
+                token(socket, word).await?;
             }
             match model {
                 "midway-error" => write(socket, "data: {\"error\":{\"message\":\"sk-upstream-secret\"}}\n\n").await?,
@@ -215,7 +209,7 @@ async fn answer(socket: &mut TcpStream, model: &str, state: &State) -> std::io::
         }
         _ => {
             for word in ["Hello ", "from ", "the ", "model"] {
-                token(socket, word, state).await?;
+                token(socket, word).await?;
             }
             write(socket, END).await?;
             if model != "no-usage" {

@@ -15,28 +15,28 @@ use tokio_util::task::TaskTracker;
 
 use crate::upstream::Upstream;
 
-pub struct World {
-    pub chat: Chat,
-    pub store: Store,
-    pub cluster: Cluster,
-    pub tokens: Arc<Tokens>,
-    pub clock: Arc<dyn Clock>,
-    pub tenant: Tenant,
-    pub key: KeyId,
-    pub bot: BotId,
-    pub upstream: Upstream,
-    pub drain: TaskTracker,
-    pub directory: TempDir,
+pub(crate) struct World {
+    pub(crate) chat: Chat,
+    pub(crate) store: Store,
+    pub(crate) cluster: Cluster,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) tenant: Tenant,
+    pub(crate) key: KeyId,
+    pub(crate) bot: BotId,
+    pub(crate) upstream: Upstream,
+    pub(crate) drain: TaskTracker,
+    pub(crate) directory: TempDir,
 }
 
 static SYSTEM: Actor = Actor::system();
 
-pub fn audit() -> AuditEntry<'static> {
+pub(crate) fn audit() -> AuditEntry<'static> {
     AuditEntry { actor: &SYSTEM, action: "test", detail: None }
 }
 
 impl World {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock::new()), Arc::new(OsRandom));
         let url = format!("sqlite://{}/chatelaine.db", directory.path().display());
@@ -84,13 +84,13 @@ impl World {
     }
 
     /// A world whose bot asks `model` of the test upstream.
-    pub async fn with_model(model: &str) -> Self {
+    pub(crate) async fn with_model(model: &str) -> Self {
         let world = Self::new().await;
         world.add_model(model, 1, false, 5).await;
         world
     }
 
-    pub fn openai(&self, model: &str) -> NewIntegration {
+    pub(crate) fn openai(&self, model: &str) -> NewIntegration {
         NewIntegration {
             kind: "openai".to_owned(),
             url: Some(self.upstream.url()),
@@ -100,21 +100,30 @@ impl World {
         }
     }
 
-    pub async fn add_model(&self, model: &str, weight: u32, fallback: bool, timeout_seconds: u32) -> IntegrationId {
+    pub(crate) async fn add_model(
+        &self,
+        model: &str,
+        weight: u32,
+        fallback: bool,
+        timeout_seconds: u32,
+    ) -> IntegrationId {
         let new = NewIntegration {
             weight: Some(weight),
             fallback: Some(fallback),
             timeout_seconds: Some(timeout_seconds),
             ..self.openai(model)
         };
-        self.chat.create_integration(self.tenant, self.bot, new, audit()).await.unwrap().id
+        let id = self.chat.create_integration(self.tenant, self.bot, new, audit()).await.unwrap().id;
+        // Two of one millisecond have no order.
+        sleep(Duration::from_millis(2)).await;
+        id
     }
 
-    pub async fn change_bot(&self, change: BotChange) {
+    pub(crate) async fn change_bot(&self, change: BotChange) {
         self.store.workspace(self.tenant).update_bot(self.bot, change, audit()).await.unwrap();
     }
 
-    pub fn caller(&self) -> KeyCaller {
+    pub(crate) fn caller(&self) -> KeyCaller {
         KeyCaller {
             key: self.key,
             tenant: self.tenant,
@@ -127,31 +136,31 @@ impl World {
         }
     }
 
-    pub async fn open(&self) -> Result<OpenedSession, ChatError> {
+    pub(crate) async fn open(&self) -> Result<OpenedSession, ChatError> {
         let request = OpenSession { bot: self.bot, user_identifier: None, metadata: None };
         self.chat.open_session(&self.caller(), request).await
     }
 
-    pub async fn session(&self) -> SessionCaller {
+    pub(crate) async fn session(&self) -> SessionCaller {
         let conversation = self.open().await.unwrap().conversation;
         SessionCaller { conversation, tenant: self.tenant, key: self.key, epoch: 0 }
     }
 
-    pub async fn send(&self, session: &SessionCaller, text: &str) -> Reply {
+    pub(crate) async fn send(&self, session: &SessionCaller, text: &str) -> Reply {
         self.chat.send(session, text.to_owned()).await.unwrap()
     }
 
     /// Sends and reads to the end.
-    pub async fn ask(&self, session: &SessionCaller, text: &str) -> Vec<ReplyEvent> {
+    pub(crate) async fn ask(&self, session: &SessionCaller, text: &str) -> Vec<ReplyEvent> {
         read(self.send(session, text).await).await
     }
 
-    pub async fn history(&self, session: &SessionCaller) -> Vec<MessageRecord> {
+    pub(crate) async fn history(&self, session: &SessionCaller) -> Vec<MessageRecord> {
         self.chat.history(session, 100).await.unwrap()
     }
 
     /// Waits until the conversation holds `count` messages.
-    pub async fn wait_for_messages(&self, session: &SessionCaller, count: usize) -> Vec<MessageRecord> {
+    pub(crate) async fn wait_for_messages(&self, session: &SessionCaller, count: usize) -> Vec<MessageRecord> {
         let waited = timeout(Duration::from_secs(2), async {
             loop {
                 let history = self.history(session).await;
@@ -178,16 +187,16 @@ async fn create_key(cluster: &Cluster, tenant: Tenant) -> KeyId {
     cluster.create_key(tenant, new, Family::Secret, audit()).await.unwrap().0.id
 }
 
-pub async fn read(reply: Reply) -> Vec<ReplyEvent> {
+pub(crate) async fn read(reply: Reply) -> Vec<ReplyEvent> {
     timeout(Duration::from_secs(10), reply.collect()).await.expect("the reply does not end")
 }
 
-pub async fn next(reply: &mut Reply) -> ReplyEvent {
+pub(crate) async fn next(reply: &mut Reply) -> ReplyEvent {
     timeout(Duration::from_secs(5), reply.next()).await.expect("no event").expect("the reply is over")
 }
 
 /// What the end user reads.
-pub fn text_of(events: &[ReplyEvent]) -> String {
+pub(crate) fn text_of(events: &[ReplyEvent]) -> String {
     let delta = |event: &ReplyEvent| if let ReplyEvent::Delta(text) = event { Some(text.clone()) } else { None };
     events.iter().filter_map(delta).collect()
 }
