@@ -1,1 +1,47 @@
-//! api
+//! The operations and their handlers, by resource, and the encoders of the reply.
+//!
+//! Each operation is a constant beside its handler and its wire types; [`routes`] mounts them all.
+//! Handlers check the input, call `cluster`, `chat` or the caller's workspace, and show the result.
+//! What is never here: SQL, a decision about who may call what (that is the operation's access),
+//! and a way to change a key that does not go through `cluster`.
+
+mod app;
+mod audit;
+mod bots;
+mod conversations;
+mod encode;
+mod input;
+mod integrations;
+mod key_input;
+mod key_view;
+mod keys;
+mod me;
+mod password;
+mod problem;
+mod service_account_keys;
+mod service_accounts;
+mod sessions;
+pub mod setup;
+mod system;
+
+pub use app::{App, AppParts, AppSettings};
+use gate::Routes;
+
+/// Every operation of the API, mounted.
+#[must_use]
+pub fn routes(app: App) -> Routes<App> {
+    let mut routes = Routes::new(app.clone());
+    me::mount(&mut routes);
+    keys::mount(&mut routes);
+    service_accounts::mount(&mut routes);
+    service_account_keys::mount(&mut routes);
+    bots::mount(&mut routes);
+    integrations::mount(&mut routes);
+    sessions::mount(&mut routes);
+    conversations::mount(&mut routes);
+    audit::mount(&mut routes);
+    setup::mount(&mut routes);
+    system::mount(&mut routes);
+    app.describe(&routes);
+    routes
+}

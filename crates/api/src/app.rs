@@ -1,0 +1,160 @@
+use std::{
+    fmt,
+    sync::{Arc, OnceLock, atomic::AtomicBool},
+};
+
+use ambient::{Clock, Random, Ulid};
+use bytes::Bytes;
+use chat::Chat;
+use cluster::Cluster;
+use credential::secret::Secrets;
+use gate::{Metrics, Routes};
+use store::{Store, Workspace};
+use tokio::sync::{Mutex, MutexGuard};
+
+use crate::{password::Passwords, system::Gauges};
+
+/// What the handlers work with. Clones share.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    parts: AppParts,
+    passwords: Passwords,
+    gauges: Gauges,
+    document: OnceLock<Bytes>,
+    turns: [Mutex<()>; TURNS],
+}
+
+/// Things that are changed share this many turns; two that share one wait for each other, no more.
+const TURNS: usize = 64;
+
+/// The parts of an [`App`], all of them running.
+pub struct AppParts {
+    /// The database.
+    pub store: Store,
+    /// The keyring and all that nodes share.
+    pub cluster: Cluster,
+    /// Replies and conversations.
+    pub chat: Chat,
+    /// What is derived from the installation's secret.
+    pub secrets: Arc<Secrets>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where random bytes come from.
+    pub random: Arc<dyn Random>,
+    /// The numbers that `/metrics` shows.
+    pub metrics: Metrics,
+    /// What is configured.
+    pub settings: AppSettings,
+}
+
+/// What the handlers know of the configuration.
+#[derive(Clone, Debug)]
+pub struct AppSettings {
+    /// Where this server is reached, without a slash at its end: `https://chat.example.com`.
+    pub public_url: String,
+    /// The version of the binary.
+    pub version: &'static str,
+    /// False while the server drains, and before it is up: `/readyz` answers 503 then.
+    pub ready: Arc<AtomicBool>,
+}
+
+impl App {
+    /// Puts the parts together. Once for each [`Metrics`]: its numbers are registered here.
+    #[must_use]
+    pub fn new(parts: AppParts) -> Self {
+        let gauges = Gauges::register(&parts.metrics);
+        Self(Arc::new(Inner {
+            passwords: Passwords::new(),
+            gauges,
+            document: OnceLock::new(),
+            turns: std::array::from_fn(|_| Mutex::new(())),
+            parts,
+        }))
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.0.parts.store
+    }
+
+    /// The keyring and all that nodes share.
+    #[must_use]
+    pub fn cluster(&self) -> &Cluster {
+        &self.0.parts.cluster
+    }
+
+    /// Replies and conversations.
+    #[must_use]
+    pub fn chat(&self) -> &Chat {
+        &self.0.parts.chat
+    }
+
+    /// What is derived from the installation's secret.
+    #[must_use]
+    pub fn secrets(&self) -> &Secrets {
+        &self.0.parts.secrets
+    }
+
+    /// What time it is.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        self.0.parts.clock.as_ref()
+    }
+
+    /// Where random bytes come from.
+    #[must_use]
+    pub fn random(&self) -> &dyn Random {
+        self.0.parts.random.as_ref()
+    }
+
+    /// The numbers that `/metrics` shows.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.parts.metrics
+    }
+
+    /// What is configured.
+    #[must_use]
+    pub fn settings(&self) -> &AppSettings {
+        &self.0.parts.settings
+    }
+
+    /// The data that the caller of `call` may reach.
+    pub(crate) fn workspace<I>(&self, call: &gate::Call<I>) -> Result<Workspace, gate::Problem> {
+        Ok(self.store().workspace(call.tenant()?))
+    }
+
+    /// Held from the look at a thing until its change: what was allowed of the old one is not done
+    /// to the new one, and of two changes at once none is lost. On this node; rows have versions.
+    pub(crate) async fn turn(&self, id: Ulid) -> MutexGuard<'_, ()> {
+        // The low bits of an id are random.
+        let slot = usize::try_from(id.0 % TURNS as u128).unwrap_or(0);
+        self.0.turns[slot].lock().await
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    pub(crate) fn gauges(&self) -> &Gauges {
+        &self.0.gauges
+    }
+
+    /// Writes the OpenAPI document of `routes`; the first time counts.
+    pub(crate) fn describe(&self, routes: &Routes<Self>) {
+        self.0.document.get_or_init(|| crate::system::document(routes, self.settings()));
+    }
+
+    pub(crate) fn document(&self) -> Bytes {
+        self.0.document.get().cloned().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App").field("settings", self.settings()).finish_non_exhaustive()
+    }
+}

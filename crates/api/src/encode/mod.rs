@@ -1,0 +1,3 @@
+//! Encoders of the one reply stream: a new door is a new encoder.
+
+pub(crate) mod sse;

@@ -1,0 +1,118 @@
+use serde_json::json;
+
+use super::*;
+
+const NOW: Millis = Millis(1_700_000_000_000);
+
+fn new_key(body: serde_json::Value) -> NewKey {
+    serde_json::from_value(body).unwrap()
+}
+
+/// The settings that a body makes, and the fields that are wrong.
+fn settings(body: serde_json::Value) -> (KeySettings, Vec<String>) {
+    let input = new_key(body);
+    let mut errors = Vec::new();
+    let settings = input.common().apply(&mut errors, input.kind.into(), KeySettings::default());
+    (settings, errors.into_iter().map(|error| error.field).collect())
+}
+
+#[test]
+fn unknown_fields_and_kinds_are_refused() {
+    for body in [
+        json!({"name": "a", "id": "key_1"}),
+        json!({"name": "a", "workspace_id": "ws_1"}),
+        json!({"name": "a", "kind": "deployment"}),
+        json!({"name": "a", "service_account_id": "svc_1"}),
+        json!({"name": "a", "scopes": ["bots:fly"]}),
+        json!({}),
+    ] {
+        assert!(serde_json::from_value::<NewKey>(body.clone()).is_err(), "{body}");
+    }
+    assert!(serde_json::from_value::<KeyPatch>(json!({"kind": "widget"})).is_err());
+    assert!(serde_json::from_value::<KeyPatch>(json!({"environment": "live"})).is_err());
+    assert!(serde_json::from_value::<NewServiceAccountKey>(json!({"name": "a", "kind": "widget"})).is_err());
+}
+
+#[test]
+fn every_field_that_is_wrong_is_named() {
+    let (_, wrong) = settings(json!({
+        "name": "a", "allowed_domains": ["a.example"], "allow_localhost": false, "allowed_ips": ["1.2.3.4", "x"],
+        "rate_limit": 0, "owner": "o".repeat(201), "purpose": "p".repeat(501), "metadata": {"a": "x".repeat(5000)},
+    }));
+    let expected =
+        ["allowed_domains", "allow_localhost", "allowed_ips[1]", "rate_limit", "owner", "purpose", "metadata"];
+    assert_eq!(wrong, expected);
+    assert_eq!(settings(json!({"name": "a", "rate_limit": 1_000_001})).1, ["rate_limit"]);
+    assert_eq!(settings(json!({"name": "a", "rate_limit": 1_000_000})).0.rate_limit, Some(1_000_000));
+}
+
+#[test]
+fn a_widget_key_has_domains_and_no_scopes() {
+    let widget = |more: serde_json::Value| {
+        let mut body = json!({"name": "a", "kind": "widget"});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        settings(body)
+    };
+    let (made, wrong) = widget(json!({"allowed_domains": "MySite.com, https://shop.example"}));
+    assert_eq!((made.allowed_domains.len(), wrong.len()), (2, 0), "{made:?}");
+    assert!(made.allowed_domains.contains(&"mysite.com".to_owned()), "stored in canonical spelling: {made:?}");
+    assert_eq!(widget(json!({"allowed_domains": ["mysite.com", "co.uk"]})).1, ["allowed_domains[1]"]);
+    assert_eq!(widget(json!({"allowed_domains": []})).1, ["allowed_domains"]);
+    assert_eq!(widget(json!({"scopes": ["bots:read"]})).1, ["scopes"]);
+    assert_eq!(widget(json!({"allow_origin_header": true})).1, ["allow_origin_header"]);
+    assert!(widget(json!({"allow_localhost": false})).0.deny_localhost);
+}
+
+#[test]
+fn an_absent_field_stays_and_null_clears_it() {
+    let before = KeySettings {
+        rate_limit: Some(5),
+        owner: Some("ada".to_owned()),
+        metadata: Some(json!({"a": 1})),
+        ..KeySettings::default()
+    };
+    let patch = |body: serde_json::Value| {
+        let input: KeyPatch = serde_json::from_value(body).unwrap();
+        let mut errors = Vec::new();
+        let after = input.common().apply(&mut errors, KeyKind::Secret, before.clone());
+        assert!(errors.is_empty());
+        (after, input.common().changes_settings())
+    };
+    assert_eq!(patch(json!({"name": "b", "scopes": [], "expires_at": null})), (before.clone(), false));
+    let (after, changes) = patch(json!({"rate_limit": null, "owner": null, "metadata": null}));
+    assert_eq!((after, changes), (KeySettings::default(), true));
+}
+
+#[test]
+fn a_key_lives_a_year_or_as_said_or_for_ever() {
+    let expiry = |body: serde_json::Value| {
+        let mut errors = Vec::new();
+        (new_key(body).common().expiry(&mut errors, NOW), errors.len())
+    };
+    assert_eq!(expiry(json!({"name": "a"})), (Some(NOW.plus(31_536_000_000)), 0));
+    assert_eq!(expiry(json!({"name": "a", "expires_at": null})), (None, 0));
+    assert_eq!(expiry(json!({"name": "a", "expires_at": "2030-01-01T00:00:00Z"})).1, 0);
+    assert_eq!(expiry(json!({"name": "a", "expires_at": "2020-01-01T00:00:00Z"})).1, 1);
+    assert_eq!(expiry(json!({"name": "a", "expires_at": NOW.to_string()})).1, 1, "now is not the future");
+}
+
+#[test]
+fn test_makes_test_alone() {
+    use Environment::{Live, Test};
+    let made = |wanted, parents: &[Environment]| {
+        let mut errors = Vec::new();
+        (environment(&mut errors, wanted, parents), errors.len())
+    };
+    assert_eq!(made(None, &[Live]), (Live, 0));
+    assert_eq!(made(Some(Test), &[Live]), (Test, 0));
+    assert_eq!(made(None, &[Test]), (Test, 0));
+    assert_eq!(made(Some(Live), &[Test]).1, 1);
+    assert_eq!(made(Some(Live), &[Live, Test]).1, 1, "a live key of a test account");
+    assert_eq!(made(None, &[Live, Test]), (Test, 0));
+}
+
+#[test]
+fn the_audit_record_names_what_was_sent() {
+    let input: KeyPatch = serde_json::from_value(json!({"metadata": null, "scopes": []})).unwrap();
+    assert_eq!(input.common().names(), ["scopes", "metadata"]);
+}
