@@ -35,8 +35,8 @@ const UNIQUE: &[(&str, &str)] = &[("email", "email"), ("api_key_secrets", "secre
 
 impl StoreError {
     /// What `statement` ran into.
-    pub(crate) fn from_statement(statement: &'static str, error: sqlx::Error) -> Self {
-        match &error {
+    pub(crate) fn from_statement(statement: &'static str, error: &sqlx::Error) -> Self {
+        match error {
             sqlx::Error::RowNotFound => Self::NotFound,
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::ColumnNotFound(_) | sqlx::Error::Decode(_) => {
                 Self::Corrupt(statement.to_owned())

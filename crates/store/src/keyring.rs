@@ -41,7 +41,7 @@ impl Store {
         let mut rows = sql::LOAD_LIVE_KEYS.bound().time(now).query.fetch(self.reader());
         let mut reader = PackedReader::default();
         while let Some(row) =
-            rows.try_next().await.map_err(|error| StoreError::from_statement(sql::LOAD_LIVE_KEYS.name, error))?
+            rows.try_next().await.map_err(|error| StoreError::from_statement(sql::LOAD_LIVE_KEYS.name, &error))?
         {
             let (digest, packed): (Result<&[u8], _>, Result<&str, _>) = (row.try_get(0), row.try_get(1));
             let live = digest.ok().zip(packed.ok()).and_then(|(digest, packed)| reader.read(digest, packed));

@@ -55,9 +55,9 @@ async fn try_migrate(pool: &AnyPool, dialect: Dialect, clock: &dyn Clock) -> Res
 
 async fn version(pool: &AnyPool) -> Result<u32, StoreError> {
     let row = SCHEMA_VERSION.bound().query.fetch_one(pool).await;
-    let row = row.map_err(|error| StoreError::from_statement(SCHEMA_VERSION.name, error))?;
+    let row = row.map_err(|error| StoreError::from_statement(SCHEMA_VERSION.name, &error))?;
     let version: i64 =
-        row.try_get("version").map_err(|error| StoreError::from_statement(SCHEMA_VERSION.name, error))?;
+        row.try_get("version").map_err(|error| StoreError::from_statement(SCHEMA_VERSION.name, &error))?;
     u32::try_from(version).map_err(|_| StoreError::Corrupt("schema_migrations: version".to_owned()))
 }
 
@@ -66,7 +66,7 @@ async fn apply(pool: &AnyPool, dialect: Dialect, migration: &Migration, clock: &
     let bound =
         INSERT_SCHEMA_VERSION.bound().count(i64::from(migration.version)).text(migration.name).time(clock.now());
     let inserted = bound.query.execute(&mut *tx).await;
-    inserted.map_err(|error| StoreError::from_statement(INSERT_SCHEMA_VERSION.name, error))?;
+    inserted.map_err(|error| StoreError::from_statement(INSERT_SCHEMA_VERSION.name, &error))?;
     for sql in migration.statements {
         run(&mut tx, dialect, migration.name, sql).await?;
     }
@@ -74,11 +74,11 @@ async fn apply(pool: &AnyPool, dialect: Dialect, migration: &Migration, clock: &
 }
 
 async fn begin(pool: &AnyPool, dialect: Dialect) -> Result<Transaction<'static, Any>, StoreError> {
-    pool.begin_with(dialect.begin()).await.map_err(|error| StoreError::from_statement("begin", error))
+    pool.begin_with(dialect.begin()).await.map_err(|error| StoreError::from_statement("begin", &error))
 }
 
 async fn commit(tx: Transaction<'static, Any>) -> Result<(), StoreError> {
-    tx.commit().await.map_err(|error| StoreError::from_statement("commit", error))
+    tx.commit().await.map_err(|error| StoreError::from_statement("commit", &error))
 }
 
 async fn run(
@@ -89,7 +89,7 @@ async fn run(
 ) -> Result<(), StoreError> {
     let sql = sqlx::AssertSqlSafe(dialect.translate(sql));
     let done = sqlx::raw_sql(sql).execute(&mut **tx).await;
-    done.map(|_| ()).map_err(|error| StoreError::from_statement(name, error))
+    done.map(|_| ()).map_err(|error| StoreError::from_statement(name, &error))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(crate) struct Pools {
 pub(crate) async fn connect(url: &str, dialect: Dialect) -> Result<Pools, StoreError> {
     sqlx::any::install_default_drivers();
     let options =
-        AnyConnectOptions::from_str(url).map_err(|error| StoreError::from_statement("database url", error))?;
+        AnyConnectOptions::from_str(url).map_err(|error| StoreError::from_statement("database url", &error))?;
     let options = options.disable_statement_logging();
     match dialect {
         Dialect::Sqlite => {
@@ -58,7 +58,7 @@ async fn pool(size: u32, setup: &'static str, options: AnyConnectOptions) -> Res
         .acquire_timeout(ACQUIRE)
         .after_connect(move |connection, _| Box::pin(prepare(connection, setup)));
     let connected = options_of_pool.connect_with(options).await;
-    connected.map_err(|error| StoreError::from_statement("connect", error))
+    connected.map_err(|error| StoreError::from_statement("connect", &error))
 }
 
 async fn prepare(connection: &mut AnyConnection, setup: &'static str) -> Result<(), sqlx::Error> {
@@ -68,7 +68,7 @@ async fn prepare(connection: &mut AnyConnection, setup: &'static str) -> Result<
 /// Makes the file before SQLite does, so that nobody else may read it; its companions inherit that.
 fn create_file(url: &str) -> Result<(), StoreError> {
     let options =
-        SqliteConnectOptions::from_str(url).map_err(|error| StoreError::from_statement("database url", error))?;
+        SqliteConnectOptions::from_str(url).map_err(|error| StoreError::from_statement("database url", &error))?;
     let path: &Path = options.get_filename();
     let mut open = std::fs::OpenOptions::new();
     open.write(true).create_new(true);
@@ -85,7 +85,7 @@ async fn check_sqlite(pool: &AnyPool) -> Result<(), StoreError> {
     let version: String = sqlx::query_scalar("SELECT sqlite_version()")
         .fetch_one(pool)
         .await
-        .map_err(|error| StoreError::from_statement("sqlite_version", error))?;
+        .map_err(|error| StoreError::from_statement("sqlite_version", &error))?;
     if is_supported(&version) {
         return Ok(());
     }

@@ -120,7 +120,7 @@ impl Store {
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         self.inner.writes.fetch_add(1, Ordering::Relaxed);
         let begun = self.inner.writer.begin_with(self.inner.dialect.begin()).await;
-        begun.map(Tx::new).map_err(|error| StoreError::from_statement("begin", error))
+        begun.map(Tx::new).map_err(|error| StoreError::from_statement("begin", &error))
     }
 
     /// A transaction of one statement; the answer is how many rows it changed.
@@ -134,7 +134,7 @@ impl Store {
     pub(crate) async fn rows(&self, bound: Bound) -> Result<Vec<Row>, StoreError> {
         let reader = self.reader();
         let rows = bound.query.fetch_all(reader).await;
-        let rows = rows.map_err(|error| StoreError::from_statement(bound.name, error))?;
+        let rows = rows.map_err(|error| StoreError::from_statement(bound.name, &error))?;
         Ok(rows.into_iter().map(|row| Row::new(bound.name, row)).collect())
     }
 

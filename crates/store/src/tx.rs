@@ -15,7 +15,7 @@ impl Tx {
     /// Runs a statement; the answer is how many rows it changed.
     pub(crate) async fn execute(&mut self, bound: Bound) -> Result<u64, StoreError> {
         let done = bound.query.execute(&mut *self.inner).await;
-        Ok(done.map_err(|error| StoreError::from_statement(bound.name, error))?.rows_affected())
+        Ok(done.map_err(|error| StoreError::from_statement(bound.name, &error))?.rows_affected())
     }
 
     /// Runs a statement that must change a row: [`StoreError::NotFound`] when it changes none.
@@ -27,7 +27,7 @@ impl Tx {
     pub(crate) async fn rows(&mut self, bound: Bound) -> Result<Vec<Row>, StoreError> {
         let name = bound.name;
         let rows = bound.query.fetch_all(&mut *self.inner).await;
-        let rows = rows.map_err(|error| StoreError::from_statement(name, error))?;
+        let rows = rows.map_err(|error| StoreError::from_statement(name, &error))?;
         Ok(rows.into_iter().map(|row| Row::new(name, row)).collect())
     }
 
@@ -39,7 +39,7 @@ impl Tx {
     /// Makes it durable, then answers.
     #[cfg(not(feature = "fault-ack-early"))]
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        self.inner.commit().await.map_err(|error| StoreError::from_statement("commit", error))
+        self.inner.commit().await.map_err(|error| StoreError::from_statement("commit", &error))
     }
 
     /// Answers, then makes it durable: the fault that the crash rig must find.

@@ -1,0 +1,73 @@
+use std::collections::HashSet;
+
+use sqlx::{Connection, Executor, SqlSafeStr};
+use store::catalogue;
+
+use crate::databases::{connect, on_each};
+
+/// Statements without a tenant, each with the reason. This list only shrinks.
+const WITHOUT_TENANT: &[(&str, &str)] = &[
+    ("schema_version", "migration"),
+    ("insert_schema_version", "migration"),
+    ("ping", "no table"),
+    ("meta", "the installation's"),
+    ("set_meta", "the installation's"),
+    ("set_meta_if_absent", "the installation's"),
+    ("delete_meta", "the installation's"),
+    ("workspace_count", "the installation's"),
+    ("oldest_workspace", "the installation's"),
+    ("workspace", "the tenant itself: id = $1"),
+    ("insert_workspace", "the tenant itself"),
+    ("sweep_idempotency", "age alone, of every tenant"),
+    ("load_live_keys", "the keyring holds every tenant's"),
+    ("live_key_by_digest", "the key says which tenant it is"),
+    ("live_key_by_id", "the key says which tenant it is"),
+    ("record_use", "usage of every tenant, by digest"),
+    ("renew_digest", "by digest, once the key was proved"),
+];
+
+/// Whether every table that is read or changed is cut to `$1`.
+fn names_the_tenant(sql: &str) -> bool {
+    if let Some(insert) = sql.strip_prefix("INSERT INTO ") {
+        let columns = insert.split_once('(').unwrap().1;
+        let first = columns.starts_with("workspace_id,");
+        return first && (sql.contains("VALUES ($1,") || sql.contains("WHERE workspace_id = $1"));
+    }
+    let tables = sql.matches("SELECT ").count() + sql.matches("UPDATE ").count() + sql.matches("DELETE ").count();
+    let wrapped = sql.matches("FROM (SELECT").count();
+    sql.matches("WHERE workspace_id = $1").count() == tables - wrapped
+}
+
+#[test]
+fn every_statement_names_its_tenant_or_has_a_reason_not_to() {
+    for statement in catalogue::all() {
+        let excepted = WITHOUT_TENANT.iter().any(|(name, _)| *name == statement.name);
+        assert_ne!(names_the_tenant(statement.sql), excepted, "{}: {}", statement.name, statement.sql);
+    }
+    let names: HashSet<_> = catalogue::all().iter().map(|statement| statement.name).collect();
+    assert_eq!(names.len(), catalogue::all().len(), "one name, one statement");
+    assert!(WITHOUT_TENANT.iter().all(|(name, _)| names.contains(name)), "an exception for a statement that is gone");
+}
+
+#[test]
+fn the_check_of_tenants_sees_what_is_wrong() {
+    assert!(!names_the_tenant("SELECT id FROM bots WHERE id = $1"));
+    assert!(!names_the_tenant("UPDATE bots SET name = $1"));
+    assert!(!names_the_tenant("INSERT INTO bots (id, workspace_id) VALUES ($1, $2)"));
+    assert!(!names_the_tenant(
+        "SELECT id FROM bots WHERE workspace_id = $1 AND id IN (SELECT bot_id FROM integrations)"
+    ));
+}
+
+#[tokio::test]
+async fn every_statement_prepares_on_both_databases() {
+    on_each(async |world| {
+        let mut connection = connect(&world.url).await;
+        for statement in catalogue::all() {
+            let prepared = connection.prepare(statement.sql.into_sql_str()).await;
+            assert!(prepared.is_ok(), "{}: {:?}", statement.name, prepared.err());
+        }
+        connection.close().await.unwrap();
+    })
+    .await;
+}

@@ -1,0 +1,17 @@
+//! The contract of the store, kept on SQLite and on PostgreSQL alike.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail as tests do")]
+#![expect(clippy::print_stdout, reason = "says on which database a test failed")]
+
+mod audit;
+mod bots;
+mod catalogue;
+mod conversations;
+mod databases;
+mod idempotency;
+mod installation;
+mod keyring;
+mod keys;
+mod opening;
+mod service_accounts;
+mod tenants;
