@@ -1,0 +1,199 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{Concealed, Flags};
+
+/// Checks every credential of a chat product, and streams the conversation behind it.
+#[derive(Debug, Parser)]
+#[command(name = "chatelaine", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 refused, 5 conflict, 6 rate limited, \
+                        7 server not reached."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serve, with a data directory that stays.
+    Serve(Serve),
+    /// Serve from a throw-away directory, with a credential of each kind and lines to paste.
+    Try(Try),
+    /// Manage the API keys of a running server.
+    Keys(Keys),
+    /// Print every setting with its default and what it does.
+    Config,
+    /// Print a completion script for a shell.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// The configuration file (see `chatelaine config`).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// PostgreSQL, as postgres://… (a password is better put into CHATELAINE_DATABASE_URL).
+    #[arg(long, value_name = "URL")]
+    database_url: Option<Concealed>,
+}
+
+impl Serve {
+    pub(crate) fn flags(self) -> Flags {
+        Flags { config: self.config, data: self.data, listen: self.listen, database_url: self.database_url }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Try {
+    /// Keep the data in this directory instead of deleting it.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Address and port; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// Print one JSON line with the address and the credentials when ready.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+    #[command(flatten)]
+    pub(crate) client: Client,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Client {
+    /// The server [env: CHATELAINE_URL] [default: http://127.0.0.1:8787].
+    #[arg(long, value_name = "URL", global = true)]
+    pub(crate) url: Option<String>,
+    /// The file that holds the credential to use; else it is taken from CHATELAINE_API_KEY.
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Print JSON: the answer on stdout, errors on stderr.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// List the keys.
+    List,
+    /// Make a key; its secret goes to stdout, once, and everything else to stderr.
+    Create(Create),
+    /// Stop a key at once.
+    Revoke {
+        /// The key's id, `key_…`.
+        id: String,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Give a key a new secret, which goes to stdout; the old one works until the grace ends.
+    Rotate {
+        /// The key's id, `key_…`.
+        id: String,
+        /// How long the old secret works on, such as 24h; 0 stops it now.
+        #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = super::duration::parse_seconds)]
+        grace: u64,
+    },
+    /// Say what a key is, without a server: kind, environment, checksum. Reads it from stdin or --key-file.
+    Inspect {
+        /// The configuration file, where the prefixes of keys are not the default.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// What people will call it.
+    pub(crate) name: String,
+    /// For servers, or for pages.
+    #[arg(long, value_enum, default_value_t = Kind::Secret)]
+    pub(crate) kind: Kind,
+    /// What it may do, such as bots:read; may be repeated. Without any: what the key in use may.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    pub(crate) scopes: Vec<String>,
+    /// Whose data it sees.
+    #[arg(long, value_enum)]
+    pub(crate) environment: Option<Environment>,
+    /// A domain whose pages may use a widget key; may be repeated.
+    #[arg(long = "domain", value_name = "DOMAIN", value_delimiter = ',')]
+    pub(crate) domains: Vec<String>,
+    /// When it stops: a duration such as 90d, a time, or `never`. Without: in a year.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) expires: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    Secret,
+    Widget,
+}
+
+impl Kind {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Secret => "secret",
+            Self::Widget => "widget",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Environment {
+    Live,
+    Test,
+}
+
+impl Environment {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Test => "test",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_credential_is_taken_as_a_flag() {
+        let flags = |command: &clap::Command| -> Vec<String> {
+            command.get_arguments().filter_map(|argument| argument.get_long().map(str::to_owned)).collect()
+        };
+        let mut all = Vec::new();
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            all.extend(flags(&command));
+            commands.extend(command.get_subcommands().cloned());
+        }
+        for flag in ["key", "api-key", "secret", "token", "password"] {
+            assert!(!all.iter().any(|known| known == flag), "--{flag}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+use std::{
+    io::{IsTerminal as _, Read, Write},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+type Sink = Arc<Mutex<Box<dyn Write + Send>>>;
+
+/// Standard input, output and error as arguments: data goes to `out`, everything else to `err`.
+/// What cannot be written is dropped: whoever reads has gone.
+#[derive(Clone)]
+pub struct Terminal {
+    out: Sink,
+    err: Sink,
+    input: Arc<Mutex<Box<dyn Read + Send>>>,
+    /// Whether `out` is a terminal, so that a person reads it.
+    pub out_is_terminal: bool,
+    /// Whether a person can be asked.
+    pub in_is_terminal: bool,
+    /// Whether `err` is a terminal.
+    pub err_is_terminal: bool,
+}
+
+impl std::fmt::Debug for Terminal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminal").finish_non_exhaustive()
+    }
+}
+
+impl Terminal {
+    /// The process's.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self {
+            out: sink(std::io::stdout()),
+            err: sink(std::io::stderr()),
+            input: Arc::new(Mutex::new(Box::new(std::io::stdin()))),
+            out_is_terminal: std::io::stdout().is_terminal(),
+            in_is_terminal: std::io::stdin().is_terminal(),
+            err_is_terminal: std::io::stderr().is_terminal(),
+        }
+    }
+
+    /// Streams of the caller's; none of them is a terminal.
+    pub fn of_streams(
+        input: impl Read + Send + 'static,
+        out: impl Write + Send + 'static,
+        err: impl Write + Send + 'static,
+    ) -> Self {
+        Self {
+            out: sink(out),
+            err: sink(err),
+            input: Arc::new(Mutex::new(Box::new(input))),
+            out_is_terminal: false,
+            in_is_terminal: false,
+            err_is_terminal: false,
+        }
+    }
+
+    /// A line of data.
+    pub fn out(&self, line: impl AsRef<str>) {
+        write(&self.out, line.as_ref());
+    }
+
+    /// A line for the person.
+    pub fn err(&self, line: impl AsRef<str>) {
+        write(&self.err, line.as_ref());
+    }
+
+    /// The first line of the input, without its end; at most 64 KiB.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not UTF-8.
+    pub fn read_line(&self) -> std::io::Result<String> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut line, mut byte) = (Vec::new(), [0]);
+        while line.len() < 64 * 1024 && input.read(&mut byte)? == 1 && byte[0] != b'\n' {
+            line.push(byte[0]);
+        }
+        let text = String::from_utf8(line).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))?;
+        Ok(text.trim().to_owned())
+    }
+}
+
+fn sink(stream: impl Write + Send + 'static) -> Sink {
+    Arc::new(Mutex::new(Box::new(stream)))
+}
+
+fn write(sink: &Sink, line: &str) {
+    let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = writeln!(sink, "{line}").and_then(|()| sink.flush());
+}

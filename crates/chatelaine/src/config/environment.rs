@@ -1,0 +1,136 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use toml::{Table, Value};
+
+use super::{
+    Concealed, ConfigError,
+    layers::{self, Layer},
+};
+
+const PREFIX: &str = "CHATELAINE_";
+
+/// Names that are no settings: secrets, what the command line's client needs, and the test rig's.
+const OTHERS: [&str; 5] = ["SECRET", "SECRET_PREVIOUS", "CONFIG", "URL", "API_KEY"];
+
+/// The variables that begin with `CHATELAINE_`, without that beginning. `Debug` shows the names.
+#[derive(Clone, Default)]
+pub struct Environment(BTreeMap<String, Concealed>);
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Environment {
+    /// The process's. A value that is not UTF-8 counts as absent.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::from_pairs(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// What is given; names with the prefix.
+    pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
+        let ours = pairs.into_iter().filter_map(|(name, value)| {
+            let name = name.strip_prefix(PREFIX)?.to_owned();
+            (!is_foreign(&name)).then(|| (name, Concealed::new(value)))
+        });
+        Self(ours.collect())
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(Concealed::expose).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn secret(&self) -> Option<Concealed> {
+        self.get("SECRET").map(|text| Concealed::new(text.to_owned()))
+    }
+
+    pub(super) fn secret_previous(&self) -> Option<Concealed> {
+        self.get("SECRET_PREVIOUS").map(|text| Concealed::new(text.to_owned()))
+    }
+
+    pub(super) fn config_file(&self) -> Option<PathBuf> {
+        self.get("CONFIG").map(PathBuf::from)
+    }
+
+    /// The server that `chatelaine keys` talks to.
+    #[must_use]
+    pub fn url(&self) -> Option<&str> {
+        self.get("URL")
+    }
+
+    /// The credential of `chatelaine keys`.
+    #[must_use]
+    pub fn api_key(&self) -> Option<Concealed> {
+        self.get("API_KEY").map(|text| Concealed::new(text.to_owned()))
+    }
+
+    /// The settings among the variables; each takes the type that its default has.
+    pub(super) fn layer(&self, defaults: &Table) -> Result<Layer, ConfigError> {
+        let mut table = Table::new();
+        for (name, text) in &self.0 {
+            if OTHERS.contains(&name.as_str()) {
+                continue;
+            }
+            let origin = format!("the environment's {PREFIX}{name}");
+            let path = if name == "OUTBOUND_ALLOW" { "outbound.allow".to_owned() } else { path_of(name) };
+            let default = layers::find(defaults, &path).ok_or_else(|| ConfigError::Unknown {
+                origin: "the environment".to_owned(),
+                name: format!("{PREFIX}{name}"),
+                suggestion: layers::nearest(defaults, &path).map(|path| name_of(&path)),
+            })?;
+            let value = typed(text.expose(), default).map_err(|expected| ConfigError::Type {
+                origin,
+                name: path.clone(),
+                expected,
+            })?;
+            insert(&mut table, &path, value);
+        }
+        Ok(Layer::environment(table))
+    }
+}
+
+/// Kubernetes puts `CHATELAINE_SERVICE_HOST` and `CHATELAINE_PORT_…` into every container beside a
+/// service called chatelaine, and the tests read names of their own; none of these is a mistake.
+fn is_foreign(name: &str) -> bool {
+    name == "PORT" || ["PORT_", "SERVICE_", "TEST_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+fn path_of(name: &str) -> String {
+    name.to_ascii_lowercase().replace("__", ".")
+}
+
+fn name_of(path: &str) -> String {
+    format!("{PREFIX}{}", path.to_ascii_uppercase().replace('.', "__"))
+}
+
+fn typed(text: &str, default: &Value) -> Result<Value, &'static str> {
+    let text = text.trim();
+    match default {
+        Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| "a whole number"),
+        Value::Boolean(_) => text.parse().map(Value::Boolean).map_err(|_| "true or false"),
+        Value::Array(_) => {
+            let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            Ok(Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect()))
+        }
+        Value::Table(_) => Err("set by the names inside of it"),
+        _ => Ok(Value::String(text.to_owned())),
+    }
+}
+
+fn insert(table: &mut Table, path: &str, value: Value) {
+    match path.split_once('.') {
+        None => {
+            table.insert(path.to_owned(), value);
+        }
+        Some((section, rest)) => {
+            let inner = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}

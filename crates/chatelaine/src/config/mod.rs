@@ -1,0 +1,223 @@
+//! The settings: a default, a file, the environment, flags; the later wins.
+//!
+//! The defaults are a file that the binary carries (`config.default.toml`), and that file says
+//! which settings exist. This module is the only reader of the environment.
+
+mod environment;
+mod error;
+mod layers;
+mod value;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use credential::{Algorithm, Prefixes};
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::Table;
+
+pub use environment::Environment;
+pub use error::ConfigError;
+use layers::Layer;
+pub use value::Concealed;
+
+/// The commented defaults, as `chatelaine config` prints them.
+pub const DEFAULTS: &str = include_str!("../../config.default.toml");
+
+/// Every setting, checked.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The address of the API; port 0 takes a free one.
+    #[serde(deserialize_with = "value::address")]
+    pub listen: SocketAddr,
+    /// What the world calls this server; `None` is `http://` and the address it listens on.
+    #[serde(deserialize_with = "value::public_url")]
+    pub public_url: Option<String>,
+    /// Where SQLite's database, the generated secret and the lock live.
+    pub data: PathBuf,
+    /// PostgreSQL; `None` is SQLite in `data`.
+    #[serde(deserialize_with = "value::concealed")]
+    pub database_url: Option<Concealed>,
+    /// The installation's secret, from the environment.
+    #[serde(skip)]
+    pub secret: Option<Concealed>,
+    /// The secret before it, from the environment.
+    #[serde(skip)]
+    pub secret_previous: Option<Concealed>,
+    /// The file that holds the installation's secret.
+    #[serde(deserialize_with = "value::path")]
+    pub secret_file: Option<PathBuf>,
+    /// The file that holds the secret before it.
+    #[serde(deserialize_with = "value::path")]
+    pub secret_previous_file: Option<PathBuf>,
+    /// Whose `X-Forwarded-For` is believed.
+    #[serde(deserialize_with = "value::networks")]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Threads that serve requests; 0 is one for each core.
+    pub workers: usize,
+    /// Seconds that open requests and streams are given at the end.
+    pub drain_seconds: u64,
+    /// Budgets.
+    pub limits: Limits,
+    /// Calls to integrations.
+    pub outbound: Outbound,
+    /// What is written about requests and about the server.
+    pub log: Log,
+    /// The text of keys.
+    pub keys: Keys,
+    /// The signing of tokens.
+    pub tokens: Tokens,
+}
+
+/// Budgets, each a minute; at least 1.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Of a workspace.
+    #[serde(deserialize_with = "value::budget")]
+    pub workspace_per_minute: u32,
+    /// Chat sessions of a key.
+    #[serde(deserialize_with = "value::budget")]
+    pub sessions_per_minute: u32,
+    /// Messages of a chat session.
+    #[serde(deserialize_with = "value::budget")]
+    pub messages_per_minute: u32,
+    /// Reads of a chat session's history.
+    #[serde(deserialize_with = "value::budget")]
+    pub history_per_minute: u32,
+    /// Requests of an address without a credential.
+    #[serde(deserialize_with = "value::budget")]
+    pub public_per_minute: u32,
+    /// Wrong credentials from an address.
+    #[serde(deserialize_with = "value::budget")]
+    pub failures_per_minute: u32,
+}
+
+/// Calls to integrations.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Outbound {
+    /// Private networks that may be called.
+    #[serde(deserialize_with = "value::networks")]
+    pub allow: Vec<IpNet>,
+}
+
+/// What is written about requests and about the server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The request log, on stdout.
+    pub requests: RequestLogForm,
+    /// Directives of the server's own log, on stderr.
+    pub level: String,
+}
+
+/// The form of the request log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RequestLogForm {
+    /// One JSON line for each request.
+    Json,
+    /// Nothing.
+    Off,
+}
+
+/// The text of keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Keys {
+    /// What the keys of each family begin with.
+    pub prefixes: Prefixes,
+}
+
+/// The signing of tokens.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// `HS256` or `EdDSA`.
+    #[serde(deserialize_with = "value::algorithm")]
+    pub algorithm: Algorithm,
+}
+
+/// What the command line said; it goes before everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// The file to read; it must exist.
+    pub config: Option<PathBuf>,
+    /// `data`.
+    pub data: Option<PathBuf>,
+    /// `listen`.
+    pub listen: Option<String>,
+    /// `database_url`.
+    pub database_url: Option<Concealed>,
+}
+
+impl Config {
+    /// Puts the layers over one another and checks the result.
+    ///
+    /// # Errors
+    /// The first setting that is unknown or wrong, by its name and where it came from.
+    pub fn load(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        Self::load_over(Table::new(), flags, environment)
+    }
+
+    /// As [`Config::load`], with `presets` in place of some defaults: a file and the environment
+    /// still win. `chatelaine try` brings its own this way.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_over(presets: Table, flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut settings = layers::defaults()?;
+        let named = flags.config.clone().or_else(|| environment.config_file());
+        let file = named.as_deref().map(read_file).transpose()?;
+        let layers =
+            [Some(Layer::presets(presets)), file, Some(environment.layer(&settings)?), Some(flag_layer(flags))];
+        for layer in layers.into_iter().flatten() {
+            layers::put(&mut settings, layer)?;
+        }
+        let mut config: Self = layers::read(settings)?;
+        config.secret = environment.secret();
+        config.secret_previous = environment.secret_previous();
+        config.keys.prefixes.validate().map_err(|error| ConfigError::Value(error.to_string()))?;
+        Ok(config)
+    }
+
+    /// The defaults alone.
+    ///
+    /// # Errors
+    /// Never, while the tests of this module pass.
+    pub fn defaults() -> Result<Self, ConfigError> {
+        Self::load(&Flags::default(), &Environment::default())
+    }
+
+    /// Whether the data is in PostgreSQL.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        self.database_url.as_ref().is_some_and(|url| url.expose().starts_with("postgres"))
+    }
+}
+
+fn read_file(path: &Path) -> Result<Layer, ConfigError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| ConfigError::File { path: path.to_owned(), message: error.to_string() })?;
+    layers::parse(path, &text)
+}
+
+fn flag_layer(flags: &Flags) -> Layer {
+    let mut table = Table::new();
+    let mut set = |name: &str, value: Option<String>| {
+        if let Some(value) = value {
+            table.insert(name.to_owned(), value.into());
+        }
+    };
+    set("data", flags.data.as_ref().map(|path| path.to_string_lossy().into_owned()));
+    set("listen", flags.listen.clone());
+    set("database_url", flags.database_url.as_ref().map(|url| url.expose().to_owned()));
+    Layer::flags(table)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use ambient::{Clock, OsRandom, Random, SystemClock};
+use api::App;
+use cluster::CutReason;
+use credential::{Parser, Tokens};
+use gate::RequestLog;
+use store::Store;
+use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    Config, DataDir, StartError,
+    listener::{Listening, Stage},
+    secret,
+    wiring::{self, Wired},
+};
+
+/// After the deadline: for replies to store what came, and for the database to close.
+const LAST_WRITES: Duration = Duration::from_secs(2);
+
+/// What the server takes from its surroundings instead of from globals.
+#[derive(Clone)]
+pub struct Ambient {
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where random bytes come from.
+    pub random: Arc<dyn Random>,
+    /// Where a line for each request goes.
+    pub request_log: RequestLog,
+}
+
+impl Ambient {
+    /// The machine's clock and random source; no request log.
+    #[must_use]
+    pub fn system() -> Self {
+        Self { clock: Arc::new(SystemClock::new()), random: Arc::new(OsRandom), request_log: RequestLog::off() }
+    }
+}
+
+impl fmt::Debug for Ambient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ambient").finish_non_exhaustive()
+    }
+}
+
+/// Puts the rooms together and opens the door.
+#[derive(Debug)]
+pub struct Server;
+
+/// A server that answers. Dropping it closes the door at once; [`Running::shutdown`] is kinder.
+pub struct Running {
+    address: SocketAddr,
+    url: String,
+    app: App,
+    tokens: Arc<Tokens>,
+    parser: Arc<Parser>,
+    generated_secret: Option<PathBuf>,
+    drain: Duration,
+    ready: Arc<AtomicBool>,
+    stage: watch::Sender<Stage>,
+    connections: TaskTracker,
+    replies: TaskTracker,
+    request_log: RequestLog,
+    data: Option<DataDir>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens data, secret and address, loads the keys, and answers from then on.
+    ///
+    /// # Errors
+    /// With a sentence for the operator; nothing is left running then.
+    pub async fn start(config: Config, ambient: Ambient) -> Result<Running, StartError> {
+        // Bound first, so that a wrong address costs nothing; nobody is accepted before the end.
+        let listener = listen(config.listen).await?;
+        let address = listener.local_addr().map_err(|source| StartError::Listen { address: config.listen, source })?;
+        let (data, url, used) = match &config.database_url {
+            Some(url) if config.is_postgres() => (None, url.expose().to_owned(), false),
+            given => {
+                let data = DataDir::open(&config.data)?;
+                let (own, used) = data.database();
+                (Some(data), given.as_ref().map_or(own, |url| url.expose().to_owned()), used)
+            }
+        };
+        let loaded = secret::load(&config, data.as_ref().map(|data| (data, used)), &*ambient.random)?;
+        let store = Store::open(&url, ambient.clock.clone(), ambient.random.clone()).await?;
+        secret::check(&store, &loaded.secrets).await?;
+        let Wired { app, router, tokens, parser, replies, ready } =
+            wiring::wire(&config, &ambient, store, loaded.secrets, address).await?;
+        let (stage, receiver) = watch::channel(Stage::Serving);
+        let connections = TaskTracker::new();
+        let listening = Listening {
+            router,
+            clock: ambient.clock,
+            random: ambient.random,
+            stage: receiver,
+            connections: connections.clone(),
+        };
+        tokio::spawn(listening.accept(listener));
+        Ok(Running {
+            address,
+            url: wiring::local_url(address),
+            app,
+            tokens,
+            parser,
+            generated_secret: loaded.generated,
+            drain: Duration::from_secs(config.drain_seconds),
+            ready,
+            stage,
+            connections,
+            replies,
+            request_log: ambient.request_log,
+            data,
+        })
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+impl Running {
+    /// Where clients on this machine reach it: `http://127.0.0.1:8787`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address it listens on, with its real port.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the handlers work with: store, cluster, chat, secrets.
+    #[must_use]
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// What signs and verifies its tokens.
+    #[must_use]
+    pub fn tokens(&self) -> &Arc<Tokens> {
+        &self.tokens
+    }
+
+    /// What reads its keys.
+    #[must_use]
+    pub fn parser(&self) -> &Arc<Parser> {
+        &self.parser
+    }
+
+    /// The file of the secret, when this start has generated it: the operator must keep it.
+    #[must_use]
+    pub fn generated_secret(&self) -> Option<&Path> {
+        self.generated_secret.as_deref()
+    }
+
+    /// The data directory; none with PostgreSQL.
+    #[must_use]
+    pub fn data(&self) -> Option<&DataDir> {
+        self.data.as_ref()
+    }
+
+    /// Stops: not ready, no new connection, half of the drain for replies to end by themselves, the
+    /// other half after telling the rest that the server goes, then the end. Everything that was
+    /// acknowledged is stored.
+    pub async fn shutdown(self) {
+        self.ready.store(false, Ordering::Release);
+        self.stage.send_replace(Stage::Draining);
+        self.connections.close();
+        let half = self.drain / 2;
+        if timeout(half, self.connections.wait()).await.is_err() {
+            let cut = self.app.cluster().cut_all(CutReason::Shutdown);
+            tracing::info!(streams = cut, "telling open streams that the server stops");
+            if timeout(half, self.connections.wait()).await.is_err() {
+                tracing::warn!(connections = self.connections.len(), "closing connections that did not end in time");
+            }
+        }
+        self.stage.send_replace(Stage::Closing);
+        self.replies.close();
+        let last = async {
+            self.connections.wait().await;
+            self.replies.wait().await;
+            self.app.cluster().stop().await;
+            self.app.store().close().await;
+        };
+        if timeout(LAST_WRITES, last).await.is_err() {
+            tracing::warn!("the database did not take the last writes in time");
+        }
+        let log = self.request_log.clone();
+        let _ = tokio::task::spawn_blocking(move || log.close()).await;
+        // The lock goes last: until here nobody else may use the directory.
+        drop(self.data);
+    }
+}

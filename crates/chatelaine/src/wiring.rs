@@ -1,0 +1,174 @@
+//! Which part gets what: from the settings to a router.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use api::{App, AppParts, AppSettings};
+use axum::Router;
+use chat::{Chat, ChatParts};
+use cluster::{Cluster, ClusterConfig};
+use credential::{Parser, Secrets, Tokens};
+use gate::{Gate, GateConfig, GateParts, Metrics};
+use store::Store;
+use tokio_util::task::TaskTracker;
+
+use crate::{Ambient, Config, StartError};
+
+/// The largest request body, in bytes.
+const BODY_LIMIT: usize = 256 * 1024;
+
+/// Of tokens, where the installation has no public name: the signing keys are its own anyway, and
+/// tokens outlive a change of port.
+const ISSUER: &str = "chatelaine";
+
+/// All rooms, put together.
+pub(crate) struct Wired {
+    pub(crate) app: App,
+    pub(crate) router: Router,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) parser: Arc<Parser>,
+    /// Replies under way.
+    pub(crate) replies: TaskTracker,
+    /// False from the first moment of the drain on.
+    pub(crate) ready: Arc<AtomicBool>,
+}
+
+pub(crate) async fn wire(
+    config: &Config,
+    ambient: &Ambient,
+    store: Store,
+    secrets: Secrets,
+    address: SocketAddr,
+) -> Result<Wired, StartError> {
+    let Ambient { clock, random, request_log } = ambient;
+    let secrets = Arc::new(secrets);
+    let parser = Arc::new(Parser::new(config.keys.prefixes.clone())?);
+    let issuer = config.public_url.as_deref().unwrap_or(ISSUER);
+    let tokens = Arc::new(Tokens::new(&secrets, config.tokens.algorithm, issuer)?);
+    let cluster =
+        Cluster::start(store.clone(), secrets.clone(), parser.clone(), clock.clone(), random.clone(), budgets(config))
+            .await?;
+    let outbound = outbound::Client::new(policy(config, address))?;
+    if outbound.trusts_nobody() {
+        tracing::warn!("this machine has no root certificates: integrations cannot call https addresses");
+    }
+    let replies = TaskTracker::new();
+    let chat = Chat::new(ChatParts {
+        store: store.clone(),
+        cluster: cluster.clone(),
+        outbound,
+        secrets: secrets.clone(),
+        tokens: tokens.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        drain: replies.clone(),
+    });
+    let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
+    let app = App::new(AppParts {
+        store: store.clone(),
+        cluster: cluster.clone(),
+        chat,
+        secrets: secrets.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        metrics: metrics.clone(),
+        settings: AppSettings {
+            public_url: public_url(config, address),
+            version: env!("CARGO_PKG_VERSION"),
+            ready: ready.clone(),
+        },
+    });
+    let gate = Gate::new(GateParts {
+        cluster,
+        store,
+        parser: parser.clone(),
+        secrets,
+        tokens: tokens.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        config: GateConfig {
+            own_origins: own_origins(config, address),
+            trusted_proxies: config.trusted_proxies.clone(),
+            body_limit: BODY_LIMIT,
+        },
+        metrics,
+        log: request_log.clone(),
+    })?;
+    let mut routes = api::routes(app.clone());
+    dashboard::mount(&mut routes);
+    Ok(Wired { app, router: routes.into_router(&gate), tokens, parser, replies, ready })
+}
+
+/// Where this machine's own clients reach the server; an unspecified address listens on loopback too.
+pub(crate) fn local_url(address: SocketAddr) -> String {
+    let host = match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => "127.0.0.1".to_owned(),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => "[::1]".to_owned(),
+        SocketAddr::V4(v4) => v4.ip().to_string(),
+        SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+    };
+    format!("http://{host}:{}", address.port())
+}
+
+fn public_url(config: &Config, address: SocketAddr) -> String {
+    config.public_url.clone().unwrap_or_else(|| local_url(address))
+}
+
+fn own_origins(config: &Config, address: SocketAddr) -> Vec<String> {
+    let mut origins = vec![local_url(address)];
+    origins.extend(config.public_url.clone());
+    if address.ip().is_loopback() || address.ip().is_unspecified() {
+        origins.push(format!("http://localhost:{}", address.port()));
+    }
+    origins
+}
+
+fn budgets(config: &Config) -> ClusterConfig {
+    let limits = config.limits;
+    ClusterConfig {
+        workspace_per_minute: limits.workspace_per_minute,
+        sessions_per_minute: limits.sessions_per_minute,
+        messages_per_minute: limits.messages_per_minute,
+        history_per_minute: limits.history_per_minute,
+        public_per_minute: limits.public_per_minute,
+        failures_per_minute: limits.failures_per_minute,
+        ..ClusterConfig::default()
+    }
+}
+
+fn policy(config: &Config, address: SocketAddr) -> outbound::Policy {
+    let database = config.database_url.as_ref().and_then(|url| url::Url::parse(url.expose()).ok());
+    let denied = database.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port().unwrap_or(5432))));
+    outbound::Policy {
+        allow: config.outbound.allow.clone(),
+        own_addresses: vec![address],
+        denied_hosts: denied.into_iter().collect(),
+        ..outbound::Policy::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_on_every_address_is_reached_on_loopback() {
+        assert_eq!(local_url("0.0.0.0:80".parse().unwrap()), "http://127.0.0.1:80");
+        assert_eq!(local_url("[::]:80".parse().unwrap()), "http://[::1]:80");
+        assert_eq!(local_url("10.0.0.1:80".parse().unwrap()), "http://10.0.0.1:80");
+    }
+
+    #[test]
+    fn integrations_never_reach_the_database_or_this_server() {
+        let mut config = Config::defaults().unwrap();
+        config.outbound.allow = vec!["127.0.0.0/8".parse().unwrap()];
+        config.database_url = Some(crate::config::Concealed::new("postgres://u:p@127.0.0.1/d".into()));
+        let client = outbound::Client::new(policy(&config, "127.0.0.1:8787".parse().unwrap())).unwrap();
+        for refused in ["http://127.0.0.1:5432/v1", "http://127.0.0.1:8787/v1", "http://10.0.0.1/v1"] {
+            assert!(client.check_url(refused).is_err(), "{refused}");
+        }
+        client.check_url("http://127.0.0.1:9999/v1").unwrap();
+    }
+}
