@@ -187,6 +187,7 @@ impl Actor {
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.kind.as_str(), self.id)
+        f.write_str(self.kind.as_str())?;
+        if self.id.is_empty() { Ok(()) } else { write!(f, ":{}", self.id) }
     }
 }

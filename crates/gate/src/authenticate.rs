@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use access::{Caller, KeyCaller, KeyKind, Limit, Refusal, SessionCaller};
-use ambient::Millis;
+use ambient::{Millis, RequestId};
 use cluster::{Bucket, KeyHandle, Lookup, SessionState};
 use credential::{
     key::Form,
@@ -30,6 +30,7 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) address: IpAddr,
     pub(crate) now: Millis,
+    pub(crate) request: RequestId,
 }
 
 impl Surroundings<'_> {
@@ -38,12 +39,17 @@ impl Surroundings<'_> {
         self.headers.contains_key("origin") || self.headers.contains_key("sec-fetch-site")
     }
 
-    /// A page of ours: it says so by `Origin`, or, where a browser sends none, by its metadata.
+    /// A page of ours: it says so by `Origin`. Where a browser sends none, its metadata says that the
+    /// page came from where it asks, and `Host` must then be ours: behind a proxy that serves us
+    /// under another site's name, that site's pages are not ours.
     fn is_from_our_page(self, gate: &Inner) -> bool {
-        match cors::origin(self.headers) {
-            Some(origin) => gate.config.own_origins.iter().any(|own| own == origin),
-            None => self.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin"),
+        let own = &gate.config.own_origins;
+        if let Some(origin) = cors::origin(self.headers) {
+            return own.iter().any(|ours| ours == origin);
         }
+        let host = self.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
+        self.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
+            && own.iter().any(|ours| ours.split_once("://").is_some_and(|(_, authority)| authority == host))
     }
 }
 
@@ -213,14 +219,15 @@ impl Inner {
         if !key.claim_exposure_report(around.now) {
             return;
         }
-        let (store, tenant, id, address) = (self.store.clone(), key.tenant(), key.id(), around.address);
+        let (store, tenant, id) = (self.store.clone(), key.tenant(), key.id());
+        let (address, request) = (around.address, around.request);
         let origin = cors::origin(around.headers).unwrap_or_default().chars().take(255).collect::<String>();
         tokio::spawn(async move {
             let actor = access::Actor {
                 kind: access::ActorKind::ApiKey,
                 id: id.to_string(),
                 address: Some(address),
-                request: None,
+                request: Some(request),
             };
             let entry = AuditEntry {
                 actor: &actor,

@@ -230,7 +230,8 @@ impl Inner {
         seen: &mut Seen,
     ) -> Result<Response, Problem> {
         let meta = &mounted.meta;
-        let around = Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now };
+        let around =
+            Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now, request: arrival.id };
         let mut identity = if meta.access.limit() == Limit::Unlimited && meta.access.is_public() {
             // Probes and documents tell everyone the same; a monitor's stray header is not looked at.
             Identity { caller: Caller::Anonymous, key: None }
