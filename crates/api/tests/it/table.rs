@@ -1,0 +1,122 @@
+//! The table as a whole, and the document that is made of it.
+
+use std::collections::HashSet;
+
+use gate::Method;
+use serde_json::Value;
+
+use crate::world::World;
+
+/// What is not below `/v1`: probes, and the document where tools look first.
+const SYSTEM: &[&str] = &["/health", "/healthz", "/readyz", "/metrics", "/openapi.json"];
+
+/// Operations that change something and leave no audit record, and why not.
+const UNAUDITED: &[(&str, &str)] = &[
+    ("create_chat_session", "the conversation names the key that opened it"),
+    ("send_chat_message", "the message is the record"),
+];
+
+#[tokio::test]
+async fn every_operation_has_a_name_and_a_place_of_its_own() {
+    let table = World::empty().await.table;
+    let (mut ids, mut places) = (HashSet::new(), HashSet::new());
+    for row in &table {
+        assert!(ids.insert(row.id), "{} twice", row.id);
+        assert!(places.insert((row.method, row.path)), "{} {} twice", row.method.as_str(), row.path);
+        assert!(row.id.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{}", row.id);
+        assert!(row.path.starts_with("/v1/") || SYSTEM.contains(&row.path), "{}", row.path);
+        assert!(row.summary.ends_with('.'), "{}: a sentence", row.id);
+    }
+    assert!(table.len() >= 40, "{}", table.len());
+}
+
+#[tokio::test]
+async fn what_changes_something_is_audited_or_says_why_not() {
+    for row in World::empty().await.table.iter().filter(|row| row.method != Method::Get) {
+        let excused = UNAUDITED.iter().any(|(id, _)| *id == row.id);
+        assert_ne!(row.access.is_audited(), excused, "{}", row.id);
+    }
+}
+
+#[tokio::test]
+async fn reading_and_changing_want_different_scopes() {
+    for row in World::empty().await.table {
+        let Some(scope) = row.access.required_scope() else { continue };
+        let wanted = if row.method == Method::Get { ":read" } else { ":write" };
+        assert!(scope.as_str().ends_with(wanted), "{} wants {scope}", row.id);
+        let browsers_too = row.access.admits_widgets();
+        assert!(row.access.required_role().is_some() || browsers_too, "{}: a member's way in", row.id);
+    }
+}
+
+#[tokio::test]
+async fn only_probes_documents_and_the_first_setup_are_open() {
+    let open: HashSet<_> =
+        World::empty().await.table.iter().filter(|row| row.access.is_public()).map(|row| row.path).collect();
+    let expected: HashSet<_> = SYSTEM.iter().copied().chain(["/v1/openapi.json", "/v1/setup"]).collect();
+    assert_eq!(open, expected);
+}
+
+#[tokio::test]
+async fn the_document_says_of_every_operation_who_may_call_it() {
+    let world = World::empty().await;
+    let answer = world.anyone().get("/v1/openapi.json").await.ok(200);
+    let document = answer.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    assert_eq!(document["servers"][0]["url"], "https://chat.example");
+    for row in &world.table {
+        let operation = &document["paths"][row.path][row.method.as_str().to_ascii_lowercase()];
+        assert_eq!(operation["operationId"], row.id);
+        assert!(operation["x-required-scopes"].is_array() && operation["x-allowed-roles"].is_array(), "{}", row.id);
+        let success = &operation["responses"][row.status.to_string()];
+        assert!(success.is_object(), "{}", row.id);
+        assert_eq!(success["content"].is_object(), row.status != 204, "{}", row.id);
+    }
+    assert_eq!(answer.text, world.anyone().get("/openapi.json").await.ok(200).text);
+}
+
+#[tokio::test]
+async fn every_reference_in_the_document_leads_somewhere() {
+    fn references(value: &Value, found: &mut HashSet<String>) {
+        match value {
+            Value::Object(map) => {
+                found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                map.values().for_each(|value| references(value, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+    let document = World::empty().await.anyone().get("/v1/openapi.json").await.ok(200).json();
+    let mut found = HashSet::new();
+    references(&document, &mut found);
+    assert!(found.len() > 20, "{found:?}");
+    for reference in found {
+        let pointer = reference.strip_prefix('#').expect("a reference within the document");
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+#[tokio::test]
+async fn probes_say_how_it_stands() {
+    let world = World::empty().await;
+    assert_eq!(world.anyone().get("/health").await.ok(200).text, "{\"status\":\"ok\"}");
+    world.anyone().get("/healthz").await.ok(200);
+    assert_eq!(world.anyone().get("/readyz").await.ok(200).at("/parts/database"), "ok");
+    world.ready.store(false, std::sync::atomic::Ordering::Release);
+    assert_eq!(world.anyone().get("/readyz").await.ok(503).at("/status"), "draining");
+    world.anyone().get("/healthz").await.ok(200);
+}
+
+#[tokio::test]
+async fn metrics_name_operations_and_no_ids() {
+    let world = World::new().await;
+    let bot = world.make_bot().await;
+    world.owner().get(&format!("/v1/bots/{bot}")).await.ok(200);
+    let text = world.anyone().get("/metrics").await.ok(200).text;
+    assert!(
+        text.contains("get_bot") && text.contains("chatelaine_open_streams 0") && text.ends_with("# EOF\n"),
+        "{text}"
+    );
+    assert!(!text.contains(&bot) && !text.contains("ws_") && !text.contains("key_"), "{text}");
+}
