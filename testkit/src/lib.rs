@@ -1,5 +1,45 @@
-//! What tests are made of: servers in the process, and a model that does what it is told.
+//! What tests are made of: servers in the process, databases that go away, personas, and a model
+//! that does what it is told.
 //!
 //! What is never here: anything that the product needs.
 
+mod client;
+mod database;
+mod events;
+mod persona;
+mod process;
+mod server;
 pub mod upstream;
+mod world;
+
+use std::time::{Duration, Instant};
+
+pub use client::{Answer, Client, Request};
+pub use database::{Backend, TestDatabase, server_url};
+pub use events::{Event, Events, text_of};
+pub use persona::Persona;
+pub use process::Process;
+pub use server::{Options, TestServer};
+pub use upstream::Upstream;
+pub use world::{DOMAIN, ORIGIN, World, id_of};
+
+/// The machine's clock, for measuring what a test sees.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "a test measures the server from outside")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Looks every few milliseconds until `seen` is true; false after `patience`.
+pub async fn eventually(patience: Duration, mut seen: impl AsyncFnMut() -> bool) -> bool {
+    let start = now();
+    loop {
+        if seen().await {
+            return true;
+        }
+        if start.elapsed() > patience {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

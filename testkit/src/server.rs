@@ -1,0 +1,163 @@
+//! The real server in the test's own process, on a free port of loopback.
+#![expect(clippy::expect_used, reason = "a test without its server is over")]
+
+use std::{
+    io::Write,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use ambient::{Clock, OsRandom, SystemClock};
+use chatelaine::{
+    Ambient, Config, Running, Server,
+    config::{Concealed, Limits},
+};
+use gate::RequestLog;
+
+use crate::{Backend, Client, TestDatabase};
+
+/// What a test may want to be different.
+#[derive(Clone)]
+pub struct Options {
+    /// What time it is for the server.
+    pub clock: Arc<dyn Clock>,
+    /// Budgets; so large by default that no test meets one by accident.
+    pub limits: Limits,
+    /// Seconds that a stopping server gives to streams.
+    pub drain_seconds: u64,
+    /// Whether integrations may call this machine.
+    pub allow_loopback: bool,
+    /// What the world calls the server; `None` is its address.
+    pub public_url: Option<String>,
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        const MANY: u32 = 1_000_000;
+        Self {
+            clock: Arc::new(SystemClock::new()),
+            limits: Limits {
+                workspace_per_minute: MANY,
+                sessions_per_minute: MANY,
+                messages_per_minute: MANY,
+                history_per_minute: MANY,
+                public_per_minute: MANY,
+                failures_per_minute: MANY,
+            },
+            drain_seconds: 2,
+            allow_loopback: true,
+            public_url: None,
+        }
+    }
+}
+
+/// The lines of the request log, as they are written.
+#[derive(Clone, Debug, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A running server and its database.
+#[derive(Debug)]
+pub struct TestServer {
+    running: Running,
+    database: TestDatabase,
+    options: Options,
+    log: Lines,
+}
+
+impl TestServer {
+    /// A server on an empty database.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(backend: Backend) -> Self {
+        Self::start_with(backend, Options::default()).await
+    }
+
+    /// As [`TestServer::start`], with options.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_with(backend: Backend, options: Options) -> Self {
+        Self::open(TestDatabase::new(backend).await, options, Lines::default()).await
+    }
+
+    async fn open(database: TestDatabase, options: Options, log: Lines) -> Self {
+        let mut config = Config::defaults().expect("the defaults");
+        config.listen = ([127, 0, 0, 1], 0).into();
+        config.public_url.clone_from(&options.public_url);
+        config.data = database.data();
+        config.database_url = database.url().map(Concealed::new);
+        config.secret = database.secret().map(|text| Concealed::new(text.to_owned()));
+        config.limits = options.limits;
+        config.drain_seconds = options.drain_seconds;
+        if options.allow_loopback {
+            config.outbound.allow = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network")).to_vec();
+        }
+        let ambient = Ambient {
+            clock: options.clock.clone(),
+            random: Arc::new(OsRandom),
+            request_log: RequestLog::to(Box::new(log.clone())).expect("a thread"),
+        };
+        let running = Server::start(config, ambient).await.expect("the server starts");
+        Self { running, database, options, log }
+    }
+
+    /// Stops it and starts it again on the same data.
+    #[must_use]
+    pub async fn restart(self) -> Self {
+        self.running.shutdown().await;
+        Self::open(self.database, self.options, self.log).await
+    }
+
+    /// Stops it; the data is gone with the answer.
+    pub async fn stop(self) -> TestDatabase {
+        self.running.shutdown().await;
+        self.database
+    }
+
+    /// Where it is, `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        self.running.url()
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        Client::new(self.running.address())
+    }
+
+    /// The server itself: store, cluster, tokens.
+    #[must_use]
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Its database.
+    #[must_use]
+    pub fn database(&self) -> &TestDatabase {
+        &self.database
+    }
+
+    /// Every line of its request log so far; a line may take 20 ms to appear.
+    #[must_use]
+    pub fn request_log(&self) -> String {
+        String::from_utf8_lossy(&self.log.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+    }
+}

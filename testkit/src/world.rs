@@ -1,0 +1,304 @@
+//! A server with two workspaces, and everybody who may come to its door.
+#![expect(clippy::expect_used, reason = "a test without its world is over")]
+
+use access::{Actor, KeyKind, Scope, ScopeSet, Tenant};
+use ambient::WorkspaceId;
+use credential::key::{Environment, Family};
+use serde_json::{Value, json};
+use store::{AuditEntry, KeySettings, NewMember, NewWorkspace};
+
+use crate::{Answer, Backend, Client, Events, Options, Persona, TestServer, Upstream};
+
+/// The domain of [`World::widget`].
+pub const DOMAIN: &str = "example.com";
+/// A page there.
+pub const ORIGIN: &str = "https://example.com";
+
+/// Two workspaces on one server. Each persona is made when it is asked for, by the first
+/// workspace's owner key.
+#[derive(Debug)]
+pub struct World {
+    server: TestServer,
+    workspace: WorkspaceId,
+    other_workspace: WorkspaceId,
+    secret: Persona,
+    other: Persona,
+}
+
+impl World {
+    /// A new world.
+    ///
+    /// # Panics
+    /// When its server does not start.
+    pub async fn new(backend: Backend) -> Self {
+        Self::with(backend, Options::default()).await
+    }
+
+    /// As [`World::new`], with options.
+    ///
+    /// # Panics
+    /// When its server does not start.
+    pub async fn with(backend: Backend, options: Options) -> Self {
+        let server = TestServer::start_with(backend, options).await;
+        let (workspace, secret) = found(&server, "Acme", "secret").await;
+        let (other_workspace, other) = found(&server, "Other", "other_workspace").await;
+        Self { server, workspace, other_workspace, secret, other }
+    }
+
+    /// The server.
+    #[must_use]
+    pub fn server(&self) -> &TestServer {
+        &self.server
+    }
+
+    /// Its store.
+    #[must_use]
+    pub fn store(&self) -> &store::Store {
+        self.server.running().app().store()
+    }
+
+    /// A client without a credential.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        self.server.client()
+    }
+
+    /// The first workspace.
+    #[must_use]
+    pub fn workspace(&self) -> WorkspaceId {
+        self.workspace
+    }
+
+    /// The second.
+    #[must_use]
+    pub fn other_workspace(&self) -> WorkspaceId {
+        self.other_workspace
+    }
+
+    /// Stops the server and starts it again on the same data.
+    #[must_use]
+    pub async fn restart(self) -> Self {
+        let server = self.server.restart().await;
+        let client = server.client();
+        Self { server, secret: self.secret.on(client), other: self.other.on(client), ..self }
+    }
+
+    /// Stops the server and removes the data.
+    pub async fn end(self) {
+        drop(self.server.stop().await);
+    }
+
+    // Who comes to the door.
+
+    /// Nobody in particular.
+    #[must_use]
+    pub fn anonymous(&self) -> Persona {
+        Persona { name: "anonymous", client: self.client(), id: String::new(), credential: None, origin: None }
+    }
+
+    /// A live secret key with the scope `admin`.
+    #[must_use]
+    pub fn secret(&self) -> Persona {
+        self.secret.clone()
+    }
+
+    /// The same of another workspace.
+    #[must_use]
+    pub fn other_workspace_secret(&self) -> Persona {
+        self.other.clone()
+    }
+
+    /// A secret key that reads bots and conversations, and nothing else.
+    pub async fn restricted(&self) -> Persona {
+        self.key("restricted", json!({"name": "Restricted", "scopes": ["bots:read", "conversations:read"]})).await
+    }
+
+    /// A test secret key with the scope `admin`.
+    pub async fn test_secret(&self) -> Persona {
+        self.key("test_secret", json!({"name": "Test", "environment": "test", "scopes": ["admin"]})).await
+    }
+
+    /// A widget key for pages on example.com, sent from one.
+    pub async fn widget(&self) -> Persona {
+        let body = json!({"name": "Widget", "kind": "widget", "allowed_domains": [DOMAIN]});
+        self.key("widget", body).await.at(Some(ORIGIN))
+    }
+
+    /// The key of a service account with the role `admin`.
+    pub async fn service_account(&self) -> Persona {
+        self.account("service_account_admin", "admin").await.1
+    }
+
+    /// The key of a service account with the role `member`.
+    pub async fn member_account(&self) -> Persona {
+        self.account("service_account_member", "member").await.1
+    }
+
+    /// A session that the secret key has opened with an echo bot.
+    pub async fn session(&self) -> Persona {
+        self.open_session("session", &self.secret, &self.bot().await).await
+    }
+
+    /// A session that a widget key has opened, on the widget's page.
+    pub async fn widget_session(&self) -> Persona {
+        self.open_session("widget_session", &self.widget().await, &self.bot().await).await
+    }
+
+    // What they need.
+
+    /// A key made by the owner's; the body is that of `POST /v1/api-keys`.
+    pub async fn key(&self, name: &'static str, body: Value) -> Persona {
+        let made = self.secret.post("/v1/api-keys", &body).await.expect(201).data();
+        self.holder(name, &made)
+    }
+
+    /// Whoever holds a key that an answer shows.
+    ///
+    /// # Panics
+    /// When it shows none.
+    #[must_use]
+    pub fn holder(&self, name: &'static str, made: &Value) -> Persona {
+        let id = made["id"].as_str().expect("an id").to_owned();
+        let credential = Some(made["key"].as_str().expect("a plaintext key").to_owned());
+        Persona { name, client: self.client(), id, credential, origin: None }
+    }
+
+    /// A service account of this role, and a key of it with all that the account holds.
+    pub async fn account(&self, name: &'static str, role: &str) -> (String, Persona) {
+        let made = self.secret.post("/v1/service-accounts", &json!({"name": name, "role": role})).await;
+        let id = id_of(&made.expect(201));
+        let made = self.secret.post(&format!("/v1/service-accounts/{id}/api-keys"), &json!({"name": name})).await;
+        let key = self.holder(name, &made.expect(201).data());
+        (id, key)
+    }
+
+    /// A bot that says what it is told.
+    pub async fn bot(&self) -> String {
+        self.bot_of(&self.secret).await
+    }
+
+    /// The same, made by `maker`.
+    pub async fn bot_of(&self, maker: &Persona) -> String {
+        id_of(&maker.post("/v1/bots", &json!({"name": "Echo"})).await.expect(201))
+    }
+
+    /// A bot that answers with this model of the upstream alone.
+    pub async fn bot_on(&self, upstream: &Upstream, model: &str) -> String {
+        let bot = self.bot().await;
+        self.switch_off(&bot).await;
+        self.add_integration(&bot, upstream, model, json!({})).await;
+        bot
+    }
+
+    /// Sets the weight of all of a bot's integrations to 0.
+    ///
+    /// # Panics
+    /// When they cannot be listed.
+    pub async fn switch_off(&self, bot: &str) {
+        let list = self.secret.get(&format!("/v1/bots/{bot}/integrations")).await.expect(200).data();
+        for integration in list.as_array().expect("a list") {
+            let path = format!("/v1/integrations/{}", integration["id"].as_str().expect("an id"));
+            let _ = self.secret.patch(&path, &json!({"weight": 0})).await.expect(200);
+        }
+    }
+
+    /// Gives a bot this model of the upstream; `extra` adds to the body or replaces.
+    ///
+    /// # Panics
+    /// When `extra` is no object.
+    pub async fn add_integration(&self, bot: &str, upstream: &Upstream, model: &str, extra: Value) -> String {
+        let mut body = json!({"name": model, "kind": "openai", "url": upstream.url(), "model": model});
+        let body_members = body.as_object_mut().expect("an object");
+        body_members.extend(extra.as_object().expect("an object").clone());
+        id_of(&self.secret.post(&format!("/v1/bots/{bot}/integrations"), &body).await.expect(201))
+    }
+
+    /// A session that `opener` opens with `bot`, on the opener's origin.
+    ///
+    /// # Panics
+    /// When the answer shows none.
+    pub async fn open_session(&self, name: &'static str, opener: &Persona, bot: &str) -> Persona {
+        let answer = opener.post("/v1/chat/sessions", &json!({"agent_id": bot})).await.expect(201).json();
+        Persona {
+            name,
+            client: self.client(),
+            id: answer["conversation_id"].as_str().expect("a conversation").to_owned(),
+            credential: Some(answer["session_token"].as_str().expect("a token").to_owned()),
+            origin: opener.origin.clone(),
+        }
+    }
+
+    /// The tenant of the first workspace's live data.
+    #[must_use]
+    pub fn tenant(&self) -> Tenant {
+        Tenant { workspace: self.workspace, environment: Environment::Live }
+    }
+}
+
+/// Chatting, for whoever holds a session token.
+impl Persona {
+    /// The path of its messages.
+    #[must_use]
+    pub fn messages(&self) -> String {
+        format!("/v1/chat/sessions/{}/messages", self.id)
+    }
+
+    /// Sends a message and reads the reply as it comes.
+    pub async fn say(&self, message: &str) -> Events {
+        self.request("POST", &self.messages()).json(&json!({"message": message})).stream().await
+    }
+
+    /// Its history.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn history(&self) -> Vec<Value> {
+        let answer = self.get(&self.messages()).await.expect(200).json();
+        answer["messages"].as_array().expect("messages").clone()
+    }
+
+    /// Ends the session.
+    pub async fn end_session(&self) -> Answer {
+        self.request("POST", &format!("/v1/chat/sessions/{}/end", self.id)).send().await
+    }
+}
+
+/// `data.id` of an answer.
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn id_of(answer: &Answer) -> String {
+    answer.data()["id"].as_str().expect("an id").to_owned()
+}
+
+/// A workspace with its first key, as the command line makes them.
+async fn found(server: &TestServer, name: &str, persona: &'static str) -> (WorkspaceId, Persona) {
+    let app = server.running().app();
+    let actor = Actor::system();
+    let audit = |action| AuditEntry { actor: &actor, action, detail: None };
+    let owner = NewMember { email: format!("owner@{}.example", name.to_lowercase()), password_hash: "none".to_owned() };
+    let workspace = NewWorkspace { name: name.to_owned() };
+    let (workspace, _) =
+        app.store().create_workspace(workspace, owner, None, audit("create_workspace")).await.expect("a workspace");
+    let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };
+    let new = cluster::NewKey {
+        environment: Environment::Live,
+        kind: KeyKind::Secret,
+        name: "Owner".to_owned(),
+        scopes: ScopeSet::NONE.with(Scope::Admin),
+        settings: KeySettings::default(),
+        service_account: None,
+        expires_at: None,
+    };
+    let (record, key) =
+        app.cluster().create_key(tenant, new, Family::Secret, audit("create_api_key")).await.expect("a key");
+    let persona = Persona {
+        name: persona,
+        client: server.client(),
+        id: record.id.to_string(),
+        credential: Some(key.expose().to_owned()),
+        origin: None,
+    };
+    (workspace.id, persona)
+}
