@@ -30,15 +30,15 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
             let text = error.render();
             let text = if terminal.err_is_terminal { text.ansi().to_string() } else { text.to_string() };
             if error.use_stderr() {
-                terminal.err(text.trim_end())
+                terminal.err(text.trim_end());
             } else {
-                terminal.out(text.trim_end())
+                terminal.out(text.trim_end());
             }
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1));
         }
     };
     let (json, outcome) = match cli.command {
-        Command::Serve(serve) => (false, serve::run(serve.flags(), environment, terminal)),
+        Command::Serve(serve) => (false, serve::run(&serve.flags(), environment, terminal)),
         Command::Try(arguments) => (arguments.json, trial::run(arguments, environment, terminal)),
         Command::Keys(keys) => (keys.client.json, keys::run(keys, environment, terminal)),
         Command::Config => {

@@ -14,8 +14,8 @@ const IMPATIENCE: Duration = Duration::from_millis(100);
 /// Where the first steps are written when they must not be printed.
 const FIRST_RUN: &str = "first-run.txt";
 
-pub(super) fn run(flags: Flags, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
-    let config = Config::load(&flags, environment)?;
+pub(super) fn run(flags: &Flags, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
+    let config = Config::load(flags, environment)?;
     logs::start(&config, terminal)?;
     let runtime = runtime(&config)?;
     let outcome = runtime.block_on(async {
@@ -98,6 +98,6 @@ fn steps(url: &str, token: &str) -> String {
          \n  {url}/setup#{token}\n\
          \nor in a shell:\n\
          \n  curl -sS {url}/v1/setup -H 'Content-Type: application/json' -d '{{\"token\":\"{token}\",\
-         \"email\":\"you@example.com\",\"password\":\"at least 15 characters\",\"workspace_name\":\"My team\"}}'\n"
+         \"email\":\"you@example.com\",\"password\":\"...\",\"workspace_name\":\"My team\"}}'\n"
     )
 }
