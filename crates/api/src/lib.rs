@@ -30,7 +30,7 @@ use gate::Routes;
 /// Every operation of the API, mounted.
 #[must_use]
 pub fn routes(app: App) -> Routes<App> {
-    let mut routes = Routes::new(app.clone());
+    let mut routes = Routes::new(app);
     me::mount(&mut routes);
     keys::mount(&mut routes);
     service_accounts::mount(&mut routes);
@@ -42,6 +42,6 @@ pub fn routes(app: App) -> Routes<App> {
     audit::mount(&mut routes);
     setup::mount(&mut routes);
     system::mount(&mut routes);
-    app.describe(&routes);
+    routes.state().describe(&routes);
     routes
 }

@@ -66,16 +66,16 @@ async fn a_widget_key_opens_sessions_from_its_pages_alone() {
     assert!(widget.starts_with("tk_widget_"));
     let body = json!({"agent_id": bot, "theme": "dark"});
     let widget = world.with(&widget);
-    let opened = widget.from_page("https://www.shop.example").post("/v1/chat/sessions", body.clone()).await.ok(201);
-    let page = widget.from_page("https://evil.example");
+    let opened = widget.on_page("https://www.shop.example").post("/v1/chat/sessions", body.clone()).await.ok(201);
+    let page = widget.on_page("https://evil.example");
     assert_eq!(page.post("/v1/chat/sessions", body.clone()).await.code(), (403, "ORIGIN_NOT_ALLOWED".to_owned()));
     assert_eq!(widget.post("/v1/chat/sessions", body).await.code(), (403, "ORIGIN_NOT_ALLOWED".to_owned()));
     assert_eq!(world.owner().get("/v1/conversations").await.ok(200).at("/meta/total"), 1, "no session for the others");
     let path = format!("/v1/chat/sessions/{}/messages", opened.text_at("/conversation_id"));
     let token = opened.text_at("/session_token");
-    let stolen = world.with(&token).from_page("https://evil.example").get(&path).await;
+    let stolen = world.with(&token).on_page("https://evil.example").get(&path).await;
     assert_eq!(stolen.code(), (403, "ORIGIN_NOT_ALLOWED".to_owned()));
-    world.with(&token).from_page("https://www.shop.example").get(&path).await.ok(200);
+    world.with(&token).on_page("https://www.shop.example").get(&path).await.ok(200);
 }
 
 #[tokio::test]

@@ -193,3 +193,29 @@ async fn what_is_not_valid_stores_nothing() {
     }
     assert_eq!(world.owner().get("/v1/api-keys").await.ok(200).at("/meta/total"), 1);
 }
+
+#[tokio::test]
+async fn of_two_changes_at_once_none_is_lost() {
+    let world = World::new().await;
+    let (id, _) = world.make_key(json!({"name": "c"})).await;
+    let path = format!("/v1/api-keys/{id}");
+    for round in 0..5 {
+        let (owner, purpose) = (json!({"owner": format!("o{round}")}), json!({"purpose": format!("p{round}")}));
+        let (a, b) = tokio::join!(world.owner().patch(&path, owner), world.owner().patch(&path, purpose));
+        assert_eq!((a.status, b.status), (200, 200));
+        let read = world.owner().get(&path).await.ok(200);
+        let read = (read.text_at("/data/owner"), read.text_at("/data/purpose"));
+        assert_eq!(read, (format!("o{round}"), format!("p{round}")));
+    }
+}
+
+#[tokio::test]
+async fn who_am_i_costs_no_look_at_the_database() {
+    let world = World::new().await;
+    world.owner().get("/v1/me").await.ok(200);
+    let before = (world.app.store().reads(), world.app.store().writes());
+    let me = world.owner().get("/v1/me").await.ok(200);
+    assert_eq!((world.app.store().reads(), world.app.store().writes()), before);
+    assert_eq!((me.text_at("/data/type"), me.text_at("/data/kind")), ("api_key".to_owned(), "secret".to_owned()));
+    assert_eq!((me.text_at("/data/environment"), me.at("/data/scopes")), ("live".to_owned(), json!(["admin"])));
+}

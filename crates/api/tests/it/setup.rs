@@ -67,3 +67,19 @@ async fn what_was_set_up_is_in_the_log_and_the_token_is_not() {
     let events = world.owner().get("/v1/audit-log").await.ok(200);
     assert!(!events.text.contains(&world.key) && !events.text.contains("easy words"));
 }
+
+#[tokio::test]
+async fn who_starts_the_server_needs_no_token() {
+    let world = World::empty().await;
+    let made = api::setup::bootstrap(&world.app, "Try", "owner@try.example", "a few easy words").await.unwrap();
+    let workspace = world.app.store().default_workspace().await.unwrap().unwrap();
+    assert_eq!(
+        (made.workspace_id, made.tenant.workspace, workspace.name.as_str()),
+        (workspace.id, workspace.id, "Try")
+    );
+    assert_eq!(made.owner().to_string(), format!("member:{}", made.owner_id));
+    let same = api::setup::bootstrap(&world.app, "B", "Owner@try.example", "a few easy words").await.unwrap_err();
+    assert_eq!(same.code(), "CONFLICT", "an address has one account");
+    let weak = api::setup::bootstrap(&world.app, "B", "b@try.example", "password").await.unwrap_err();
+    assert_eq!(weak.code(), "VALIDATION_FAILED");
+}

@@ -193,7 +193,7 @@ impl World {
 }
 
 impl<'a> As<'a> {
-    pub(crate) fn from_page(self, origin: &'a str) -> Self {
+    pub(crate) fn on_page(self, origin: &'a str) -> Self {
         Self { origin: Some(origin), ..self }
     }
 
