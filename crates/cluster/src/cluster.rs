@@ -111,9 +111,20 @@ impl Cluster {
         random: Arc<dyn Random>,
         config: ClusterConfig,
     ) -> Result<Self, ClusterError> {
+        let complete = store.backend() == "sqlite";
+        Self::assemble(store, secrets, parser, (clock, random), config, complete).await
+    }
+
+    async fn assemble(
+        store: Store,
+        secrets: Arc<Secrets>,
+        parser: Arc<key::Parser>,
+        (clock, random): (Arc<dyn Clock>, Arc<dyn Random>),
+        config: ClusterConfig,
+        complete: bool,
+    ) -> Result<Self, ClusterError> {
         let keyring = Keyring::default();
         load::load(&keyring, &store, &secrets, clock.now()).await?;
-        let complete = store.backend() == "sqlite";
         let cluster = Self(Arc::new(Inner {
             store,
             secrets,
@@ -395,3 +406,7 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;
