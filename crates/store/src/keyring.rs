@@ -8,16 +8,17 @@ use credential::{
     key::{Environment, Family},
     secret::Digest,
 };
-use futures_util::TryStreamExt;
-use sqlx::Row as _;
 
 use crate::{
     catalogue::keyring::{self as sql, UNIT},
     error::StoreError,
     record::{KeyRecord, KeySettings, LiveKey, SecretRecord, SecretUse},
-    row::Row,
+    row::{Row, digest},
     store::Store,
 };
+
+/// Keys that are read at once.
+const PART: u32 = 2000;
 
 const KINDS: [KeyKind; 3] = [KeyKind::Secret, KeyKind::Widget, KeyKind::Deployment];
 const FAMILIES: [Family; 4] = [Family::Secret, Family::ServiceAccount, Family::Deployment, Family::Widget];
@@ -33,21 +34,32 @@ pub(crate) fn family(text: &str) -> Option<Family> {
 impl Store {
     /// Every key that is not revoked, one secret that works at `now` at a time: a key in its grace comes
     /// twice. Expired keys come, because whoever holds one is told so, and keys of a disabled account,
-    /// marked. Nothing is held in memory but one row.
+    /// marked. Only a few thousand are held in memory at once.
     ///
     /// # Errors
     /// When the database cannot be used, or a row cannot be read.
     pub async fn load_live_keys(&self, now: Millis, mut each: impl FnMut(LiveKey)) -> Result<(), StoreError> {
-        let mut rows = sql::LOAD_LIVE_KEYS.bound().time(now).query.fetch(self.reader());
+        let corrupt = || StoreError::Corrupt(sql::LOAD_LIVE_KEYS.name.to_owned());
         let mut reader = PackedReader::default();
-        while let Some(row) =
-            rows.try_next().await.map_err(|error| StoreError::from_statement(sql::LOAD_LIVE_KEYS.name, &error))?
-        {
-            let (digest, packed): (Result<&[u8], _>, Result<&str, _>) = (row.try_get(0), row.try_get(1));
-            let live = digest.ok().zip(packed.ok()).and_then(|(digest, packed)| reader.read(digest, packed));
-            each(live.ok_or_else(|| StoreError::Corrupt(sql::LOAD_LIVE_KEYS.name.to_owned()))?);
+        let mut part = self.clone().load_part(now, String::new()).await?;
+        while let Some((last, packed)) = part {
+            // The database reads the next part while this one is taken apart.
+            let next = tokio::spawn(self.clone().load_part(now, last));
+            let mut rest = packed.as_str();
+            while !rest.is_empty() {
+                each(reader.read(&mut rest).ok_or_else(corrupt)?);
+            }
+            part = next.await.map_err(StoreError::unavailable)??;
         }
         Ok(())
+    }
+
+    /// The keys after an id, packed, and the last of their ids; `None` when there are no more.
+    async fn load_part(self, now: Millis, after: String) -> Result<Option<(String, String)>, StoreError> {
+        let rows = self.rows(sql::LOAD_LIVE_KEYS.bound().time(now).text(after).count(PART)).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let Some(last) = row.maybe_string("last")? else { return Ok(None) };
+        Ok(Some((last, row.maybe_string("packed")?.unwrap_or_default())))
     }
 
     /// The key that has a secret of this digest, in any state but deleted: a revoked or an expired one
@@ -56,7 +68,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be used.
     pub async fn find_key_by_digest(&self, digest: &Digest) -> Result<Option<LiveKey>, StoreError> {
-        live_key(&self.rows(sql::LIVE_KEY_BY_DIGEST.bound().blob(digest.0).time(self.now())).await?)
+        live_key(&self.rows(sql::LIVE_KEY_BY_DIGEST.bound().digest(digest).time(self.now())).await?)
     }
 
     /// The key of this id, in any state but deleted.
@@ -77,7 +89,7 @@ impl Store {
         uses.sort_by_key(|secret_use| secret_use.digest.0);
         let mut tx = self.begin().await?;
         for secret_use in uses {
-            let update = sql::RECORD_USE.bound().blob(secret_use.digest.0).time(secret_use.last_used_at);
+            let update = sql::RECORD_USE.bound().digest(&secret_use.digest).time(secret_use.last_used_at);
             tx.execute(update.maybe_id(secret_use.last_used_ip).count(secret_use.uses)).await?;
         }
         tx.commit().await
@@ -88,7 +100,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be used.
     pub async fn renew_digest(&self, old: &Digest, new: &Digest, pepper_id: &str) -> Result<(), StoreError> {
-        self.execute(sql::RENEW_DIGEST.bound().blob(old.0).blob(new.0).text(pepper_id)).await.map(|_| ())
+        self.execute(sql::RENEW_DIGEST.bound().digest(old).digest(new).text(pepper_id)).await.map(|_| ())
     }
 }
 
@@ -169,10 +181,14 @@ struct PackedReader {
 }
 
 impl PackedReader {
-    /// `None` when the row is not what [`sql::LOAD_LIVE_KEYS`] writes.
-    fn read(&mut self, digest: &[u8], packed: &str) -> Option<LiveKey> {
-        let mut fields = packed.splitn(25, UNIT);
-        let mut next = || fields.next();
+    /// Takes one key off `rest`; `None` when it is not what [`sql::LOAD_LIVE_KEYS`] writes.
+    fn read(&mut self, rest: &mut &str) -> Option<LiveKey> {
+        let mut next = || {
+            let (field, after) = rest.split_once(UNIT)?;
+            *rest = after;
+            Some(field)
+        };
+        let digest = digest(next()?)?;
         let (id, workspace) = (next()?.parse().ok()?, next()?.parse().ok()?);
         let environment: Environment = next()?.parse().ok()?;
         let (kind, family) = (kind(next()?)?, family(next()?)?);
@@ -183,7 +199,7 @@ impl PackedReader {
         let (created_at, updated_at, expires_at) = (time(next()?)?, time(next()?)?, maybe(next()?)?.map(Millis));
         let (epoch, version) = (next()?.parse().ok()?, next()?.parse().ok()?);
         let secret = SecretRecord {
-            digest: Digest(digest.try_into().ok()?),
+            digest,
             pepper_id: next()?.to_owned(),
             display: next()?.to_owned(),
             created_at: time(next()?)?,
@@ -193,7 +209,9 @@ impl PackedReader {
             uses: next()?.parse().ok()?,
         };
         let (account_scopes, account_disabled, rate_limit) = (next()?, next()?, maybe(next()?)?);
-        let name = next()?.to_owned();
+        let length: usize = next()?.parse().ok()?;
+        let (name, after) = rest.split_at_checked(length)?;
+        *rest = after;
         let owned = service_account.is_some();
         let key = KeyRecord {
             id,
@@ -201,7 +219,7 @@ impl PackedReader {
             environment,
             kind,
             family,
-            name,
+            name: name.to_owned(),
             scopes,
             settings,
             service_account,

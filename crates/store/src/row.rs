@@ -2,6 +2,7 @@ use std::str::FromStr;
 
 use ambient::Millis;
 use credential::secret::Digest;
+use data_encoding::BASE64URL_NOPAD;
 use serde::de::DeserializeOwned;
 use sqlx::{Any, Decode, Row as _, Type, any::AnyRow};
 
@@ -81,12 +82,18 @@ impl Row {
     }
 
     pub(crate) fn digest(&self, column: &str) -> Result<Digest, StoreError> {
-        let bytes: &[u8] = self.get(column)?;
-        bytes.try_into().map(Digest).map_err(|_| self.corrupt(column))
+        digest(self.text(column)?).ok_or_else(|| self.corrupt(column))
     }
 
     /// A value that is stored under a fixed word.
     pub(crate) fn word<T: Copy>(&self, column: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, StoreError> {
         read(self.text(column)?).ok_or_else(|| self.corrupt(column))
     }
+}
+
+/// A digest from its stored text.
+pub(crate) fn digest(text: &str) -> Option<Digest> {
+    let mut bytes = [0; 32];
+    let fits = BASE64URL_NOPAD.decode_len(text.len()) == Ok(bytes.len());
+    (fits && BASE64URL_NOPAD.decode_mut(text.as_bytes(), &mut bytes).is_ok()).then_some(Digest(bytes))
 }

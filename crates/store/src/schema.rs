@@ -1,6 +1,7 @@
 //! The tables, in words that [`crate::dialect::Dialect::translate`] turns into each database's own.
 //!
-//! Only TEXT, BIGINT and BLOB: times are milliseconds, ids prefixed text, sets and settings JSON text.
+//! Only TEXT, BIGINT and BLOB: times are milliseconds, ids prefixed text, digests base64url,
+//! sets and settings JSON text.
 //! What belongs to a tenant has the workspace first in its primary key, so that a workspace is the
 //! unit of sharding; what belongs to one environment has that second, and references carry both.
 //! Text that is compared or sorted is `COLLATE "C"`: both databases then sort alike.
@@ -71,7 +72,7 @@ const THE_DOOR: &[&str] = &[
     "CREATE INDEX api_keys_by_workspace ON api_keys (workspace_id, id)",
     "CREATE INDEX api_keys_by_service_account ON api_keys (workspace_id, service_account_id, id)",
     "CREATE TABLE api_key_secrets (
-        digest BLOB NOT NULL PRIMARY KEY,
+        digest TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
         workspace_id TEXT COLLATE \"C\" NOT NULL,
         key_id TEXT COLLATE \"C\" NOT NULL REFERENCES api_keys (id),
         pepper_id TEXT NOT NULL,
@@ -172,7 +173,7 @@ const THE_DOOR: &[&str] = &[
         caller_id TEXT COLLATE \"C\" NOT NULL,
         operation TEXT COLLATE \"C\" NOT NULL,
         idempotency_key TEXT COLLATE \"C\" NOT NULL,
-        fingerprint BLOB NOT NULL,
+        fingerprint TEXT NOT NULL,
         status BIGINT,
         body BLOB,
         created_at BIGINT NOT NULL,

@@ -31,28 +31,36 @@ macro_rules! live_key_from {
 /// Between the fields of a packed row: ASCII's unit separator.
 pub(crate) const UNIT: char = '\u{1f}';
 
+/// A field and the unit separator after it.
+macro_rules! field {
+    ($sql:literal) => {
+        concat!($sql, " || '\u{1f}' || ")
+    };
+}
+
 statements! {
-    /// One text a row instead of 25 values: a million keys are read in a fraction of the time. The
-    /// name is last because it alone may hold any character.
-    LOAD_LIVE_KEYS "load_live_keys"
-        "SELECT s.digest,
-            k.id || '\u{1f}' || k.workspace_id || '\u{1f}' || k.environment || '\u{1f}' || k.kind || '\u{1f}' ||
-            k.family || '\u{1f}' || k.scopes || '\u{1f}' || k.settings || '\u{1f}' ||
-            COALESCE(k.service_account_id, '') || '\u{1f}' || k.created_by || '\u{1f}' ||
-            CAST(k.created_at AS TEXT) || '\u{1f}' || CAST(k.updated_at AS TEXT) || '\u{1f}' ||
-            COALESCE(CAST(k.expires_at AS TEXT), '') || '\u{1f}' ||
-            CAST(k.epoch AS TEXT) || '\u{1f}' || CAST(k.version AS TEXT) || '\u{1f}' ||
-            s.pepper_id || '\u{1f}' || s.display || '\u{1f}' || CAST(s.created_at AS TEXT) || '\u{1f}' ||
-            COALESCE(CAST(s.expires_at AS TEXT), '') || '\u{1f}' ||
-            COALESCE(CAST(s.last_used_at AS TEXT), '') || '\u{1f}' || COALESCE(s.last_used_ip, '') || '\u{1f}' ||
-            CAST(s.uses AS TEXT) || '\u{1f}' || COALESCE(a.scopes, '') || '\u{1f}' ||
-            COALESCE(CAST(a.disabled_at AS TEXT), '') || '\u{1f}' ||
-            COALESCE(CAST(w.rate_limit AS TEXT), '') || '\u{1f}' || k.name AS packed
-        FROM api_key_secrets s
-        JOIN api_keys k ON k.id = s.key_id
+    /// Two thousand keys in one text instead of fifty thousand values: a million keys are read in a
+    /// fraction of the time. The name says its length, because it alone may hold any character. `last`
+    /// is where the next part begins.
+    LOAD_LIVE_KEYS "load_live_keys" concat!(
+        "SELECT MAX(id) AS last, string_agg(packed, '') AS packed FROM (SELECT k.id, ",
+        field!("s.digest"),
+        field!("k.id"), field!("k.workspace_id"), field!("k.environment"), field!("k.kind"), field!("k.family"),
+        field!("k.scopes"), field!("k.settings"), field!("COALESCE(k.service_account_id, '')"), field!("k.created_by"),
+        field!("CAST(k.created_at AS TEXT)"), field!("CAST(k.updated_at AS TEXT)"),
+        field!("COALESCE(CAST(k.expires_at AS TEXT), '')"),
+        field!("CAST(k.epoch AS TEXT)"), field!("CAST(k.version AS TEXT)"),
+        field!("s.pepper_id"), field!("s.display"), field!("CAST(s.created_at AS TEXT)"),
+        field!("COALESCE(CAST(s.expires_at AS TEXT), '')"), field!("COALESCE(CAST(s.last_used_at AS TEXT), '')"),
+        field!("COALESCE(s.last_used_ip, '')"), field!("CAST(s.uses AS TEXT)"),
+        field!("COALESCE(a.scopes, '')"), field!("COALESCE(CAST(a.disabled_at AS TEXT), '')"),
+        field!("COALESCE(CAST(w.rate_limit AS TEXT), '')"),
+        field!("CAST(octet_length(k.name) AS TEXT)"), "k.name AS packed
+        FROM (SELECT * FROM api_keys WHERE revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3) k
+        LEFT JOIN api_key_secrets s ON s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > $1)
         JOIN workspaces w ON w.id = k.workspace_id
-        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id
-        WHERE k.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > $1)";
+        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id) part"
+    );
     LIVE_KEY_BY_DIGEST "live_key_by_digest" concat!(
         live_key_from!(),
         "WHERE k.id = (SELECT key_id FROM api_key_secrets WHERE digest = $1)

@@ -11,6 +11,8 @@ pub(crate) mod records;
 use sqlx::{Any, Encode, Type, any::AnyArguments, query::Query};
 
 use ambient::Millis;
+use credential::secret::Digest;
+use data_encoding::BASE64URL_NOPAD;
 
 /// A statement of the catalogue.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +93,11 @@ impl Bound {
 
     pub(crate) fn maybe_count(self, value: Option<impl TryInto<i64>>) -> Self {
         self.add(value.map(|count| count.try_into().unwrap_or(i64::MAX)))
+    }
+
+    /// A digest, in base64url: text can be packed and sorted alike by both databases.
+    pub(crate) fn digest(self, value: &Digest) -> Self {
+        self.add(BASE64URL_NOPAD.encode(&value.0))
     }
 
     pub(crate) fn blob(self, value: impl Into<Vec<u8>>) -> Self {

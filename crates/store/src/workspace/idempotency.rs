@@ -56,7 +56,7 @@ impl Workspace {
     ) -> Result<Idempotent, StoreError> {
         let call = |statement| self.call(statement, caller_id, operation, key);
         let mut tx = self.store.begin().await?;
-        if tx.execute(call(&sql::INSERT_IDEMPOTENT).blob(fingerprint.0).time(now)).await? > 0 {
+        if tx.execute(call(&sql::INSERT_IDEMPOTENT).digest(fingerprint).time(now)).await? > 0 {
             tx.commit().await?;
             return Ok(Idempotent::Fresh);
         }
@@ -66,7 +66,7 @@ impl Workspace {
         let status: Option<u16> = row.maybe_count("status")?;
         let most = if status.is_some() { IDEMPOTENCY_TTL } else { ABANDONED };
         if now.since(begun) > most {
-            let take = call(&sql::TAKE_OVER_IDEMPOTENT).blob(fingerprint.0).time(now).time(begun);
+            let take = call(&sql::TAKE_OVER_IDEMPOTENT).digest(fingerprint).time(now).time(begun);
             let taken = tx.execute(take).await? > 0;
             tx.commit().await?;
             return Ok(if taken { Idempotent::Fresh } else { Idempotent::Running });

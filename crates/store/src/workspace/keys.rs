@@ -210,7 +210,7 @@ impl Workspace {
     }
 
     fn insert_secret(&self, key: KeyId, secret: &SecretRecord) -> Bound {
-        let bound = sql::INSERT_SECRET.bound().id(self.tenant.workspace).id(key).blob(secret.digest.0);
+        let bound = sql::INSERT_SECRET.bound().id(self.tenant.workspace).id(key).digest(&secret.digest);
         let bound = bound.text(&secret.pepper_id).text(&secret.display).time(secret.created_at);
         let bound = bound.maybe_time(secret.expires_at).maybe_time(secret.last_used_at);
         bound.maybe_id(secret.last_used_ip).count(secret.uses)

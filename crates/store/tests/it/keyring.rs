@@ -56,6 +56,25 @@ async fn the_load_says_the_same_as_a_look_up() {
 }
 
 #[tokio::test]
+async fn more_keys_than_are_read_at_once_all_come_and_once() {
+    on_each(async |world| {
+        let (live, _) = world.tenant("ours").await;
+        let many = 2_001_u16;
+        let new = |n: u16| {
+            let mut new = new_key(0);
+            new.secret.digest.0[..2].copy_from_slice(&n.to_be_bytes());
+            new
+        };
+        live.import_keys((0..many).map(new).collect(), by("import")).await.unwrap();
+        let numbers: Vec<u16> = (load(world).await.iter())
+            .map(|live| u16::from_be_bytes([live.key.secrets[0].digest.0[0], live.key.secrets[0].digest.0[1]]))
+            .collect();
+        assert_eq!(numbers, (0..many).collect::<Vec<_>>());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_revoked_or_past_its_grace_is_not_loaded_and_still_found() {
     on_each(async |world| {
         let (live, _) = world.tenant("ours").await;
