@@ -84,6 +84,17 @@ fn a_refused_request_charges_nothing_anywhere() {
 }
 
 #[test]
+fn what_was_charged_before_a_lost_race_is_given_back() {
+    // Twice the same bucket with room for one: at the second charge it is as if another had been faster.
+    let (limits, entry) = (Limits::new(&config()), workspace(Some(1)));
+    let race = [Bucket::MessagesOf(SESSION), Bucket::Workspace(&entry), Bucket::Workspace(&entry)];
+    assert!(!limits.charge(&race, at(0)).allowed);
+    let after = limits.charge(&[Bucket::MessagesOf(SESSION), Bucket::Workspace(&entry)], at(0));
+    assert!(after.allowed, "the workspace's one is still there");
+    assert_eq!(limits.charge(&[Bucket::MessagesOf(SESSION)], at(0)).remaining, 60 - 2);
+}
+
+#[test]
 fn the_bucket_nearest_to_refusing_answers() {
     let (limits, entry) = (Limits::new(&config()), workspace(None));
     let verdict = limits.charge(&[Bucket::Workspace(&entry), Bucket::HistoryOf(SESSION)], at(0));
