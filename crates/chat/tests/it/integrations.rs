@@ -96,7 +96,8 @@ async fn a_change_keeps_what_it_does_not_name() {
     let changed = update(&world, &made, change).await.unwrap();
     assert_eq!((changed.weight, changed.url.as_ref(), changed.model.as_deref()), (7, made.url.as_ref(), Some("words")));
     let masked: Headers = [("Authorization", HEADER_MASK), ("X-Team", "blue")].into_iter().collect();
-    update(&world, &made, IntegrationUpdate { headers: Some(masked), ..IntegrationUpdate::default() }).await.unwrap();
+    let change = IntegrationUpdate { headers: Some(masked), ..IntegrationUpdate::default() };
+    assert_eq!(update(&world, &made, change).await.unwrap().header_names, ["authorization", "x-team"]);
     assert_eq!(sent_authorization(&world).await.unwrap(), format!("Bearer {SECRET}"));
 }
 

@@ -53,6 +53,18 @@ async fn the_answer_is_stored_before_its_end_is_told() {
 }
 
 #[tokio::test]
+async fn an_answer_that_cannot_be_stored_has_no_end() {
+    let world = World::with_model("gated").await;
+    let session = world.session().await;
+    let mut reply = world.send(&session, "hi").await;
+    next(&mut reply).await;
+    let data = world.store.workspace(world.tenant);
+    data.delete_conversation(session.conversation, crate::world::audit()).await.unwrap();
+    world.upstream.open_gate();
+    assert_eq!(code(&read(reply).await), Some(ReplyErrorCode::Ended));
+}
+
+#[tokio::test]
 async fn a_token_goes_out_while_the_next_is_not_there_yet() {
     let world = World::with_model("gated").await;
     let session = world.session().await;
