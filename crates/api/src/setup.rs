@@ -3,7 +3,7 @@
 use access::{Access, Actor, ActorKind, KeyKind, Limit, ScopeSet, Tenant};
 use ambient::{KeyId, MemberId, Millis, WorkspaceId};
 use credential::{
-    key::{ApiKey, Environment, Family},
+    key::{ApiKey, Environment},
     secret::Digest,
 };
 use data_encoding::{BASE64URL_NOPAD, HEXLOWER};
@@ -104,25 +104,24 @@ pub async fn bootstrap(app: &App, workspace_name: &str, email: &str, password: &
     check(workspace_name, email, password)?;
     let actor = Actor::system();
     let audit = AuditEntry { actor: &actor, action: "bootstrap", detail: None };
-    create(app, workspace_name, email, password, None, audit).await
+    let (workspace, owner) = prepare(app, workspace_name, email, password).await?;
+    let (workspace, owner) = app.store().create_workspace(workspace, owner, None, audit).await?;
+    let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };
+    Ok(Bootstrap { tenant, workspace_id: workspace.id, owner_id: owner.id })
 }
 
-async fn create(
+/// Hashes the password.
+async fn prepare(
     app: &App,
     workspace_name: &str,
     email: &str,
     password: &str,
-    consume: Option<&str>,
-    audit: AuditEntry<'_>,
-) -> Result<Bootstrap, Problem> {
+) -> Result<(NewWorkspace, NewMember), Problem> {
     let mut salt = [0; 16];
     app.random().fill(&mut salt)?;
     let password_hash = app.passwords().hash(password.to_owned(), salt).await?;
     let workspace = NewWorkspace { name: workspace_name.trim().to_owned() };
-    let owner = NewMember { email: email.trim().to_lowercase(), password_hash };
-    let (workspace, owner) = app.store().create_workspace(workspace, owner, consume, audit).await?;
-    let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };
-    Ok(Bootstrap { tenant, workspace_id: workspace.id, owner_id: owner.id })
+    Ok((workspace, NewMember { email: email.trim().to_lowercase(), password_hash }))
 }
 
 /// The rules for what a person types in, all that are broken at once.
@@ -184,8 +183,6 @@ async fn complete_setup(app: App, call: Call<Setup>) -> Result<Bare<SetupDone>, 
     check_token(&app, &call.input.token, now).await?;
     let Setup { email, password, workspace_name, .. } = &call.input;
     check(workspace_name, email, password)?;
-    let actor = call.actor();
-    let made = create(&app, workspace_name, email, password, Some(META), call.audit(&actor, None)).await?;
     let new = cluster::NewKey {
         environment: Environment::Live,
         kind: KeyKind::Secret,
@@ -195,10 +192,13 @@ async fn complete_setup(app: App, call: Call<Setup>) -> Result<Bare<SetupDone>, 
         service_account: None,
         expires_at: Some(now.plus(ONE_YEAR)),
     };
-    let owner = Actor { kind: ActorKind::Member, id: made.owner_id.to_string(), ..actor };
-    let audit = call.audit(&owner, None);
-    let (record, key) = app.cluster().create_key(made.tenant, new, Family::Secret, audit).await?;
-    Ok(Bare(SetupDone { workspace_id: made.workspace_id, owner_id: made.owner_id, key_id: record.id, key }))
+    let (workspace, owner) = prepare(&app, workspace_name, email, password).await?;
+    // Whoever holds the token is the operator.
+    let actor = Actor { kind: ActorKind::System, id: String::new(), ..call.actor() };
+    let audit = call.audit(&actor, None);
+    let (workspace, owner, record, key) =
+        app.cluster().create_workspace(workspace, owner, Some(META), new, audit).await?;
+    Ok(Bare(SetupDone { workspace_id: workspace.id, owner_id: owner.id, key_id: record.id, key }))
 }
 
 #[cfg(test)]

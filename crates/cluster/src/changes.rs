@@ -8,8 +8,8 @@ use access::{Actor, KeyKind, ScopeSet, Tenant};
 use ambient::{ConversationId, KeyId, Millis, ServiceAccountId};
 use credential::key::{ApiKey, Environment, Family};
 use store::{
-    AuditEntry, KeyChange, KeyRecord, KeySettings, NewServiceAccount, SecretRecord, ServiceAccountChange,
-    ServiceAccountRecord,
+    AuditEntry, KeyChange, KeyRecord, KeySettings, MemberRecord, NewMember, NewServiceAccount, NewWorkspace,
+    SecretRecord, ServiceAccountChange, ServiceAccountRecord, WorkspaceRecord,
 };
 use tokio::sync::MutexGuard;
 
@@ -32,6 +32,13 @@ pub struct NewKey {
     pub service_account: Option<ServiceAccountId>,
     /// When it stops; `None` is never.
     pub expires_at: Option<Millis>,
+}
+
+impl NewKey {
+    fn with_secret(self, family: Family, secret: SecretRecord) -> store::NewKey {
+        let Self { environment, kind, name, scopes, settings, service_account, expires_at } = self;
+        store::NewKey { environment, kind, family, name, scopes, settings, service_account, expires_at, secret }
+    }
 }
 
 /// What a revocation did. When its owner has it, no node accepts the key any more.
@@ -82,21 +89,36 @@ impl Cluster {
         self.detach(move |inner| async move {
             let _turn = inner.turn(tenant).await;
             let (text, secret) = inner.mint(family, new.environment)?;
-            let NewKey { environment, kind, name, scopes, settings, service_account, expires_at } = new;
-            let new = store::NewKey {
-                environment,
-                kind,
-                family,
-                name,
-                scopes,
-                settings,
-                service_account,
-                expires_at,
-                secret,
-            };
+            let new = new.with_secret(family, secret);
             let record = inner.store.workspace(tenant).create_key(new, audit.entry()).await?;
             inner.reread(record.id).await;
             Ok((record, text))
+        })
+        .await
+    }
+
+    /// Makes a workspace, its owner and its first key, all or nothing; see
+    /// [`store::Store::create_workspace_with_key`].
+    ///
+    /// # Errors
+    /// [`store::StoreError::NotFound`] when there is nothing to consume; [`store::StoreError::Conflict`]
+    /// `email`.
+    pub async fn create_workspace(
+        &self,
+        workspace: NewWorkspace,
+        owner: NewMember,
+        consume_setup: Option<&'static str>,
+        first_key: NewKey,
+        audit: AuditEntry<'_>,
+    ) -> Result<(WorkspaceRecord, MemberRecord, KeyRecord, ApiKey), ClusterError> {
+        let audit = OwnedAudit::new(audit);
+        self.detach(move |inner| async move {
+            let (text, secret) = inner.mint(Family::Secret, first_key.environment)?;
+            let new = first_key.with_secret(Family::Secret, secret);
+            let (workspace, owner, key) =
+                inner.store.create_workspace_with_key(workspace, owner, consume_setup, new, audit.entry()).await?;
+            inner.reread(key.id).await;
+            Ok((workspace, owner, key, text))
         })
         .await
     }

@@ -1,24 +1,24 @@
 use std::{
     fmt,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use access::{Role, Tenant};
-use ambient::{Clock, MemberId, Millis, Random, WorkspaceId};
+use ambient::{AuditId, Clock, MemberId, Millis, Random, Ulid, WorkspaceId};
 use credential::key::Environment;
 use sqlx::AnyPool;
 
 use crate::{
     catalogue::{Bound, installation as sql},
-    change::{NewMember, NewWorkspace},
+    change::{NewKey, NewMember, NewWorkspace},
     dialect::Dialect,
     error::StoreError,
     migration,
     open::{self, Pools},
-    record::{AuditEntry, MemberRecord, WorkspaceRecord},
+    record::{AuditEntry, KeyRecord, MemberRecord, WorkspaceRecord},
     row::Row,
     tx::Tx,
     workspace::Workspace,
@@ -39,6 +39,8 @@ struct Inner {
     reader: AnyPool,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
+    /// The newest audit record's id: within a millisecond the next one is its successor.
+    newest_audit: Mutex<Ulid>,
     reads: AtomicU64,
     writes: AtomicU64,
 }
@@ -64,7 +66,8 @@ impl Store {
         let Pools { writer, reader } = open::connect(url, dialect).await?;
         migration::migrate(&writer, dialect, &*clock).await?;
         let (reads, writes) = (AtomicU64::new(0), AtomicU64::new(0));
-        Ok(Self { inner: Arc::new(Inner { dialect, writer, reader, clock, random, reads, writes }) })
+        let newest_audit = Mutex::new(Ulid(0));
+        Ok(Self { inner: Arc::new(Inner { dialect, writer, reader, clock, random, newest_audit, reads, writes }) })
     }
 
     /// Whether the database answers.
@@ -111,6 +114,15 @@ impl Store {
 
     pub(crate) fn random(&self) -> &dyn Random {
         &*self.inner.random
+    }
+
+    /// An id for an audit record, above all that this process has given: asked for inside the
+    /// transaction, so that on SQLite the order of ids is the order of commits.
+    pub(crate) fn next_audit_id(&self) -> Result<AuditId, StoreError> {
+        let minted = Ulid::mint(self.clock(), self.random())?;
+        let mut newest = self.inner.newest_audit.lock().unwrap_or_else(PoisonError::into_inner);
+        *newest = minted.max(Ulid(newest.0.saturating_add(1)));
+        Ok(AuditId(*newest))
     }
 
     pub(crate) fn now(&self) -> Millis {
@@ -208,6 +220,37 @@ impl Store {
         consume_setup: Option<&str>,
         audit: AuditEntry<'_>,
     ) -> Result<(WorkspaceRecord, MemberRecord), StoreError> {
+        let (workspace, owner, _) = self.found(workspace, owner, consume_setup, None, audit).await?;
+        Ok((workspace, owner))
+    }
+
+    /// [`Store::create_workspace`] and a live key of it, all or nothing: nobody is left with a
+    /// workspace that he cannot enter.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn create_workspace_with_key(
+        &self,
+        workspace: NewWorkspace,
+        owner: NewMember,
+        consume_setup: Option<&str>,
+        first_key: NewKey,
+        audit: AuditEntry<'_>,
+    ) -> Result<(WorkspaceRecord, MemberRecord, KeyRecord), StoreError> {
+        match self.found(workspace, owner, consume_setup, Some(first_key), audit).await? {
+            (workspace, owner, Some(key)) => Ok((workspace, owner, key)),
+            (_, _, None) => Err(StoreError::NotFound),
+        }
+    }
+
+    async fn found(
+        &self,
+        workspace: NewWorkspace,
+        owner: NewMember,
+        consume_setup: Option<&str>,
+        first_key: Option<NewKey>,
+        audit: AuditEntry<'_>,
+    ) -> Result<(WorkspaceRecord, MemberRecord, Option<KeyRecord>), StoreError> {
         let now = self.now();
         let id = WorkspaceId::mint(self.clock(), self.random())?;
         let workspace = WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at: now };
@@ -227,9 +270,14 @@ impl Store {
         let insert = sql::INSERT_MEMBER.bound().id(id).id(member.id).text(&member.email).id(member.role);
         tx.execute(insert.text(&member.password_hash).time(now)).await?;
         let tenant = Tenant { workspace: id, environment: Environment::Live };
-        self.workspace(tenant).insert_audit(&mut tx, &audit, "workspace", &id).await?;
+        let data = self.workspace(tenant);
+        let first_key = match first_key {
+            Some(new) => Some(data.insert_new_key(&mut tx, new, &audit).await?),
+            None => None,
+        };
+        data.insert_audit(&mut tx, &audit, "workspace", &id).await?;
         tx.commit().await?;
-        Ok((workspace, member))
+        Ok((workspace, member, first_key))
     }
 
     /// Forgets the answers to requests that are older than 24 hours; how many.

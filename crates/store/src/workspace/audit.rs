@@ -68,7 +68,7 @@ impl Workspace {
         target_kind: &str,
         target_id: &(impl Display + ?Sized + Sync),
     ) -> Result<(), StoreError> {
-        let id = AuditId::mint(self.store.clock(), self.store.random())?;
+        let id = self.store.next_audit_id()?;
         let bound = self.own(&sql::INSERT_AUDIT).id(id).time(self.store.now());
         let bound = bound.text(entry.actor.kind.as_str()).text(&entry.actor.id).text(entry.action);
         let bound = bound.text(target_kind).id(target_id).maybe_id(entry.actor.address);

@@ -28,13 +28,31 @@ impl Workspace {
                 .workspace(access::Tenant { environment: owner.environment, ..self.tenant })
                 .may_make(key.environment)?;
         }
-        tx.execute(self.insert_key(&key)?).await?;
-        for secret in &key.secrets {
-            tx.execute(self.insert_secret(key.id, secret)).await?;
-        }
+        self.insert_whole_key(&mut tx, &key).await?;
         self.insert_audit(&mut tx, &audit, KIND, &key.id).await?;
         tx.commit().await?;
         Ok(key)
+    }
+
+    /// A key with its secret and its audit record, in a transaction of the caller's.
+    pub(crate) async fn insert_new_key(
+        &self,
+        tx: &mut Tx,
+        new: NewKey,
+        audit: &AuditEntry<'_>,
+    ) -> Result<KeyRecord, StoreError> {
+        let key = self.key_record(new, audit)?;
+        self.insert_whole_key(tx, &key).await?;
+        self.insert_audit(tx, audit, KIND, &key.id).await?;
+        Ok(key)
+    }
+
+    async fn insert_whole_key(&self, tx: &mut Tx, key: &KeyRecord) -> Result<(), StoreError> {
+        tx.execute(self.insert_key(key)?).await?;
+        for secret in &key.secrets {
+            tx.execute(self.insert_secret(key.id, secret)).await?;
+        }
+        Ok(())
     }
 
     /// Makes many keys that no service account owns, all or none, with one audit record that names the
@@ -50,10 +68,7 @@ impl Workspace {
                 return Err(StoreError::Conflict("service_account"));
             }
             let key = self.key_record(new, &audit)?;
-            tx.execute(self.insert_key(&key)?).await?;
-            for secret in &key.secrets {
-                tx.execute(self.insert_secret(key.id, secret)).await?;
-            }
+            self.insert_whole_key(&mut tx, &key).await?;
             first = first.or(Some(key.id));
             count += 1;
         }
