@@ -31,36 +31,24 @@ macro_rules! live_key_from {
 /// Between the fields of a packed row: ASCII's unit separator.
 pub(crate) const UNIT: char = '\u{1f}';
 
-/// A field and the unit separator after it.
-macro_rules! field {
-    ($sql:literal) => {
-        concat!($sql, " || '\u{1f}' || ")
-    };
-}
-
 statements! {
     /// Two thousand keys in one text instead of fifty thousand values: a million keys are read in a
     /// fraction of the time. The name says its length, because it alone may hold any character. `last`
     /// is where the next part begins.
-    LOAD_LIVE_KEYS "load_live_keys" concat!(
-        "SELECT MAX(id) AS last, string_agg(packed, '') AS packed FROM (SELECT k.id, ",
-        field!("s.digest"),
-        field!("k.id"), field!("k.workspace_id"), field!("k.environment"), field!("k.kind"), field!("k.family"),
-        field!("k.scopes"), field!("k.settings"), field!("COALESCE(k.service_account_id, '')"), field!("k.created_by"),
-        field!("CAST(k.created_at AS TEXT)"), field!("CAST(k.updated_at AS TEXT)"),
-        field!("COALESCE(CAST(k.expires_at AS TEXT), '')"),
-        field!("CAST(k.epoch AS TEXT)"), field!("CAST(k.version AS TEXT)"),
-        field!("s.pepper_id"), field!("s.display"), field!("CAST(s.created_at AS TEXT)"),
-        field!("COALESCE(CAST(s.expires_at AS TEXT), '')"), field!("COALESCE(CAST(s.last_used_at AS TEXT), '')"),
-        field!("COALESCE(s.last_used_ip, '')"), field!("CAST(s.uses AS TEXT)"),
-        field!("COALESCE(a.scopes, '')"), field!("COALESCE(CAST(a.disabled_at AS TEXT), '')"),
-        field!("COALESCE(CAST(w.rate_limit AS TEXT), '')"),
-        field!("CAST(octet_length(k.name) AS TEXT)"), "k.name AS packed
+    LOAD_LIVE_KEYS "load_live_keys"
+        "SELECT MAX(id) AS last, string_agg(packed, '') AS packed FROM (SELECT k.id,
+            CASE WHEN s.digest IS NULL THEN NULL ELSE concat_ws('\u{1f}', s.digest,
+            k.id, k.workspace_id, k.environment, k.kind, k.family, k.scopes, k.settings,
+            COALESCE(k.service_account_id, ''), k.created_by, k.created_at, k.updated_at,
+            COALESCE(CAST(k.expires_at AS TEXT), ''), k.epoch, k.version,
+            s.pepper_id, s.display, s.created_at, COALESCE(CAST(s.expires_at AS TEXT), ''),
+            COALESCE(CAST(s.last_used_at AS TEXT), ''), COALESCE(s.last_used_ip, ''), s.uses,
+            COALESCE(a.scopes, ''), COALESCE(CAST(a.disabled_at AS TEXT), ''),
+            COALESCE(CAST(w.rate_limit AS TEXT), ''), octet_length(k.name), k.name) END AS packed
         FROM (SELECT * FROM api_keys WHERE revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3) k
         LEFT JOIN api_key_secrets s ON s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > $1)
         JOIN workspaces w ON w.id = k.workspace_id
-        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id) part"
-    );
+        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id) part";
     LIVE_KEY_BY_DIGEST "live_key_by_digest" concat!(
         live_key_from!(),
         "WHERE k.id = (SELECT key_id FROM api_key_secrets WHERE digest = $1)

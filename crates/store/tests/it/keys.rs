@@ -25,7 +25,7 @@ async fn a_key_comes_back_as_it_was_made() {
         let read = live.key(made.id).await.unwrap();
         assert_eq!(format!("{read:?}"), format!("{made:?}"));
         assert_eq!(read.settings, settings);
-        assert_eq!((read.created_by.as_str(), read.version, read.epoch), ("system:", 1, 0));
+        assert_eq!((read.created_by, read.version, read.epoch), (access::Actor::system().to_string(), 1, 0));
         assert_eq!(read.secrets[0].digest, digest(1));
         assert_eq!(logged(&live).await, ["create_api_key"]);
     })
