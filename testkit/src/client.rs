@@ -40,7 +40,6 @@ impl Client {
     }
 
     /// A request without any header but `Host`.
-    #[must_use]
     pub fn request(&self, method: &str, target: &str) -> Request {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         Request {
@@ -53,13 +52,11 @@ impl Client {
     }
 
     /// `GET target`.
-    #[must_use]
     pub fn get(&self, target: &str) -> Request {
         self.request("GET", target)
     }
 
     /// `POST target` with a JSON body.
-    #[must_use]
     pub fn post(&self, target: &str, body: &Value) -> Request {
         self.request("POST", target).json(body)
     }

@@ -1,0 +1,149 @@
+//! Every operation that says it is audited leaves one record when it succeeds, and none when not.
+
+use std::collections::BTreeMap;
+
+use access::Access;
+use serde_json::{Value, json};
+use testkit::{Persona, World, id_of};
+
+use crate::matrix::table;
+
+/// How often each action stands in the log of `by`'s workspace.
+async fn counts(by: &Persona) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for page in 1.. {
+        let part = by.get(&format!("/v1/audit-log?page={page}&per_page=100")).await.expect(200).data();
+        let rows = part.as_array().unwrap();
+        for row in rows {
+            *counts.entry(row["action"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        if rows.len() < 100 {
+            break;
+        }
+    }
+    counts
+}
+
+/// Sends it, and looks what the log has more of.
+async fn recorded(by: &Persona, send: (&str, &str, &Value)) -> (u16, Vec<(String, u64)>, Value) {
+    let before = counts(by).await;
+    let (method, path, body) = send;
+    let answer = by.request(method, path).json(body).send().await;
+    let after = counts(by).await;
+    let more = after.iter().map(|(action, count)| (action.clone(), count - before.get(action).unwrap_or(&0)));
+    let json = if answer.status == 204 { Value::Null } else { answer.json() };
+    (answer.status, more.filter(|(_, count)| *count > 0).collect(), json)
+}
+
+on_both! {
+    each_audited_operation_leaves_exactly_one_record;
+    setting_up_is_recorded_in_the_new_workspace;
+    what_is_refused_is_not_recorded_as_done;
+    the_log_reads_on_and_is_filtered;
+}
+
+async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
+    let by = world.secret();
+    let key = world.key("key", json!({"name": "Key"})).await;
+    let (account, _) = world.account("software", "admin").await;
+    let bot = world.bot().await;
+    let integration = id_of(
+        &by.post(&format!("/v1/bots/{bot}/integrations"), &json!({"name": "E", "kind": "echo"})).await.expect(201),
+    );
+    let conversation = world.session().await;
+    let calls: Vec<(&str, &str, String, Value)> = vec![
+        ("create_api_key", "POST", "/v1/api-keys".into(), json!({"name": "K"})),
+        ("update_api_key", "PATCH", format!("/v1/api-keys/{}", key.id()), json!({"name": "L"})),
+        ("rotate_api_key", "POST", format!("/v1/api-keys/{}/rotate", key.id()), json!({})),
+        ("revoke_api_key", "DELETE", format!("/v1/api-keys/{}", key.id()), json!({})),
+        ("create_service_account", "POST", "/v1/service-accounts".into(), json!({"name": "S"})),
+        ("update_service_account", "PATCH", format!("/v1/service-accounts/{account}"), json!({"name": "T"})),
+        (
+            "create_service_account_key",
+            "POST",
+            format!("/v1/service-accounts/{account}/api-keys"),
+            json!({"name": "K"}),
+        ),
+        ("delete_service_account", "DELETE", format!("/v1/service-accounts/{account}"), json!({})),
+        ("create_bot", "POST", "/v1/bots".into(), json!({"name": "B"})),
+        ("update_bot", "PATCH", format!("/v1/bots/{bot}"), json!({"name": "C"})),
+        ("create_integration", "POST", format!("/v1/bots/{bot}/integrations"), json!({"name": "F", "kind": "echo"})),
+        ("update_integration", "PATCH", format!("/v1/integrations/{integration}"), json!({"weight": 2})),
+        ("delete_integration", "DELETE", format!("/v1/integrations/{integration}"), json!({})),
+        ("delete_bot", "DELETE", format!("/v1/bots/{bot}"), json!({})),
+        ("delete_conversation", "DELETE", format!("/v1/conversations/{}", conversation.id()), json!({})),
+    ];
+    for (id, method, path, body) in &calls {
+        let (status, more, answer) = recorded(&by, (method, path, body)).await;
+        assert!((200..300).contains(&status), "{id}: {status} {answer}");
+        // An account takes its two keys with it, and the end of each is recorded.
+        let records = if *id == "delete_service_account" { 3 } else { 1 };
+        assert_eq!(more, [((*id).to_owned(), records)], "{id}");
+        let newest = by.get("/v1/audit-log?per_page=1").await.expect(200).data()[0].take();
+        assert!(newest.to_string().contains(by.id()), "who did it: {newest}");
+        assert!(newest["request_id"].as_str().is_some_and(|id| id.starts_with("req_")), "{newest}");
+        assert!(newest["target"]["id"].as_str().is_some_and(|target| !target.is_empty()), "{newest}");
+    }
+    let session = world.session().await;
+    let before = counts(&by).await;
+    let _ = session.end_session().await.expect(200);
+    let after = counts(&by).await;
+    assert_eq!(after.get("end_chat_session").copied(), Some(before.get("end_chat_session").unwrap_or(&0) + 1));
+
+    let tried: Vec<&str> = calls.iter().map(|(id, ..)| *id).chain(["end_chat_session", "complete_setup"]).collect();
+    let missing: Vec<&str> = table(world)
+        .iter()
+        .filter(|operation| Access::is_audited(&operation.access) && !tried.contains(&operation.id))
+        .map(|operation| operation.id)
+        .collect();
+    assert!(missing.is_empty(), "audited, and not tried here: {missing:?}");
+}
+
+async fn setting_up_is_recorded_in_the_new_workspace(world: &World) {
+    let token = api::setup::issue(world.server().running().app()).await.unwrap();
+    let before = counts(&world.secret()).await;
+    let body = json!({
+        "token": token, "email": "new@example.com", "password": "a few easy words", "workspace_name": "New",
+    });
+    let made = world.client().post("/v1/setup", &body).send().await.expect(201).json();
+    let owner = world.anonymous().with("owner", made["key"].as_str().unwrap());
+    let log = owner.get("/v1/audit-log").await.expect(200);
+    let rows = log.data();
+    let mut targets: Vec<&str> =
+        rows.as_array().unwrap().iter().map(|row| row["target"]["kind"].as_str().unwrap()).collect();
+    targets.sort_unstable();
+    assert_eq!(targets, ["api_key", "workspace"], "{rows}");
+    assert!(rows.as_array().unwrap().iter().all(|row| row["action"] == "complete_setup"), "{rows}");
+    assert!(!log.text().contains(&token) && !log.text().contains("easy words"));
+    assert_eq!(counts(&world.secret()).await, before, "and nowhere else");
+}
+
+async fn what_is_refused_is_not_recorded_as_done(world: &World) {
+    let (by, restricted) = (world.secret(), world.restricted().await);
+    let bot = world.bot().await;
+    let before = counts(&by).await;
+    let _ = restricted.post("/v1/bots", &json!({"name": "No"})).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    let _ = by.post("/v1/bots", &json!({"name": ""})).await.refused(422, "VALIDATION_FAILED");
+    let _ = by.patch("/v1/bots/bot_00000000000000000000000001", &json!({"name": "X"})).await.refused(404, "NOT_FOUND");
+    let _ = by.delete("/v1/api-keys/key_00000000000000000000000001").await.refused(404, "NOT_FOUND");
+    let _ = world.other_workspace_secret().delete(&format!("/v1/bots/{bot}")).await.refused(404, "NOT_FOUND");
+    assert_eq!(counts(&by).await, before);
+}
+
+async fn the_log_reads_on_and_is_filtered(world: &World) {
+    let by = world.secret();
+    for n in 0..5 {
+        let _ = by.post("/v1/bots", &json!({"name": format!("Bot {n}")})).await.expect(201);
+    }
+    let bots = by.get("/v1/audit-log?action=create_bot&per_page=100").await.expect(200).json();
+    assert_eq!(bots["meta"]["total"], 5);
+    assert!(bots["data"].as_array().unwrap().iter().all(|row| row["action"] == "create_bot"));
+    let _ = world.restricted().await.get("/v1/audit-log").await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    let all = by.get("/v1/audit-log?per_page=100").await.expect(200).data();
+    let ids: Vec<&str> = all.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    let part = by.get(&format!("/v1/audit-log?after={}&per_page=2", ids[2])).await.expect(200).data();
+    let part: Vec<&str> = part.as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert!(part.iter().all(|id| ids.contains(id) && *id != ids[2]) && part.len() == 2, "{part:?} {ids:?}");
+    let other = world.other_workspace_secret().get("/v1/audit-log?per_page=100").await.expect(200).text();
+    assert!(ids.iter().all(|id| !other.contains(id)), "another workspace's log is its own");
+}

@@ -1,0 +1,48 @@
+//! A whole server, driven from outside: on SQLite and on PostgreSQL, by every kind of caller.
+//!
+//! Each test makes its own server and database on free ports, and leaves nothing behind.
+
+#[cfg(test)]
+#[macro_use]
+mod harness;
+
+#[cfg(test)]
+mod audit;
+#[cfg(test)]
+mod auth;
+#[cfg(test)]
+mod bad_bodies;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod chat;
+#[cfg(test)]
+mod conversations;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod firewall;
+#[cfg(test)]
+mod idempotency;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod keys_cli;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod matrix;
+#[cfg(test)]
+mod secrecy;
+#[cfg(test)]
+mod serve;
+#[cfg(test)]
+mod service_accounts;
+#[cfg(test)]
+mod system;
+#[cfg(test)]
+mod try_lines;
+#[cfg(test)]
+mod upstreams;

@@ -1,0 +1,105 @@
+//! The access matrix: every operation by every credential, sent over HTTP and compared with what
+//! the table says, and with the page that people have read (`docs/access-matrix.txt`).
+
+mod columns;
+mod objects;
+mod page;
+
+use gate::Meta;
+use testkit::{Answer, Backend, World};
+
+use columns::{Column, Expected, columns};
+use objects::{Objects, Target};
+
+on_each! {
+    every_operation_by_every_credential;
+}
+
+/// Every operation of the server, in the order in which they are mounted.
+pub(crate) fn table(world: &World) -> Vec<Meta> {
+    let mut routes = api::routes(world.server().running().app().clone());
+    dashboard::mount(&mut routes);
+    routes.table()
+}
+
+/// What came back, in the words of the page.
+fn observed(answer: &Answer) -> String {
+    let cell = match (answer.status, answer.code().as_str()) {
+        (200..=299, _) => "ok",
+        (400, "MULTIPLE_CREDENTIALS") => "400",
+        (401, "MISSING_CREDENTIAL" | "INVALID_API_KEY" | "API_KEY_EXPIRED" | "INVALID_TOKEN" | "TOKEN_EXPIRED") => {
+            "401"
+        }
+        (403, "INSUFFICIENT_PERMISSIONS") => "scope",
+        (403, "WRONG_CREDENTIAL") => "kind",
+        (403, "ORIGIN_NOT_ALLOWED") => "page",
+        (403, "SECRET_KEY_IN_BROWSER") => "leak",
+        (403, "CONVERSATION_MISMATCH") => "other",
+        (404, "NOT_FOUND") => "404",
+        (status, code) => return format!("{status} {code}"),
+    };
+    cell.to_owned()
+}
+
+async fn send(target: &Target, column: &Column) -> Answer {
+    let by = match &target.session {
+        // A session reaches its own conversation, whichever that is.
+        Some(session) if column.uses_own_session => session,
+        _ => &column.by,
+    };
+    let mut request = by.request(target.method, &target.path);
+    if let Some(second) = &column.second {
+        request = request.header("x-api-key", second);
+    }
+    if let Some(body) = &target.body {
+        request = request.json(body);
+    }
+    request.send().await
+}
+
+async fn every_operation_by_every_credential(backend: Backend) {
+    let world = World::new(backend).await;
+    let table = table(&world);
+    let columns = columns(&world).await;
+    let objects = Objects::new(&world).await;
+    let mut wrong = Vec::new();
+    for operation in &table {
+        for column in &columns {
+            let expected = column.expected(operation);
+            let target = objects.target(operation).await;
+            let answer = send(&target, column).await;
+            let seen = observed(&answer);
+            if seen != expected.word() {
+                wrong.push(format!(
+                    "{} by {}: {seen} instead of {}: {}",
+                    operation.id,
+                    column.name,
+                    expected.word(),
+                    answer.text()
+                ));
+            }
+            match expected {
+                // Another's is answered as what was never there.
+                Expected::NotFound => {
+                    let absent = send(&target.absent(), column).await;
+                    assert_eq!(
+                        answer.body_without_id(),
+                        absent.body_without_id(),
+                        "{} by {}",
+                        operation.id,
+                        column.name
+                    );
+                }
+                Expected::Empty => assert_eq!(answer.json()["meta"]["total"], 0, "{} by {}", operation.id, column.name),
+                Expected::Word("401") => {
+                    let challenge = answer.header("www-authenticate");
+                    assert!(challenge.starts_with("Bearer "), "{} by {}: {challenge}", operation.id, column.name);
+                }
+                Expected::Word(_) => {}
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cells:\n{}", wrong.len(), table.len() * columns.len(), wrong.join("\n"));
+    page::compare(&table, &columns);
+    world.end().await;
+}

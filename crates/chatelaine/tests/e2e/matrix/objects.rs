@@ -1,0 +1,119 @@
+//! What the operations are tried on: things of the first workspace's live data, new for each call
+//! that may change them, so that whoever is admitted also succeeds.
+
+use gate::{Meta, Method};
+use serde_json::{Value, json};
+use testkit::{Persona, World, id_of};
+
+/// A request, without its credential.
+pub(crate) struct Target {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) body: Option<Value>,
+    /// Whose messages the path names.
+    pub(crate) session: Option<Persona>,
+    /// The id that it names.
+    id: String,
+}
+
+impl Target {
+    /// The same, naming what never was.
+    pub(crate) fn absent(&self) -> Self {
+        let prefix = self.id.split_once('_').map_or("", |(prefix, _)| prefix);
+        let absent = format!("{prefix}_00000000000000000000000001");
+        let body =
+            self.body.as_ref().map(|body| serde_json::from_str(&body.to_string().replace(&self.id, &absent)).unwrap());
+        Self { path: self.path.replace(&self.id, &absent), body, session: self.session.clone(), id: absent, ..*self }
+    }
+}
+
+/// Where targets come from.
+pub(crate) struct Objects<'a> {
+    world: &'a World,
+    bot: String,
+    integration: String,
+    account: String,
+    key: String,
+    session: Persona,
+}
+
+impl<'a> Objects<'a> {
+    pub(crate) async fn new(world: &'a World) -> Self {
+        let bot = world.bot().await;
+        let list = world.secret().get(&format!("/v1/bots/{bot}/integrations")).await.expect(200).data();
+        Self {
+            world,
+            integration: list[0]["id"].as_str().unwrap().to_owned(),
+            account: world.account("object", "member").await.0,
+            key: world.key("object", json!({"name": "Object"})).await.id().to_owned(),
+            session: world.open_session("session", &world.secret(), &bot).await,
+            bot,
+        }
+    }
+
+    /// A request that succeeds for whoever is admitted and sees the object.
+    pub(crate) async fn target(&self, operation: &Meta) -> Target {
+        let reads = operation.method == Method::Get;
+        let mut session = None;
+        let id = match operation.path {
+            path if !path.contains('{') => self.bot.clone(),
+            path if path.starts_with("/v1/chat/sessions/") => {
+                let own = if reads { self.session.clone() } else { self.new_session().await };
+                let id = own.id().to_owned();
+                session = Some(own);
+                id
+            }
+            path if path.starts_with("/v1/conversations/") && reads => self.session.id().to_owned(),
+            path if path.starts_with("/v1/conversations/") => self.new_session().await.id().to_owned(),
+            path if path.starts_with("/v1/api-keys/") && reads => self.key.clone(),
+            path if path.starts_with("/v1/api-keys/") => {
+                self.world.key("object", json!({"name": "Object"})).await.id().to_owned()
+            }
+            path if path.starts_with("/v1/service-accounts/") && reads => self.account.clone(),
+            path if path.starts_with("/v1/service-accounts/") => self.new_account().await,
+            path if path.starts_with("/v1/integrations/") && reads => self.integration.clone(),
+            path if path.starts_with("/v1/integrations/") => self.new_integration().await,
+            path if path.starts_with("/v1/bots/") && operation.method != Method::Delete => self.bot.clone(),
+            path if path.starts_with("/v1/bots/") => self.world.bot().await,
+            path => panic!("say in matrix/objects.rs what {path} names"),
+        };
+        let path = operation.path.replace("{id}", &id).replace("{bot_id}", &id);
+        Target { method: operation.method.as_str(), path, body: self.body(operation).await, session, id }
+    }
+
+    async fn body(&self, operation: &Meta) -> Option<Value> {
+        Some(match operation.id {
+            "create_api_key" | "create_bot" | "create_service_account" | "create_service_account_key" => {
+                json!({"name": "New"})
+            }
+            "update_api_key" | "update_bot" | "update_service_account" => json!({"name": "Renamed"}),
+            "create_integration" => json!({"name": "New", "kind": "echo"}),
+            "update_integration" => json!({"weight": 3}),
+            "create_chat_session" => json!({"agent_id": self.bot}),
+            "send_chat_message" => json!({"message": "hello"}),
+            "rotate_api_key" | "end_chat_session" => json!({}),
+            "complete_setup" => {
+                let token = api::setup::issue(self.world.server().running().app()).await.unwrap();
+                let email = format!("{}@example.com", &token[..16]);
+                json!({"token": token, "email": email, "password": "a few easy words", "workspace_name": "New"})
+            }
+            id if matches!(operation.method, Method::Post | Method::Patch) => {
+                panic!("say in matrix/objects.rs what {id} takes")
+            }
+            _ => return None,
+        })
+    }
+
+    async fn new_session(&self) -> Persona {
+        self.world.open_session("session", &self.world.secret(), &self.bot).await
+    }
+
+    async fn new_account(&self) -> String {
+        id_of(&self.world.secret().post("/v1/service-accounts", &json!({"name": "Object"})).await.expect(201))
+    }
+
+    async fn new_integration(&self) -> String {
+        let body = json!({"name": "Object", "kind": "echo"});
+        id_of(&self.world.secret().post(&format!("/v1/bots/{}/integrations", self.bot), &body).await.expect(201))
+    }
+}

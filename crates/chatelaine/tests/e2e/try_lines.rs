@@ -1,0 +1,165 @@
+//! `chatelaine try`: every line it prints works when it is pasted.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::Value;
+use testkit::{Client, Process, now};
+
+use crate::harness::{BINARY, block_on};
+
+const ENDS: Duration = Duration::from_secs(15);
+const LOOPBACK: &str = "127.0.0.1:0";
+
+/// Starts it with a directory of its own for temporary files; says what it left there at the end.
+fn start(temporary: &Path, arguments: &[&str]) -> Process {
+    let all = [&["try", "--listen", LOOPBACK], arguments].concat();
+    Process::start(BINARY, &all, &[("TMPDIR", temporary.to_str().unwrap())])
+}
+
+fn left_in(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+async fn bash(command: &str) -> (Option<i32>, String, String) {
+    let output = tokio::process::Command::new("bash").args(["-c", command]).output().await.unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+async fn json_line(process: &Process) -> Value {
+    let line = process.line(|line| line.starts_with('{')).await;
+    serde_json::from_str(&line).unwrap()
+}
+
+fn client(url: &str) -> Client {
+    Client::new(url.trim_start_matches("http://").parse().unwrap())
+}
+
+#[test]
+fn every_printed_line_works_when_it_is_pasted() {
+    block_on(async {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut process = start(temporary.path(), &[]);
+        let _ = process.line(|line| line.contains("openapi.json") && line.contains("curl")).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let printed = process.stdout();
+        let commands: Vec<&String> = printed
+            .iter()
+            .filter(|line| {
+                let line = line.trim_start();
+                ["curl ", "S=$(", "K=$(", "CHATELAINE_API_KEY="].iter().any(|start| line.starts_with(start))
+            })
+            .collect();
+        assert!(commands.len() >= 12, "{printed:#?}");
+        let (mut streamed, mut refused) = (0, Vec::new());
+        for _round in 0..2 {
+            for command in &commands {
+                let (status, out, err) = bash(command).await;
+                assert_eq!((status, err.as_str()), (Some(0), ""), "{command}\n{out}");
+                assert!(!out.trim().is_empty(), "{command}");
+                if out.contains("\"error\":{") {
+                    assert!(out.trim_end().ends_with("403"), "{command}\n{out}");
+                    refused.push(
+                        serde_json::from_str::<Value>(out.lines().next().unwrap()).unwrap()["error"]["code"].clone(),
+                    );
+                }
+                if out.contains("data: ") {
+                    streamed += 1;
+                    assert!(
+                        out.contains("\"type\":\"stream_start\"")
+                            && out.contains("\"type\":\"chunk\"")
+                            && out.contains("\"type\":\"stream_end\""),
+                        "{out}"
+                    );
+                    assert!(!out.contains("\"type\":\"error\""), "{out}");
+                }
+            }
+        }
+        assert_eq!(streamed, 4, "two streams a round");
+        assert_eq!(
+            refused,
+            ["INSUFFICIENT_PERMISSIONS", "SECRET_KEY_IN_BROWSER", "INSUFFICIENT_PERMISSIONS", "SECRET_KEY_IN_BROWSER"]
+        );
+        process.terminate().await;
+        assert!(process.ended(ENDS).await.success());
+        assert_eq!(left_in(temporary.path()), Vec::<String>::new(), "the throw-away directory is gone");
+    });
+}
+
+#[test]
+fn json_is_one_line_and_each_credential_in_it_works() {
+    block_on(async {
+        let temporary = tempfile::tempdir().unwrap();
+        let started = now();
+        let mut process = start(temporary.path(), &["--json"]);
+        let made = json_line(&process).await;
+        assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+        let members: Vec<&String> = made.as_object().unwrap().keys().collect();
+        for member in
+            ["url", "workspace_id", "owner", "bot_id", "service_account_id", "workflow_id", "deployment_id", "keys"]
+        {
+            assert!(members.iter().any(|given| *given == member), "{member}: {members:?}");
+        }
+        assert_eq!(
+            (&made["workflow_id"], &made["deployment_id"], &made["keys"]["deployment"]),
+            (&Value::Null, &Value::Null, &Value::Null)
+        );
+        assert!(made["owner"]["email"].is_string() && made["owner"]["password"].as_str().unwrap().len() >= 15);
+        let (url, keys) = (made["url"].as_str().unwrap(), &made["keys"]);
+        let me = async |name: &str| {
+            client(url).get("/v1/me").bearer(keys[name].as_str().unwrap()).send().await.expect(200).data()
+        };
+        assert_eq!(me("secret").await["workspace_id"], made["workspace_id"]);
+        assert_eq!(me("service_account").await["service_account_id"], made["service_account_id"]);
+        assert_eq!(me("restricted").await["scopes"], serde_json::json!(["bots:read", "conversations:read"]));
+        let body = serde_json::json!({"agent_id": made["bot_id"]});
+        for origin in ["https://example.com", "http://localhost:3000"] {
+            let request = client(url).post("/v1/chat/sessions", &body).bearer(keys["widget"].as_str().unwrap());
+            let _ = request.origin(origin).send().await.expect(201);
+        }
+        assert_eq!(process.stdout().len(), 1, "{:#?}", process.stdout());
+        process.terminate().await;
+        assert!(process.ended(ENDS).await.success());
+        assert_eq!(left_in(temporary.path()), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn a_named_directory_is_kept_and_served_again_with_new_keys() {
+    block_on(async {
+        let temporary = tempfile::tempdir().unwrap();
+        let data = temporary.path().join("kept");
+        let data = data.to_str().unwrap();
+        let mut process = start(temporary.path(), &["--json", "--data", data]);
+        let first = json_line(&process).await;
+        let mut second = start(temporary.path(), &["--json", "--data", data]);
+        assert!(!second.ended(ENDS).await.success(), "two servers on one directory");
+        assert!(second.stderr().join("\n").contains("another server"), "{:?}", second.stderr());
+        process.terminate().await;
+        assert!(process.ended(ENDS).await.success());
+        let mut process = start(temporary.path(), &["--json", "--data", data]);
+        let again = json_line(&process).await;
+        assert_eq!((&again["workspace_id"], &again["bot_id"]), (&first["workspace_id"], &first["bot_id"]));
+        for made in [&first, &again] {
+            let key = made["keys"]["secret"].as_str().unwrap();
+            let _ = client(again["url"].as_str().unwrap()).get("/v1/me").bearer(key).send().await.expect(200);
+        }
+        process.terminate().await;
+        assert!(process.ended(ENDS).await.success());
+    });
+}
+
+#[test]
+fn it_stays_on_this_machine() {
+    block_on(async {
+        let temporary = tempfile::tempdir().unwrap();
+        let mut process = Process::start(
+            BINARY,
+            &["try", "--listen", "0.0.0.0:0"],
+            &[("TMPDIR", temporary.path().to_str().unwrap())],
+        );
+        let status = process.ended(ENDS).await;
+        assert!(!status.success() && process.stdout().is_empty(), "{:?}", process.stdout());
+    });
+}
