@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use access::{KeyCaller, KeyKind, ScopeSet, Tenant};
+use access::{KeyCaller, KeyKind, Scope, ScopeSet, Tenant};
 use ambient::{KeyId, Millis, ServiceAccountId, WorkspaceId};
 use credential::{
     key::{Environment, Family},
@@ -157,6 +157,13 @@ impl KeyEntry {
     #[must_use]
     pub fn scopes(&self) -> ScopeSet {
         self.account.as_ref().map_or(self.scopes, |account| self.scopes.intersect(account.state().scopes))
+    }
+
+    /// Whether the sessions that it opened may go on at this moment. Opening sessions is what a
+    /// widget key is for; any other needs `chat:write`, which it or its account may have lost since.
+    #[must_use]
+    pub fn may_chat(&self) -> bool {
+        self.kind == KeyKind::Widget || self.scopes().allows(Scope::ChatWrite)
     }
 
     /// The service account that owns it.
