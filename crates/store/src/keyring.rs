@@ -1,6 +1,9 @@
 //! What the keyring loads: keys of every workspace. Only `cluster` calls these.
 
-use std::{collections::HashMap, str::FromStr};
+use std::{
+    collections::{HashMap, VecDeque},
+    str::FromStr,
+};
 
 use access::{KeyKind, ScopeSet};
 use ambient::{KeyId, Millis};
@@ -8,6 +11,7 @@ use credential::{
     key::{Environment, Family},
     secret::Digest,
 };
+use sqlx::AnyPool;
 
 use crate::{
     catalogue::keyring::{self as sql, UNIT},
@@ -19,6 +23,8 @@ use crate::{
 
 /// Keys that are read at once.
 const PART: u32 = 2000;
+/// Parts that the database reads while one is taken apart.
+const PARTS_AHEAD: usize = 2;
 
 const KINDS: [KeyKind; 3] = [KeyKind::Secret, KeyKind::Widget, KeyKind::Deployment];
 const FAMILIES: [Family; 4] = [Family::Secret, Family::ServiceAccount, Family::Deployment, Family::Widget];
@@ -38,28 +44,45 @@ impl Store {
     ///
     /// # Errors
     /// When the database cannot be used, or a row cannot be read.
-    pub async fn load_live_keys(&self, now: Millis, mut each: impl FnMut(LiveKey)) -> Result<(), StoreError> {
+    pub async fn load_live_keys(&self, now: Millis, each: impl FnMut(LiveKey)) -> Result<(), StoreError> {
+        let pool = self.pools().loader();
+        let done = self.load_from(&pool, now, each).await;
+        self.pools().close_loader(pool).await;
+        done
+    }
+
+    async fn load_from(&self, pool: &AnyPool, now: Millis, mut each: impl FnMut(LiveKey)) -> Result<(), StoreError> {
         let corrupt = || StoreError::Corrupt(sql::LOAD_LIVE_KEYS.name.to_owned());
         let mut reader = PackedReader::default();
-        let mut part = self.clone().load_part(now, String::new()).await?;
-        while let Some((last, packed)) = part {
-            // The database reads the next part while this one is taken apart.
-            let next = tokio::spawn(self.clone().load_part(now, last));
+        let (mut ahead, mut end) = (VecDeque::new(), Some(String::new()));
+        loop {
+            while let Some(after) = end.as_ref().filter(|_| ahead.len() < PARTS_AHEAD) {
+                let last = self.rows_from(pool, sql::END_OF_PART.bound().text(after).count(PART)).await?;
+                let last = last.first().ok_or_else(corrupt)?.maybe_string("last")?;
+                if let Some(last) = &last {
+                    ahead.push_back(tokio::spawn(self.clone().load_part(
+                        pool.clone(),
+                        now,
+                        after.clone(),
+                        last.clone(),
+                    )));
+                }
+                end = last;
+            }
+            let Some(part) = ahead.pop_front() else { return Ok(()) };
+            let packed = part.await.map_err(StoreError::unavailable)??;
             let mut rest = packed.as_str();
             while !rest.is_empty() {
                 each(reader.read(&mut rest).ok_or_else(corrupt)?);
             }
-            part = next.await.map_err(StoreError::unavailable)??;
         }
-        Ok(())
     }
 
-    /// The keys after an id, packed, and the last of their ids; `None` when there are no more.
-    async fn load_part(self, now: Millis, after: String) -> Result<Option<(String, String)>, StoreError> {
-        let rows = self.rows(sql::LOAD_LIVE_KEYS.bound().time(now).text(after).count(PART)).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let Some(last) = row.maybe_string("last")? else { return Ok(None) };
-        Ok(Some((last, row.maybe_string("packed")?.unwrap_or_default())))
+    /// The live keys after an id, up to and with another, packed.
+    async fn load_part(self, pool: AnyPool, now: Millis, after: String, last: String) -> Result<String, StoreError> {
+        let part = sql::LOAD_LIVE_KEYS.bound().time(now).text(after).text(last);
+        let rows = self.rows_from(&pool, part).await?;
+        Ok(rows.first().map(|row| row.maybe_string("packed")).transpose()?.flatten().unwrap_or_default())
     }
 
     /// The key that has a secret of this digest, in any state but deleted: a revoked or an expired one

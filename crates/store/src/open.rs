@@ -24,12 +24,35 @@ const SQLITE_WRITER: &str = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = W
     PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF; PRAGMA temp_store = MEMORY;";
 const SQLITE_READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;
     PRAGMA temp_store = MEMORY;";
+/// For the keyring's load alone: it goes through the whole file once, and mapped pages need no copying.
+/// They count as the process's memory for as long as the connection lives.
+const SQLITE_LOADER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;
+    PRAGMA mmap_size = 1073741824;";
 /// A lock that is held longer than this is somebody else's fault, and answered 503.
 const POSTGRES_SESSION: &str = "SET lock_timeout = '5s'";
 
 pub(crate) struct Pools {
     pub(crate) writer: AnyPool,
     pub(crate) reader: AnyPool,
+    /// How to make connections for the keyring's load, where they differ.
+    loader: Option<AnyConnectOptions>,
+}
+
+impl Pools {
+    /// Connections for the load: two for parts, one to look where the next begins. To be closed after it.
+    pub(crate) fn loader(&self) -> AnyPool {
+        match &self.loader {
+            Some(options) => pool_options(3, SQLITE_LOADER).connect_lazy_with(options.clone()),
+            None => self.reader.clone(),
+        }
+    }
+
+    /// Closes what [`Pools::loader`] gave.
+    pub(crate) async fn close_loader(&self, loader: AnyPool) {
+        if self.loader.is_some() {
+            loader.close().await;
+        }
+    }
 }
 
 pub(crate) async fn connect(url: &str, dialect: Dialect) -> Result<Pools, StoreError> {
@@ -42,22 +65,25 @@ pub(crate) async fn connect(url: &str, dialect: Dialect) -> Result<Pools, StoreE
             create_file(url)?;
             let writer = pool(1, SQLITE_WRITER, options.clone()).await?;
             check_sqlite(&writer).await?;
-            let reader = pool(SQLITE_READERS, SQLITE_READER, options).await?;
-            Ok(Pools { writer, reader })
+            let reader = pool(SQLITE_READERS, SQLITE_READER, options.clone()).await?;
+            Ok(Pools { writer, reader, loader: Some(options) })
         }
         Dialect::Postgres => {
             let both = pool(POSTGRES_CONNECTIONS, POSTGRES_SESSION, options).await?;
-            Ok(Pools { writer: both.clone(), reader: both })
+            Ok(Pools { writer: both.clone(), reader: both, loader: None })
         }
     }
 }
 
-async fn pool(size: u32, setup: &'static str, options: AnyConnectOptions) -> Result<AnyPool, StoreError> {
-    let options_of_pool = AnyPoolOptions::new()
+fn pool_options(size: u32, setup: &'static str) -> AnyPoolOptions {
+    AnyPoolOptions::new()
         .max_connections(size)
         .acquire_timeout(ACQUIRE)
-        .after_connect(move |connection, _| Box::pin(prepare(connection, setup)));
-    let connected = options_of_pool.connect_with(options).await;
+        .after_connect(move |connection, _| Box::pin(prepare(connection, setup)))
+}
+
+async fn pool(size: u32, setup: &'static str, options: AnyConnectOptions) -> Result<AnyPool, StoreError> {
+    let connected = pool_options(size, setup).connect_with(options).await;
     connected.map_err(|error| StoreError::from_statement("connect", &error))
 }
 

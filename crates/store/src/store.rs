@@ -35,8 +35,7 @@ pub struct Store {
 
 struct Inner {
     dialect: Dialect,
-    writer: AnyPool,
-    reader: AnyPool,
+    pools: Pools,
     clock: Arc<dyn Clock>,
     random: Arc<dyn Random>,
     /// The newest audit record's id: within a millisecond the next one is its successor.
@@ -63,11 +62,11 @@ impl Store {
         let dialect = Dialect::of(url).ok_or_else(|| {
             StoreError::Unsupported("the database's address must begin with sqlite:// or postgres://".to_owned())
         })?;
-        let Pools { writer, reader } = open::connect(url, dialect).await?;
-        migration::migrate(&writer, dialect, &*clock).await?;
+        let pools = open::connect(url, dialect).await?;
+        migration::migrate(&pools.writer, dialect, &*clock).await?;
         let (reads, writes) = (AtomicU64::new(0), AtomicU64::new(0));
         let newest_audit = Mutex::new(Ulid(0));
-        Ok(Self { inner: Arc::new(Inner { dialect, writer, reader, clock, random, newest_audit, reads, writes }) })
+        Ok(Self { inner: Arc::new(Inner { dialect, pools, clock, random, newest_audit, reads, writes }) })
     }
 
     /// Whether the database answers.
@@ -80,8 +79,8 @@ impl Store {
 
     /// Waits for what is running and closes the connections.
     pub async fn close(&self) {
-        self.inner.reader.close().await;
-        self.inner.writer.close().await;
+        self.inner.pools.reader.close().await;
+        self.inner.pools.writer.close().await;
     }
 
     /// Statements that read, since the start; so that a test can show that there was none.
@@ -131,7 +130,7 @@ impl Store {
 
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         self.inner.writes.fetch_add(1, Ordering::Relaxed);
-        let begun = self.inner.writer.begin_with(self.inner.dialect.begin()).await;
+        let begun = self.inner.pools.writer.begin_with(self.inner.dialect.begin()).await;
         begun.map(Tx::new).map_err(|error| StoreError::from_statement("begin", &error))
     }
 
@@ -144,8 +143,13 @@ impl Store {
     }
 
     pub(crate) async fn rows(&self, bound: Bound) -> Result<Vec<Row>, StoreError> {
-        let reader = self.reader();
-        let rows = bound.query.fetch_all(reader).await;
+        self.rows_from(&self.inner.pools.reader, bound).await
+    }
+
+    /// Reads through connections of the caller's choice.
+    pub(crate) async fn rows_from(&self, pool: &AnyPool, bound: Bound) -> Result<Vec<Row>, StoreError> {
+        self.inner.reads.fetch_add(1, Ordering::Relaxed);
+        let rows = bound.query.fetch_all(pool).await;
         let rows = rows.map_err(|error| StoreError::from_statement(bound.name, &error))?;
         Ok(rows.into_iter().map(|row| Row::new(bound.name, row)).collect())
     }
@@ -159,10 +163,8 @@ impl Store {
         self.row(bound).await?.ok_or(StoreError::NotFound)?.count("total")
     }
 
-    /// Connections to read from; counts one read.
-    pub(crate) fn reader(&self) -> &AnyPool {
-        self.inner.reads.fetch_add(1, Ordering::Relaxed);
-        &self.inner.reader
+    pub(crate) fn pools(&self) -> &Pools {
+        &self.inner.pools
     }
 }
 

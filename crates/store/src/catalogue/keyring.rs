@@ -32,23 +32,24 @@ macro_rules! live_key_from {
 pub(crate) const UNIT: char = '\u{1f}';
 
 statements! {
+    /// Where the part of the keys ends that begins after an id.
+    END_OF_PART "end_of_part"
+        "SELECT MAX(id) AS last FROM (SELECT id FROM api_keys WHERE id > $1 ORDER BY id LIMIT $2) part";
     /// Two thousand keys in one text instead of fifty thousand values: a million keys are read in a
-    /// fraction of the time. The name says its length, because it alone may hold any character. `last`
-    /// is where the next part begins.
+    /// fraction of the time. The name says its length, because it alone may hold any character.
     LOAD_LIVE_KEYS "load_live_keys"
-        "SELECT MAX(id) AS last, string_agg(packed, '') AS packed FROM (SELECT k.id,
-            CASE WHEN s.digest IS NULL THEN NULL ELSE concat_ws('\u{1f}', s.digest,
-            k.id, k.workspace_id, k.environment, k.kind, k.family, k.scopes, k.settings,
-            COALESCE(k.service_account_id, ''), k.created_by, k.created_at, k.updated_at,
+        "SELECT string_agg(concat_ws('\u{1f}', s.digest, k.id, k.workspace_id, k.environment, k.kind, k.family,
+            k.scopes, k.settings, COALESCE(k.service_account_id, ''), k.created_by, k.created_at, k.updated_at,
             COALESCE(CAST(k.expires_at AS TEXT), ''), k.epoch, k.version,
             s.pepper_id, s.display, s.created_at, COALESCE(CAST(s.expires_at AS TEXT), ''),
             COALESCE(CAST(s.last_used_at AS TEXT), ''), COALESCE(s.last_used_ip, ''), s.uses,
             COALESCE(a.scopes, ''), COALESCE(CAST(a.disabled_at AS TEXT), ''),
-            COALESCE(CAST(w.rate_limit AS TEXT), ''), octet_length(k.name), k.name) END AS packed
-        FROM (SELECT * FROM api_keys WHERE revoked_at IS NULL AND id > $2 ORDER BY id LIMIT $3) k
-        LEFT JOIN api_key_secrets s ON s.key_id = k.id AND (s.expires_at IS NULL OR s.expires_at > $1)
+            COALESCE(CAST(w.rate_limit AS TEXT), ''), octet_length(k.name), k.name), '') AS packed
+        FROM api_keys k
+        JOIN api_key_secrets s ON s.key_id = k.id
         JOIN workspaces w ON w.id = k.workspace_id
-        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id) part";
+        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id
+        WHERE k.id > $2 AND k.id <= $3 AND k.revoked_at IS NULL AND (s.expires_at IS NULL OR s.expires_at > $1)";
     LIVE_KEY_BY_DIGEST "live_key_by_digest" concat!(
         live_key_from!(),
         "WHERE k.id = (SELECT key_id FROM api_key_secrets WHERE digest = $1)

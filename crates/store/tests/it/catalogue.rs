@@ -19,6 +19,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("workspace", "the tenant itself: id = $1"),
     ("insert_workspace", "the tenant itself"),
     ("sweep_idempotency", "age alone, of every tenant"),
+    ("end_of_part", "the keyring holds every tenant's"),
     ("load_live_keys", "the keyring holds every tenant's"),
     ("live_key_by_digest", "the key says which tenant it is"),
     ("live_key_by_id", "the key says which tenant it is"),
