@@ -152,7 +152,8 @@ impl Cluster {
         .await
     }
 
-    /// Changes a key, in force at once. Streams of sessions whose origin is no longer allowed are cut.
+    /// Changes a key, in force at once. Streams of sessions whose origin is no longer allowed are cut, and
+    /// all of its sessions when it no longer may chat.
     ///
     /// # Errors
     /// [`store::StoreError::NotFound`]; [`store::StoreError::Conflict`] for a revoked key.
@@ -220,7 +221,8 @@ impl Cluster {
         .await
     }
 
-    /// Changes a service account, in force at once for all its keys. Disabling cuts their streams.
+    /// Changes a service account, in force at once for all its keys. Disabling it cuts their streams,
+    /// taking `chat:write` from it their sessions.
     ///
     /// # Errors
     /// [`store::StoreError::NotFound`].
@@ -238,9 +240,7 @@ impl Cluster {
             let record = inner.noting(Doubt::Account(tenant, id), updated)?;
             let disabled = record.disabled_at.is_some();
             inner.keyring.set_account(id, AccountState { scopes: record.scopes, disabled });
-            if disabled {
-                inner.cut_account(id);
-            }
+            inner.cut_account_survivors(id);
             inner.shared.confirm().await;
             Ok(record)
         })
@@ -347,10 +347,11 @@ impl Inner {
         self.cut_key_survivors(id, self.clock.now(), true);
     }
 
-    fn cut_account(&self, account: ServiceAccountId) {
+    fn cut_account_survivors(&self, account: ServiceAccountId) {
+        let now = self.clock.now();
         for key in self.grants.keys() {
             if self.keyring.get(key).is_some_and(|entry| entry.service_account() == Some(account)) {
-                self.cut_key(key, CutReason::Disabled);
+                self.cut_key_survivors(key, now, false);
             }
         }
     }

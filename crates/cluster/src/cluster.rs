@@ -297,7 +297,7 @@ impl Cluster {
         self.0.grants.cut_all(reason)
     }
 
-    /// Cuts the streams whose key is expired, disabled, revoked or gone; says how many. Runs every
+    /// Cuts the streams whose key is expired, disabled, revoked, narrowed or gone; says how many. Runs every
     /// second; whatever cut was missed, it ends here.
     pub fn cut_survivors(&self) -> u64 {
         let now = self.0.clock.now();
@@ -366,6 +366,8 @@ pub(crate) fn objection(key: Option<&KeyEntry>, stream: &Stream, now: Millis, th
         Some(CutReason::Disabled)
     } else if key.is_expired(now) {
         Some(CutReason::Expired)
+    } else if stream.session.is_some() && !key.may_chat() {
+        Some(CutReason::Revoked)
     } else if thorough && stream.origin.as_ref().is_some_and(|origin| !key.allows_origin(origin)) {
         Some(CutReason::OriginRemoved)
     } else {

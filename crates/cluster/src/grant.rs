@@ -22,7 +22,7 @@ const SHARDS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CutReason {
-    /// The key was revoked, or rotated without grace.
+    /// The key was revoked, rotated without grace, or no longer may chat.
     Revoked = 1,
     /// The key's time is over.
     Expired,

@@ -3,10 +3,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use access::Tenant;
+use access::{Scope, ScopeSet, Tenant};
 use cluster::{CutReason, Grant, SESSION_IDLE_MS, SessionState};
 use credential::key::Environment;
-use store::{KeyChange, KeySettings};
+use store::{KeyChange, KeySettings, ServiceAccountChange};
 
 use crate::house::{house, root};
 
@@ -94,6 +94,43 @@ async fn removing_an_origin_cuts_its_sessions_and_no_others() {
     assert_eq!(first.reason(), Some(CutReason::OriginRemoved));
     assert!(second.reason().is_none());
     assert!(house.cluster.hold(id, Some(one)).is_none() && house.cluster.hold(id, Some(two)).is_some());
+}
+
+#[tokio::test]
+async fn a_key_that_no_longer_may_chat_loses_its_sessions() {
+    let house = house().await;
+    let (id, _) = house.key().await;
+    let session = house.session(id, None).await;
+    let grant = house.cluster.hold(id, Some(session)).unwrap();
+    let narrow = |scope| KeyChange { scopes: Some(ScopeSet::NONE.with(scope)), ..KeyChange::default() };
+    house.cluster.update_key(house.tenant, id, narrow(Scope::ChatWrite), house.audit()).await.unwrap();
+    assert!(grant.reason().is_none() && house.cluster.key_by_id(id).unwrap().may_chat());
+    house.cluster.update_key(house.tenant, id, narrow(Scope::BotsRead), house.audit()).await.unwrap();
+    assert_eq!(grant.reason(), Some(CutReason::Revoked));
+    assert!(house.cluster.hold(id, Some(session)).is_none() && !house.cluster.key_by_id(id).unwrap().may_chat());
+}
+
+#[tokio::test]
+async fn an_account_that_no_longer_may_chat_loses_the_sessions_of_its_keys() {
+    let house = house().await;
+    let account = house.account(ScopeSet::NONE.with(Scope::ChatWrite).with(Scope::BotsRead)).await;
+    let ((id, _), (other, _)) = (house.key_of(account).await, house.key().await);
+    let (session, spared) = (house.session(id, None).await, house.session(other, None).await);
+    let grant = house.cluster.hold(id, Some(session)).unwrap();
+    let spared = house.cluster.hold(other, Some(spared)).unwrap();
+    let scopes = Some(ScopeSet::NONE.with(Scope::BotsRead));
+    let change = ServiceAccountChange { scopes, ..ServiceAccountChange::default() };
+    house.cluster.update_service_account(house.tenant, account, change, house.audit()).await.unwrap();
+    assert_eq!((grant.reason(), spared.reason()), (Some(CutReason::Revoked), None));
+    assert!(house.cluster.hold(id, Some(session)).is_none());
+}
+
+#[tokio::test]
+async fn a_widget_key_needs_no_scope_to_chat() {
+    let house = house().await;
+    let (id, _) = house.widget().await;
+    let session = house.session(id, Some("https://one.com")).await;
+    assert!(house.cluster.hold(id, Some(session)).is_some());
 }
 
 #[tokio::test]
