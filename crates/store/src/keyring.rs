@@ -1,7 +1,8 @@
 //! What the keyring loads: keys of every workspace. Only `cluster` calls these.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
+    net::IpAddr,
     str::FromStr,
 };
 
@@ -107,13 +108,27 @@ impl Store {
     /// # Errors
     /// When the database cannot be used; then none was added.
     pub async fn record_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError> {
-        // Two nodes that report at once lock the same rows in the same order.
-        let mut uses: Vec<&SecretUse> = uses.iter().collect();
-        uses.sort_by_key(|secret_use| secret_use.digest.0);
-        let mut tx = self.begin().await?;
+        // One row for each secret, and in the same order on every node.
+        let mut rows: BTreeMap<[u8; 32], SecretUse> = BTreeMap::new();
         for secret_use in uses {
-            let update = sql::RECORD_USE.bound().digest(&secret_use.digest).time(secret_use.last_used_at);
-            tx.execute(update.maybe_id(secret_use.last_used_ip).count(secret_use.uses)).await?;
+            let row = rows.entry(secret_use.digest.0).or_insert_with(|| SecretUse { uses: 0, ..secret_use.clone() });
+            let uses = row.uses.saturating_add(secret_use.uses);
+            if row.last_used_at < secret_use.last_used_at {
+                row.clone_from(secret_use);
+            }
+            row.uses = uses;
+        }
+        let rows: Vec<SecretUse> = rows.into_values().collect();
+        let mut tx = self.begin().await?;
+        for chunk in rows.chunks(sql::USED_ROWS) {
+            let mut update = sql::RECORD_USES.bound();
+            for row in chunk {
+                update = update.digest(&row.digest).time(row.last_used_at).maybe_id(row.last_used_ip).count(row.uses);
+            }
+            for _ in chunk.len()..sql::USED_ROWS {
+                update = update.text("").count(0).maybe_id(None::<IpAddr>).count(0);
+            }
+            tx.execute(update).await?;
         }
         tx.commit().await
     }

@@ -23,7 +23,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("load_live_keys", "the keyring holds every tenant's"),
     ("live_key_by_digest", "the key says which tenant it is"),
     ("live_key_by_id", "the key says which tenant it is"),
-    ("record_use", "usage of every tenant, by digest"),
+    ("record_uses", "usage of every tenant, by digest"),
     ("renew_digest", "by digest, once the key was proved"),
 ];
 
