@@ -61,6 +61,29 @@ impl Client {
         self.request("POST", target).json(body)
     }
 
+    /// Writes `first`, waits for `meanwhile`, writes the rest, and reads until the server closes or is
+    /// silent for 2 s.
+    ///
+    /// # Panics
+    /// When the server cannot be reached.
+    pub async fn raw_in_two(&self, first: &[u8], meanwhile: impl Future<Output = ()>, rest: &[u8]) -> String {
+        let mut socket = TcpStream::connect(self.address).await.expect("the server listens");
+        socket.write_all(first).await.expect("the first half");
+        // Long enough for the server to have read it and to wait for the rest.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        meanwhile.await;
+        socket.write_all(rest).await.expect("the second half");
+        let mut answer = Vec::new();
+        let mut buffer = [0; 8192];
+        while let Ok(Ok(count)) = tokio::time::timeout(Duration::from_secs(2), socket.read(&mut buffer)).await {
+            if count == 0 {
+                break;
+            }
+            answer.extend_from_slice(&buffer[..count]);
+        }
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
     /// Writes `bytes` as they are, and reads until the server closes or is silent for 2 s.
     pub async fn raw(&self, bytes: &[u8]) -> String {
         let socket = TcpStream::connect(self.address).await.expect("the server listens");

@@ -16,6 +16,9 @@ use crate::{client::Connection, now};
 /// How long [`Events::next`] waits; longer than any upstream of a test is slow.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long [`Events::rest`] waits; longer than any reply of a test.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// One event.
 #[derive(Clone, Debug)]
 pub struct Event {
@@ -77,10 +80,15 @@ impl Events {
     }
 
     /// All events to the end.
+    ///
+    /// # Panics
+    /// When there is no end in 60 s.
     pub async fn rest(mut self) -> Vec<Event> {
+        let start = now();
         let mut all = Vec::new();
         while let Some(event) = self.next().await {
             all.push(event);
+            assert!(start.elapsed() < LONGEST, "the stream does not end; the last event was {:?}", all.last());
         }
         all
     }

@@ -28,6 +28,8 @@ pub struct Options {
     pub allow_loopback: bool,
     /// What the world calls the server; `None` is its address.
     pub public_url: Option<String>,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
 }
 
 impl std::fmt::Debug for Options {
@@ -52,6 +54,7 @@ impl Default for Options {
             drain_seconds: 2,
             allow_loopback: true,
             public_url: None,
+            trusted_proxies: Vec::new(),
         }
     }
 }
@@ -106,6 +109,7 @@ impl TestServer {
         config.secret = database.secret().map(|text| Concealed::new(text.to_owned()));
         config.limits = options.limits;
         config.drain_seconds = options.drain_seconds;
+        config.trusted_proxies = options.trusted_proxies.iter().map(|net| net.parse().expect("a network")).collect();
         if options.allow_loopback {
             config.outbound.allow = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network")).to_vec();
         }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use access::{Caller, KeyCaller, KeyKind, Limit, Refusal, SessionCaller};
+use access::{Access, Caller, KeyCaller, KeyKind, Limit, Refusal, SessionCaller};
 use ambient::{Millis, RequestId};
 use cluster::{Bucket, KeyHandle, Lookup, SessionState};
 use credential::{
@@ -22,6 +22,12 @@ use crate::{
 pub(crate) struct Identity {
     pub(crate) caller: Caller,
     pub(crate) key: Option<KeyHandle>,
+}
+
+impl Identity {
+    pub(crate) const fn stranger() -> Self {
+        Self { caller: Caller::Anonymous, key: None }
+    }
 }
 
 /// What one request shows besides its credential.
@@ -61,7 +67,7 @@ impl Inner {
     /// keeps guessing.
     pub(crate) async fn authenticate(&self, around: Surroundings<'_>) -> Result<Identity, Problem> {
         let text = match presented(around.headers)? {
-            Presented::None => return Ok(Identity { caller: Caller::Anonymous, key: None }),
+            Presented::None => return Ok(Identity::stranger()),
             Presented::Malformed => return Err(self.failed(around, Refusal::InvalidApiKey)),
             Presented::One(text) => text,
         };
@@ -81,7 +87,7 @@ impl Inner {
         };
         let digest = self.secrets.digest(text);
         let found = match self.cluster.lookup(&digest, around.now) {
-            Lookup::Miss if self.cluster.is_exhausted(Bucket::FailuresOf(around.address), self.clock.elapsed()) => {
+            Lookup::Miss if self.has_failed_too_often(around) => {
                 return Err(self.failed(around, Refusal::InvalidApiKey));
             }
             Lookup::Miss => self.cluster.lookup_slow(text, around.now).await?,
@@ -98,12 +104,11 @@ impl Inner {
             && !around.is_from_our_page(self)
         {
             self.report_exposed(&key, around);
-            return Err(Refusal::SecretKeyInBrowser.into());
+            return Err(self.failed(around, Refusal::SecretKeyInBrowser));
         }
         if !key.allows_address(around.address) {
-            return Err(Refusal::AddressNotAllowed.into());
+            return Err(self.failed(around, Refusal::AddressNotAllowed));
         }
-        self.cluster.touch(&key, Some(around.address), around.now);
         let caller = Caller::Key(KeyCaller {
             key: key.id(),
             tenant: key.tenant(),
@@ -132,13 +137,15 @@ impl Inner {
         let tenant = access::Tenant { workspace: claims.workspace, environment: claims.environment };
         let parent = match self.cluster.key_by_id(claims.key) {
             Some(key) => key,
+            None if self.has_failed_too_often(around) => return Err(self.failed(around, Refusal::InvalidToken)),
             None => match self.cluster.find_key(claims.key).await? {
                 Some(key) => key,
-                None => return Err(Refusal::InvalidToken.into()),
+                None => return Err(self.failed(around, Refusal::InvalidToken)),
             },
         };
-        if parent.tenant() != tenant || parent.epoch() != claims.epoch || !parent.is_live(around.now) {
-            return Err(Refusal::InvalidToken.into());
+        let is_of_parent = parent.tenant() == tenant && parent.epoch() == claims.epoch;
+        if !is_of_parent || !parent.is_live(around.now) || !parent.may_chat() {
+            return Err(self.failed(around, Refusal::InvalidToken));
         }
         if let Some(bound) = &claims.origin {
             let same = match cors::origin(around.headers) {
@@ -146,12 +153,12 @@ impl Inner {
                 None => around.is_from_our_page(self) && self.config.own_origins.iter().any(|own| own == bound),
             };
             if !same || !parent.allows_origin(bound) {
-                return Err(Refusal::OriginNotAllowed.into());
+                return Err(self.failed(around, Refusal::OriginNotAllowed));
             }
         }
         match self.cluster.session(&claims, around.now).await? {
             SessionState::Live => {}
-            SessionState::Ended => return Err(Refusal::InvalidToken.into()),
+            SessionState::Ended => return Err(self.failed(around, Refusal::InvalidToken)),
         }
         let caller = Caller::Session(SessionCaller {
             conversation: claims.conversation,
@@ -162,18 +169,19 @@ impl Inner {
         Ok(Identity { caller, key: Some(parent) })
     }
 
-    /// The origin rule, on the real request and before any side effect.
-    pub(crate) fn check_origin(&self, identity: &mut Identity, around: Surroundings<'_>) -> Result<(), Problem> {
-        let (Caller::Key(caller), Some(key)) = (&mut identity.caller, &identity.key) else { return Ok(()) };
-        if caller.kind != KeyKind::Widget {
-            return Ok(());
-        }
-        let origin = cors::origin(around.headers).ok_or(Refusal::OriginNotAllowed)?;
-        if !key.allows_origin(origin) {
-            return Err(Refusal::OriginNotAllowed.into());
-        }
-        caller.origin = Some(origin.into());
-        Ok(())
+    /// May it be done, from there? The origin rule runs on the real request, before any side effect. A
+    /// refusal costs the address, not the workspace.
+    pub(crate) fn admit(
+        &self,
+        access: &Access,
+        identity: &mut Identity,
+        around: Surroundings<'_>,
+    ) -> Result<(), Problem> {
+        let admitted = access.decide(&identity.caller).and_then(|()| check_origin(identity, around.headers));
+        admitted.map_err(|refusal| match refusal {
+            Refusal::MissingCredential => refusal.into(),
+            _ => self.failed(around, refusal),
+        })
     }
 
     /// Charges the request; a refused one charges nothing.
@@ -186,17 +194,25 @@ impl Inner {
         if limit == Limit::Unlimited {
             return Ok(None);
         }
-        let mut buckets: [Option<Bucket<'_>>; 3] = [None, None, None];
+        let mut buckets: [Option<Bucket<'_>>; 4] = [None; 4];
         match (&identity.caller, &identity.key) {
             (Caller::Key(caller), Some(key)) => {
-                buckets[0] = Some(Bucket::Workspace(key.workspace()));
+                let is_public_by_nature = caller.kind == KeyKind::Widget;
+                buckets[0] = Some(if is_public_by_nature {
+                    Bucket::Browsers(key.workspace())
+                } else {
+                    Bucket::Workspace(key.workspace())
+                });
                 buckets[1] = Some(Bucket::Key(key));
                 if limit == Limit::SessionCreate {
                     buckets[2] = Some(Bucket::SessionsOfKey(caller.key));
                 }
+                if is_public_by_nature {
+                    buckets[3] = Some(Bucket::Address(address));
+                }
             }
             (Caller::Session(caller), Some(key)) => {
-                buckets[0] = Some(Bucket::Workspace(key.workspace()));
+                buckets[0] = Some(Bucket::Browsers(key.workspace()));
                 buckets[1] = Some(match limit {
                     Limit::History => Bucket::HistoryOf(caller.conversation),
                     _ => Bucket::MessagesOf(caller.conversation),
@@ -208,7 +224,11 @@ impl Inner {
         if verdict.allowed { Ok(Some(verdict)) } else { Err(Problem::limited(verdict)) }
     }
 
-    /// A wrong credential costs its address, never a workspace.
+    fn has_failed_too_often(&self, around: Surroundings<'_>) -> bool {
+        self.cluster.is_exhausted(Bucket::FailuresOf(around.address), self.clock.elapsed())
+    }
+
+    /// A wrong credential, and a good one in the wrong place, cost their address, never a workspace.
     fn failed(&self, around: Surroundings<'_>, refusal: Refusal) -> Problem {
         let verdict = self.cluster.charge(&[Some(Bucket::FailuresOf(around.address))], self.clock.elapsed());
         if verdict.allowed { refusal.into() } else { Problem::limited(verdict) }
@@ -224,6 +244,7 @@ impl Inner {
         let origin = cors::origin(around.headers).unwrap_or_default().chars().take(255).collect::<String>();
         tokio::spawn(async move {
             let actor = access::Actor {
+                epoch: None,
                 kind: access::ActorKind::ApiKey,
                 id: id.to_string(),
                 address: Some(address),
@@ -239,4 +260,18 @@ impl Inner {
             }
         });
     }
+}
+
+/// A widget key works from its listed origins alone.
+fn check_origin(identity: &mut Identity, headers: &HeaderMap) -> Result<(), Refusal> {
+    let (Caller::Key(caller), Some(key)) = (&mut identity.caller, &identity.key) else { return Ok(()) };
+    if caller.kind != KeyKind::Widget {
+        return Ok(());
+    }
+    let origin = cors::origin(headers).ok_or(Refusal::OriginNotAllowed)?;
+    if !key.allows_origin(origin) {
+        return Err(Refusal::OriginNotAllowed);
+    }
+    caller.origin = Some(origin.into());
+    Ok(())
 }

@@ -232,23 +232,28 @@ impl Inner {
         let meta = &mounted.meta;
         let around =
             Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now, request: arrival.id };
-        let mut identity = if meta.access.limit() == Limit::Unlimited && meta.access.is_public() {
-            // Probes and documents tell everyone the same; a monitor's stray header is not looked at.
-            Identity { caller: Caller::Anonymous, key: None }
-        } else {
-            self.authenticate(around).await?
-        };
+        // Probes and documents tell everyone the same; a monitor's stray header is not looked at.
+        let is_open = meta.access.limit() == Limit::Unlimited && meta.access.is_public();
+        let mut identity = if is_open { Identity::stranger() } else { self.authenticate(around).await? };
         seen.caller = LogLine::caller_of(&identity.caller);
         seen.workspace = identity.caller.tenant().map(|tenant| tenant.workspace);
+        self.admit(&meta.access, &mut identity, around)?;
         seen.verdict = self.charge(meta.access.limit(), &identity, arrival.address)?;
-        meta.access.decide(&identity.caller)?;
-        self.check_origin(&mut identity, around)?;
+        if let (Caller::Key(_), Some(key)) = (&identity.caller, &identity.key) {
+            self.cluster.touch(key, Some(arrival.address), arrival.now);
+        }
         if meta.access.is_for_browsers() {
             seen.origin = parts.headers.get(header::ORIGIN).cloned();
         }
         let body = if meta.method.has_body() {
             let body = body::read(&parts.headers, body, self.config.body_limit).await?;
             body::check_media_type(&parts.headers, &body)?;
+            if !is_open {
+                // A body may take its time, and meanwhile the credential may have been revoked.
+                let around = Surroundings { now: self.clock.now(), ..around };
+                identity = self.authenticate(around).await?;
+                self.admit(&meta.access, &mut identity, around)?;
+            }
             body
         } else {
             Bytes::new()
@@ -305,13 +310,15 @@ impl Inner {
         if self.config.trusted_proxies.is_empty() || !trusts(&peer) {
             return peer;
         }
-        let lists: Vec<&str> =
-            parts.headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
-        for text in lists.iter().rev().flat_map(|list| list.rsplit(',')) {
-            match text.trim().parse::<IpAddr>().map(|address| address.to_canonical()) {
-                Ok(address) if trusts(&address) => {}
-                Ok(address) => return address,
-                Err(_) => return peer,
+        let lines: Vec<&[u8]> = parts.headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes).collect();
+        // From the right, each part by itself: what a client wrote on the left cannot spoil what a
+        // proxy added.
+        for part in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
+            let address = std::str::from_utf8(part).ok().and_then(|text| text.trim().parse::<IpAddr>().ok());
+            match address.map(|address| address.to_canonical()) {
+                Some(address) if trusts(&address) => {}
+                Some(address) => return address,
+                None => return peer,
             }
         }
         peer

@@ -3,7 +3,7 @@
 //! The record is found under the caller and the operation, so one caller's key means nothing to
 //! another. Stored answers are sealed: the one to a created API key holds its plaintext.
 
-use access::Caller;
+use access::{Caller, KeyKind};
 use ambient::Millis;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
@@ -57,6 +57,9 @@ pub(crate) async fn claim(
     let Some(key) = read_key(headers)? else { return Ok(Claimed::No) };
     let (caller_id, tenant) = match caller {
         Caller::Anonymous => return Ok(Claimed::No),
+        // Everybody has a widget key: one visitor's answer, with a session's token in it, is not
+        // another's.
+        Caller::Key(caller) if caller.kind == KeyKind::Widget => return Ok(Claimed::No),
         Caller::Key(caller) => (caller.key.to_string(), caller.tenant),
         Caller::Session(caller) => (caller.conversation.to_string(), caller.tenant),
         Caller::Member(caller) => (caller.member.to_string(), caller.tenant),

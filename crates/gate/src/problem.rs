@@ -297,6 +297,7 @@ impl From<cluster::ClusterError> for Problem {
     fn from(error: cluster::ClusterError) -> Self {
         match error {
             cluster::ClusterError::Store(error) => error.into(),
+            cluster::ClusterError::MakerGone => Refusal::InvalidApiKey.into(),
             other => Self::unavailable(other),
         }
     }

@@ -229,8 +229,8 @@ async fn a_token_is_no_key_and_a_forged_token_is_nothing(world: &World) {
     let token = session.credential().to_owned();
     let [head, claims, signature]: [&str; 3] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
     let flip = |text: &str| {
-        let end = if text.ends_with('A') { 'B' } else { 'A' };
-        format!("{end}{}", &text[1..])
+        let first = if text.starts_with('A') { 'B' } else { 'A' };
+        format!("{first}{}", &text[1..])
     };
     let none = "eyJhbGciOiJub25lIiwidHlwIjoiY2hhdHNlc3Npb24rand0In0";
     let forged = [

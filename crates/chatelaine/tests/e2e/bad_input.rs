@@ -59,6 +59,7 @@ on_both! {
     a_form_or_a_page_is_415;
     an_id_that_is_none_is_404;
     a_page_that_is_none_is_400;
+    a_nul_is_refused_wherever_it_stands;
 }
 
 async fn malformed_json_is_400(world: &World) {
@@ -329,4 +330,40 @@ async fn a_page_that_is_none_is_400(world: &World) {
         .await
         .refused(400, "INVALID_REQUEST");
     let _ = world.secret().get("/v1/conversations?bot_id=nonsense").await.refused(400, "INVALID_REQUEST");
+}
+
+/// SQLite would take it and PostgreSQL has no room for it: neither is our own outage.
+async fn a_nul_is_refused_wherever_it_stands(world: &World) {
+    let key = world.secret();
+    let bot = world.bot().await;
+    let integrations = format!("/v1/bots/{bot}/integrations");
+    for (path, body) in [
+        ("/v1/bots", json!({"name": "a", "description": "\0"})),
+        ("/v1/bots", json!({"name": "a", "greeting": "a\0"})),
+        ("/v1/bots", json!({"name": "a", "instructions": "a\0"})),
+        ("/v1/api-keys", json!({"name": "a\0"})),
+        ("/v1/api-keys", json!({"name": "a", "owner": "\0"})),
+        ("/v1/api-keys", json!({"name": "a", "purpose": "\0"})),
+        ("/v1/api-keys", json!({"name": "a", "metadata": {"a": "\0"}})),
+        ("/v1/api-keys", json!({"name": "a", "metadata": {"a\0": [1]}})),
+        ("/v1/api-keys", json!({"name": "a", "kind": "widget", "allowed_domains": ["a\0.example.com"]})),
+        ("/v1/service-accounts", json!({"name": "a", "description": "\0"})),
+        ("/v1/chat/sessions", json!({"agent_id": bot, "user_identifier": "\0"})),
+        ("/v1/chat/sessions", json!({"agent_id": bot, "metadata": {"a": {"b": ["\0"]}}})),
+        (&integrations, json!({"kind": "echo", "name": "\0"})),
+        (&integrations, json!({"kind": "\0"})),
+        (&integrations, json!({"kind": "openai", "url": "https://a\0.example/v1", "model": "m"})),
+        (&integrations, json!({"kind": "openai", "url": "https://example.com/v1", "model": "m\0"})),
+        (
+            &integrations,
+            json!({"kind": "openai", "url": "https://example.com/v1", "model": "m", "headers": {"a\0": "b"}}),
+        ),
+    ] {
+        let _ = key.post(path, &body).await.refused(422, "VALIDATION_FAILED");
+    }
+    let session = world.session().await;
+    let _ = session.post(&session.messages(), &json!({"message": "a\0"})).await.refused(422, "VALIDATION_FAILED");
+    for path in ["/v1/audit-log?action=%00", "/v1/audit-log?after=%00", "/v1/conversations?bot_id=%00"] {
+        let _ = key.get(path).await.refused(400, "INVALID_REQUEST");
+    }
 }

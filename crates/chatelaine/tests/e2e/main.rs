@@ -7,6 +7,8 @@
 mod harness;
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod auth;

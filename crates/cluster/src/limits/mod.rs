@@ -25,8 +25,11 @@ const WINDOW_S: u32 = 60;
 /// A budget that a request draws on.
 #[derive(Clone, Copy, Debug)]
 pub enum Bucket<'a> {
-    /// The workspace's, shared by all its callers.
+    /// The workspace's, shared by its servers.
     Workspace(&'a WorkspaceEntry),
+    /// The workspace's for browsers, as large as the other: what is public by nature, a widget key or
+    /// a visitor's token, cannot use up what the servers need.
+    Browsers(&'a WorkspaceEntry),
     /// The key's own; a key without one is not limited by it.
     Key(&'a KeyHandle),
     /// Opening sessions under a key.
@@ -167,6 +170,11 @@ impl Limits {
                 policy: "workspace",
                 rate: Rate::per_minute(entry.own().unwrap_or(self.workspace)),
                 cell: Cell::Inline(&entry.cell),
+            },
+            Bucket::Browsers(entry) => Place {
+                policy: "workspace-browsers",
+                rate: Rate::per_minute(entry.own().unwrap_or(self.workspace)),
+                cell: Cell::Inline(&entry.browsers),
             },
             Bucket::Key(handle) => {
                 let rate = Rate::per_minute(handle.rate_limit()?);

@@ -22,6 +22,16 @@ fn at(nanos: u64) -> Duration {
 const SESSION: ConversationId = ConversationId(Ulid(9));
 
 #[test]
+fn browsers_cannot_use_up_what_the_servers_need() {
+    let (limits, entry) = (Limits::new(&ClusterConfig::default()), workspace(Some(3)));
+    for _ in 0..3 {
+        assert!(limits.charge(&[Bucket::Browsers(&entry)], at(0)).allowed);
+    }
+    assert!(!limits.charge(&[Bucket::Browsers(&entry)], at(0)).allowed);
+    assert_eq!(limits.charge(&[Bucket::Workspace(&entry)], at(0)).remaining, 2);
+}
+
+#[test]
 fn a_minute_of_hammering_gives_the_burst_and_the_refill_and_no_more() {
     for quota in [1, 2, 7, 60, 600, 999, 1_000_000] {
         let rate = Rate::per_minute(quota);
