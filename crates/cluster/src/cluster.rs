@@ -241,9 +241,9 @@ impl Cluster {
             return Ok(state);
         }
         match inner.store.workspace(tenant).conversation(id).await {
-            // Nothing to remember: under its own tenant and key the session may well live.
-            Ok(stored) if stored.key != Some(key) => return Ok(SessionState::Ended),
-            Err(StoreError::NotFound) => return Ok(SessionState::Ended),
+            // Remembered of this token alone: under its own tenant and key the session may well live.
+            Ok(stored) if stored.key != Some(key) => inner.sessions.bury(id, tenant, key, now),
+            Err(StoreError::NotFound) => inner.sessions.bury(id, tenant, key, now),
             Ok(stored)
                 if stored.ended_at.is_none() && now.since(stored.updated_at) < crate::sessions::SESSION_IDLE_MS =>
             {

@@ -63,7 +63,16 @@ impl Session {
     }
 }
 
-type Shard = HashMap<ConversationId, Session>;
+/// What a verified token names.
+type Named = (ConversationId, Tenant, KeyId);
+
+#[derive(Default)]
+struct Shard {
+    sessions: HashMap<ConversationId, Session>,
+    /// Tokens whose conversation is gone or another's, and when each was last seen. By all that the
+    /// token names: what is found out about one says nothing about another.
+    dead: HashMap<Named, Millis>,
+}
 
 pub(crate) struct Sessions {
     shards: Box<[Mutex<Shard>]>,
@@ -88,7 +97,11 @@ impl Sessions {
         now: Millis,
     ) -> Option<SessionState> {
         let mut shard = self.shard(conversation).lock();
-        let session = shard.get_mut(&conversation)?;
+        let Shard { sessions, dead } = &mut *shard;
+        let Some(session) = sessions.get_mut(&conversation) else {
+            *dead.get_mut(&(conversation, tenant, key))? = now;
+            return Some(SessionState::Ended);
+        };
         let Session::Live { entry, seen } = session else { return Some(SessionState::Ended) };
         if entry.tenant != tenant || entry.key != key {
             return Some(SessionState::Ended);
@@ -104,54 +117,65 @@ impl Sessions {
     /// Puts in what was opened or read. An end that memory knows of stays: the reader was slow.
     pub(crate) fn open(&self, entry: SessionEntry, now: Millis) {
         let conversation = entry.conversation;
-        let mut shard = self.shard(conversation).lock();
-        if !shard.contains_key(&conversation) {
-            self.make_room(&mut shard, now);
-            shard.insert(conversation, Session::Live { entry, seen: now });
+        let sessions = &mut self.shard(conversation).lock().sessions;
+        if !sessions.contains_key(&conversation) {
+            self.make_room(sessions, |session| session.is_stale(now), Session::stamp);
+            sessions.insert(conversation, Session::Live { entry, seen: now });
         }
+    }
+
+    /// Takes note of a token that opens nothing, so that its next use costs no read.
+    pub(crate) fn bury(&self, conversation: ConversationId, tenant: Tenant, key: KeyId, now: Millis) {
+        let dead = &mut self.shard(conversation).lock().dead;
+        self.make_room(dead, |seen| now.since(*seen) >= REMEMBER_MS, |seen| *seen);
+        dead.insert((conversation, tenant, key), now);
     }
 
     /// Ends it, for every reader from here on.
     pub(crate) fn end(&self, conversation: ConversationId, now: Millis) {
-        let mut shard = self.shard(conversation).lock();
-        if !shard.contains_key(&conversation) {
-            self.make_room(&mut shard, now);
+        let sessions = &mut self.shard(conversation).lock().sessions;
+        if !sessions.contains_key(&conversation) {
+            self.make_room(sessions, |session| session.is_stale(now), Session::stamp);
         }
-        shard.insert(conversation, Session::Ended { at: now });
+        sessions.insert(conversation, Session::Ended { at: now });
     }
 
     /// What a stream of this session is bound to; `None` when it has ended or is not in memory.
     pub(crate) fn bound(&self, conversation: ConversationId) -> Option<Bound> {
-        match self.shard(conversation).lock().get(&conversation) {
+        match self.shard(conversation).lock().sessions.get(&conversation) {
             Some(Session::Live { entry, .. }) => Some(Bound { epoch: entry.epoch, origin: entry.origin.clone() }),
             _ => None,
         }
     }
 
-    /// Idle and ended ones first; then the eighth that has rested longest, so that the next
-    /// insertions are free.
-    fn make_room(&self, shard: &mut Shard, now: Millis) {
-        if shard.len() < self.per_shard {
+    /// Stale ones first; then the eighth that has rested longest, so that the next insertions are free.
+    fn make_room<K, V>(&self, map: &mut HashMap<K, V>, is_stale: impl Fn(&V) -> bool, stamp: impl Fn(&V) -> Millis)
+    where
+        K: Eq + std::hash::Hash,
+    {
+        if map.len() < self.per_shard {
             return;
         }
-        shard.retain(|_, session| !session.is_stale(now));
-        if shard.len() < self.per_shard {
+        map.retain(|_, value| !is_stale(value));
+        if map.len() < self.per_shard {
             return;
         }
-        let mut stamps: Vec<i64> = shard.values().map(|session| session.stamp().0).collect();
+        let mut stamps: Vec<i64> = map.values().map(|value| stamp(value).0).collect();
         let (_, oldest, _) = stamps.select_nth_unstable(self.per_shard / 8);
         let oldest = Millis(*oldest);
-        shard.retain(|_, session| session.stamp() > oldest);
+        map.retain(|_, value| stamp(value) > oldest);
     }
 
     pub(crate) fn prune(&self, now: Millis) {
         for shard in &self.shards {
-            shard.lock().retain(|_, session| !session.is_stale(now));
+            let mut shard = shard.lock();
+            shard.sessions.retain(|_, session| !session.is_stale(now));
+            shard.dead.retain(|_, seen| now.since(*seen) < REMEMBER_MS);
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.shards.iter().map(|shard| shard.lock().sessions.len()).sum()
     }
 }
 
@@ -199,6 +223,28 @@ mod tests {
         assert_eq!(sessions.visit(ID, foreign, KEY, Millis(1)), Some(SessionState::Ended));
         assert_eq!(sessions.visit(ID, TENANT, KeyId(Ulid(9)), Millis(1)), Some(SessionState::Ended));
         assert_eq!(sessions.visit(ID, TENANT, KEY, Millis(1)), Some(SessionState::Live), "and ends nothing");
+    }
+
+    #[test]
+    fn a_dead_token_is_remembered_and_buries_no_other() {
+        let sessions = Sessions::new(100);
+        let foreign = Tenant { environment: Environment::Test, ..TENANT };
+        sessions.bury(ID, foreign, KEY, Millis(0));
+        sessions.bury(ID, TENANT, KeyId(Ulid(9)), Millis(0));
+        assert_eq!(sessions.visit(ID, foreign, KEY, Millis(1)), Some(SessionState::Ended));
+        assert_eq!(sessions.visit(ID, TENANT, KEY, Millis(1)), None, "nothing is known about this one");
+        sessions.open(entry(ID), Millis(1));
+        assert_eq!(sessions.visit(ID, TENANT, KEY, Millis(2)), Some(SessionState::Live));
+        let dead = |sessions: &Sessions| sessions.shards.iter().map(|shard| shard.lock().dead.len()).sum::<usize>();
+        sessions.prune(Millis(REMEMBER_MS));
+        assert_eq!(dead(&sessions), 1, "the one that was used stays");
+        sessions.prune(Millis(REMEMBER_MS + 1));
+        assert_eq!(dead(&sessions), 0);
+        for number in 0..10_000_u128 {
+            sessions.bury(ConversationId(Ulid(number)), TENANT, KEY, Millis(i64::try_from(number).unwrap()));
+        }
+        assert!(dead(&sessions) <= 100);
+        assert_eq!(sessions.visit(ID, TENANT, KEY, Millis(2)), Some(SessionState::Live), "a flood of them ends nobody");
     }
 
     #[test]

@@ -221,6 +221,11 @@ async fn a_token_that_does_not_fit_its_conversation_opens_nothing() {
     let foreign_half = credential::token::SessionClaims { environment: test.environment, ..claims.clone() };
     let unknown = house.cluster.session(&foreign_half, house.now()).await.unwrap();
     assert_eq!(unknown, SessionState::Ended);
+    let reads = house.store.reads();
+    for dead in [&foreign_key, &foreign_half] {
+        assert_eq!(house.cluster.session(dead, house.now()).await.unwrap(), SessionState::Ended);
+    }
+    assert_eq!(house.store.reads(), reads, "a dead token is read once");
     assert_eq!(house.cluster.session(&claims, house.now()).await.unwrap(), SessionState::Live, "and ends nothing");
 }
 
