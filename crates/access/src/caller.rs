@@ -159,6 +159,8 @@ pub struct Actor {
     pub kind: ActorKind,
     /// Its id; empty for a stranger and for the server.
     pub id: String,
+    /// The key's epoch when it was let in, for an API key: a later one means that it was cut since.
+    pub epoch: Option<u32>,
     /// The client's address.
     pub address: Option<IpAddr>,
     /// The request.
@@ -169,7 +171,7 @@ impl Actor {
     /// The server itself, or its operator.
     #[must_use]
     pub const fn system() -> Self {
-        Self { kind: ActorKind::System, id: String::new(), address: None, request: None }
+        Self { kind: ActorKind::System, id: String::new(), epoch: None, address: None, request: None }
     }
 
     /// The party behind a request.
@@ -181,7 +183,11 @@ impl Actor {
             Caller::Session(session) => (ActorKind::Session, session.conversation.to_string()),
             Caller::Member(member) => (ActorKind::Member, member.member.to_string()),
         };
-        Self { kind, id, address, request: Some(request) }
+        let epoch = match caller {
+            Caller::Key(key) => Some(key.epoch),
+            Caller::Anonymous | Caller::Session(_) | Caller::Member(_) => None,
+        };
+        Self { kind, id, epoch, address, request: Some(request) }
     }
 }
 

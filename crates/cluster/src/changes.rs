@@ -1,10 +1,10 @@
 //! Every change to keys, service accounts and sessions: first the store, then memory, then what is
 //! open. A change runs in a task of its own, so that a client who hangs up between the commit and
-//! the change of memory leaves no revoked key behind.
+//! the change of memory leaves no revoked key behind. Each may fail with [`ClusterError::MakerGone`].
 
 use std::sync::Arc;
 
-use access::{Actor, KeyKind, ScopeSet, Tenant};
+use access::{Actor, KeyKind, Scope, ScopeSet, Tenant};
 use ambient::{ConversationId, KeyId, Millis, ServiceAccountId};
 use credential::key::{ApiKey, Environment, Family};
 use store::{
@@ -13,7 +13,13 @@ use store::{
 };
 use tokio::sync::MutexGuard;
 
-use crate::{Cluster, ClusterError, CutReason, cluster::Inner, doubt::Doubt, entry::AccountState};
+use crate::{
+    Cluster, ClusterError, CutReason,
+    cluster::Inner,
+    doubt::Doubt,
+    entry::AccountState,
+    maker::{Maker, powers},
+};
 
 /// A key to be made; its secret is minted here and nowhere else.
 #[derive(Clone, Debug)]
@@ -88,6 +94,8 @@ impl Cluster {
         let audit = OwnedAudit::new(audit);
         self.detach(move |inner| async move {
             let _turn = inner.turn(tenant).await;
+            let maker = Maker::check(&inner, &audit.actor, Scope::ApiKeysWrite).await?;
+            maker.must_cover(powers(new.kind, new.scopes))?;
             let (text, secret) = inner.mint(family, new.environment)?;
             let new = new.with_secret(family, secret);
             let record = inner.store.workspace(tenant).create_key(new, audit.entry()).await?;
@@ -138,8 +146,10 @@ impl Cluster {
         let audit = OwnedAudit::new(audit);
         self.detach(move |inner| async move {
             let _turn = inner.turn(tenant).await;
+            let maker = Maker::check(&inner, &audit.actor, Scope::ApiKeysWrite).await?;
             let data = inner.store.workspace(tenant);
             let key = data.key(id).await?;
+            maker.must_cover(powers(key.kind, key.scopes))?;
             let (text, secret) = inner.mint(key.family, key.environment)?;
             let grace_ms = grace_ms.max(0);
             let ends = secret.created_at.plus(grace_ms);
@@ -167,7 +177,12 @@ impl Cluster {
         let audit = OwnedAudit::new(audit);
         self.detach(move |inner| async move {
             let _turn = inner.turn(tenant).await;
-            let updated = inner.store.workspace(tenant).update_key(id, change, audit.entry()).await;
+            let maker = Maker::check(&inner, &audit.actor, Scope::ApiKeysWrite).await?;
+            let data = inner.store.workspace(tenant);
+            let key = data.key(id).await?;
+            maker.must_cover(powers(key.kind, key.scopes))?;
+            maker.must_cover(change.scopes.unwrap_or_default())?;
+            let updated = data.update_key(id, change, audit.entry()).await;
             let record = inner.noting(Doubt::Key(id), updated)?;
             inner.reread(id).await;
             inner.shared.confirm().await;
@@ -186,6 +201,7 @@ impl Cluster {
         self.detach(move |inner| async move {
             let started = inner.clock.elapsed();
             let _turn = inner.turn(tenant).await;
+            Maker::check(&inner, &audit.actor, Scope::ApiKeysWrite).await?;
             let now = inner.clock.now();
             let revoked = inner.store.workspace(tenant).revoke_key(id, now, audit.entry()).await;
             let record = inner.noting(Doubt::Key(id), revoked)?;
@@ -216,6 +232,9 @@ impl Cluster {
     ) -> Result<ServiceAccountRecord, ClusterError> {
         let audit = OwnedAudit::new(audit);
         self.detach(move |inner| async move {
+            let _turn = inner.turn(tenant).await;
+            let maker = Maker::check(&inner, &audit.actor, Scope::ServiceAccountsWrite).await?;
+            maker.must_cover(new.scopes)?;
             Ok(inner.store.workspace(tenant).create_service_account(new, audit.entry()).await?)
         })
         .await
@@ -236,7 +255,14 @@ impl Cluster {
         let audit = OwnedAudit::new(audit);
         self.detach(move |inner| async move {
             let _turn = inner.turn(tenant).await;
-            let updated = inner.store.workspace(tenant).update_service_account(id, change, audit.entry()).await;
+            let maker = Maker::check(&inner, &audit.actor, Scope::ServiceAccountsWrite).await?;
+            let data = inner.store.workspace(tenant);
+            if let Some(wanted) = change.scopes {
+                // What it had stays its own; a lesser role takes from it also where the maker has less.
+                let had = data.service_account(id).await?.scopes;
+                maker.must_cover(wanted.iter().filter(|scope| !had.allows(*scope)).collect())?;
+            }
+            let updated = data.update_service_account(id, change, audit.entry()).await;
             let record = inner.noting(Doubt::Account(tenant, id), updated)?;
             let disabled = record.disabled_at.is_some();
             inner.keyring.set_account(id, AccountState { scopes: record.scopes, disabled });
@@ -260,6 +286,7 @@ impl Cluster {
         let audit = OwnedAudit::new(audit);
         self.detach(move |inner| async move {
             let _turn = inner.turn(tenant).await;
+            Maker::check(&inner, &audit.actor, Scope::ServiceAccountsWrite).await?;
             let now = inner.clock.now();
             let deleted = inner.store.workspace(tenant).delete_service_account(id, audit.entry()).await;
             let keys = inner.noting(Doubt::Account(tenant, id), deleted)?;

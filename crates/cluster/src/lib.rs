@@ -13,6 +13,7 @@ mod grant;
 mod keyring;
 mod limits;
 mod load;
+mod maker;
 mod sessions;
 mod shared;
 mod tasks;

@@ -245,6 +245,7 @@ impl Inner {
         tokio::spawn(async move {
             let actor = access::Actor {
                 epoch: None,
+                epoch: None,
                 kind: access::ActorKind::ApiKey,
                 id: id.to_string(),
                 address: Some(address),

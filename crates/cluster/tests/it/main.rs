@@ -4,6 +4,7 @@
 
 mod changes;
 mod house;
+mod makers;
 mod start;
 mod streams;
 mod uses;

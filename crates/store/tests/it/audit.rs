@@ -11,6 +11,7 @@ async fn an_entry_says_who_did_what_to_what_from_where() {
         let actor = Actor {
             kind: ActorKind::ApiKey,
             id: "key_1".to_owned(),
+            epoch: Some(0),
             address: Some("192.0.2.1".parse().unwrap()),
             request: Some(RequestId(Ulid(5))),
         };
