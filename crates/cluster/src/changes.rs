@@ -257,10 +257,10 @@ impl Cluster {
             let _turn = inner.turn(tenant).await;
             let maker = Maker::check(&inner, &audit.actor, Scope::ServiceAccountsWrite).await?;
             let data = inner.store.workspace(tenant);
-            if let Some(wanted) = change.scopes {
-                // What it had stays its own; a lesser role takes from it also where the maker has less.
-                let had = data.service_account(id).await?.scopes;
-                maker.must_cover(wanted.iter().filter(|scope| !had.allows(*scope)).collect())?;
+            let old = data.service_account(id).await?;
+            let starts = change.disabled_at == Some(None) && old.disabled_at.is_some();
+            if starts || change.scopes.is_some() {
+                maker.must_cover(change.scopes.unwrap_or(old.scopes))?;
             }
             let updated = data.update_service_account(id, change, audit.entry()).await;
             let record = inner.noting(Doubt::Account(tenant, id), updated)?;
