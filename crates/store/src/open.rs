@@ -28,8 +28,9 @@ const SQLITE_READER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON;
 /// They count as the process's memory for as long as the connection lives.
 const SQLITE_LOADER: &str = "PRAGMA busy_timeout = 5000; PRAGMA query_only = ON; PRAGMA trusted_schema = OFF;
     PRAGMA mmap_size = 1073741824;";
-/// A lock that is held longer than this is somebody else's fault, and answered 503.
-const POSTGRES_SESSION: &str = "SET lock_timeout = '5s'";
+/// A lock that is held longer than this is somebody else's fault, and answered 503; so is a statement
+/// that never ends. The load of the keyring goes by parts, each far below that.
+const POSTGRES_SESSION: &str = "SET lock_timeout = '5s'; SET statement_timeout = '10s'";
 
 pub(crate) struct Pools {
     pub(crate) writer: AnyPool,
