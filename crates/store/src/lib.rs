@@ -10,6 +10,7 @@ mod change;
 mod dialect;
 mod error;
 mod keyring;
+mod lease;
 mod migration;
 mod open;
 mod record;
@@ -24,6 +25,7 @@ pub use change::{
     NewServiceAccount, NewWorkspace, ServiceAccountChange,
 };
 pub use error::StoreError;
+pub use lease::Lease;
 pub use record::{
     AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,
     MemberRecord, MessageRecord, Page, PageRequest, SecretRecord, SecretUse, ServiceAccountRecord, WorkspaceRecord,

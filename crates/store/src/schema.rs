@@ -14,7 +14,10 @@ pub(crate) struct Migration {
 }
 
 /// Every step, oldest first. A released step is never edited: append another.
-pub(crate) const MIGRATIONS: &[Migration] = &[Migration { version: 1, name: "the door", statements: THE_DOOR }];
+pub(crate) const MIGRATIONS: &[Migration] = &[
+    Migration { version: 1, name: "the door", statements: THE_DOOR },
+    Migration { version: 2, name: "one node at a time", statements: ONE_NODE },
+];
 
 const THE_DOOR: &[&str] = &[
     "CREATE TABLE meta (
@@ -181,3 +184,11 @@ const THE_DOOR: &[&str] = &[
     ) STRICT",
     "CREATE INDEX idempotency_by_age ON idempotency (created_at)",
 ];
+
+/// Which node serves from this database; see [`crate::Lease`].
+const ONE_NODE: &[&str] = &["CREATE TABLE node_lease (
+        name TEXT COLLATE \"C\" NOT NULL PRIMARY KEY,
+        node TEXT COLLATE \"C\" NOT NULL,
+        beat BIGINT NOT NULL,
+        renewed_at BIGINT NOT NULL
+    ) STRICT"];

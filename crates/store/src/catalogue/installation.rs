@@ -20,5 +20,16 @@ statements! {
     INSERT_MEMBER "insert_member"
         "INSERT INTO members (workspace_id, id, email, role, password_hash, created_at)
         VALUES ($1, $2, $3, $4, $5, $6)";
+    LEASE "lease" "SELECT node, beat FROM node_lease WHERE name = 'installation'";
+    TAKE_FREE_LEASE "take_free_lease"
+        "INSERT INTO node_lease (name, node, beat, renewed_at) VALUES ('installation', $1, 1, $2)
+        ON CONFLICT (name) DO NOTHING";
+    /// Compares and sets: nothing when its owner has given a sign of life since.
+    TAKE_STALE_LEASE "take_stale_lease"
+        "UPDATE node_lease SET node = $1, beat = 1, renewed_at = $2
+        WHERE name = 'installation' AND node = $3 AND beat = $4";
+    RENEW_LEASE "renew_lease"
+        "UPDATE node_lease SET beat = beat + 1, renewed_at = $2 WHERE name = 'installation' AND node = $1";
+    RELEASE_LEASE "release_lease" "DELETE FROM node_lease WHERE name = 'installation' AND node = $1";
     SWEEP_IDEMPOTENCY "sweep_idempotency" "DELETE FROM idempotency WHERE created_at < $1";
 }

@@ -12,6 +12,7 @@ mod idempotency;
 mod installation;
 mod keyring;
 mod keys;
+mod lease;
 mod opening;
 mod service_accounts;
 mod tenants;

@@ -57,7 +57,8 @@ async fn nodes_that_start_together_migrate_once() {
     on_each(async |world| {
         let mut connection = connect(&world.url).await;
         let tables = ["audit_log", "messages", "conversations", "integrations", "bots", "api_key_secrets", "api_keys"];
-        let more = ["service_accounts", "members", "workspaces", "meta", "idempotency", "schema_migrations"];
+        let more =
+            ["service_accounts", "members", "workspaces", "meta", "idempotency", "node_lease", "schema_migrations"];
         for table in tables.iter().chain(&more) {
             let drop = format!("DROP TABLE {table}");
             sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
