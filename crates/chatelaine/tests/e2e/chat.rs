@@ -18,6 +18,7 @@ on_both! {
     ending_deleting_disabling_and_rotating_end_open_streams;
     a_second_message_waits_its_turn;
     a_client_that_leaves_cancels_the_upstream_and_what_came_is_kept;
+    a_client_that_leaves_in_the_silence_is_noticed_too;
     many_sessions_stream_side_by_side;
     a_stream_that_begins_while_its_key_is_revoked_does_not_stay;
 }
@@ -222,6 +223,17 @@ async fn a_client_that_leaves_cancels_the_upstream_and_what_came_is_kept(world: 
     let messages = world.secret().get(&path).await.data();
     assert_eq!((&messages[1]["role"], &messages[1]["status"]), (&json!("assistant"), &json!("partial")));
     assert!(messages[1]["content"].as_str().unwrap().starts_with("0 1 "), "{messages}");
+}
+
+async fn a_client_that_leaves_in_the_silence_is_noticed_too(world: &World) {
+    let upstream = Upstream::start().await;
+    let bot = world.bot_on(&upstream, "hang").await;
+    let session = world.open_session("session", &world.secret(), &bot).await;
+    let mut events = session.say("anybody?").await;
+    let _ = events.until("stream_start").await;
+    assert!(eventually(SECOND, async || upstream.active() == 1).await, "the upstream was not asked");
+    drop(events);
+    assert!(eventually(SECOND, async || upstream.cancelled() == 1).await, "it is still waited for");
 }
 
 async fn many_sessions_stream_side_by_side(world: &World) {

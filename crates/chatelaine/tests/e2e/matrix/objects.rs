@@ -114,6 +114,8 @@ impl<'a> Objects<'a> {
 
     async fn new_integration(&self) -> String {
         let body = json!({"name": "Object", "kind": "echo"});
-        id_of(&self.world.secret().post(&format!("/v1/bots/{}/integrations", self.bot), &body).await.expect(201))
+        // On a bot of its own: a bot has a limited number of them.
+        let bot = self.world.bot().await;
+        id_of(&self.world.secret().post(&format!("/v1/bots/{bot}/integrations"), &body).await.expect(201))
     }
 }
