@@ -21,17 +21,18 @@ use store::LiveKey;
 
 use crate::usage::Usage;
 
-/// A tenant's budget. One per workspace, shared by its keys, members and sessions.
+/// A tenant's budgets, one for its servers and one for browsers. One entry per workspace.
 pub struct WorkspaceEntry {
     id: WorkspaceId,
     /// Requests a minute; 0 is the installation's default.
     own: AtomicU32,
     pub(crate) cell: AtomicU64,
+    pub(crate) browsers: AtomicU64,
 }
 
 impl WorkspaceEntry {
     pub(crate) fn new(id: WorkspaceId, own: Option<u32>) -> Self {
-        Self { id, own: AtomicU32::new(own.unwrap_or(0)), cell: AtomicU64::new(0) }
+        Self { id, own: AtomicU32::new(own.unwrap_or(0)), cell: AtomicU64::new(0), browsers: AtomicU64::new(0) }
     }
 
     /// The workspace.

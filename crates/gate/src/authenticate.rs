@@ -245,7 +245,6 @@ impl Inner {
         tokio::spawn(async move {
             let actor = access::Actor {
                 epoch: None,
-                epoch: None,
                 kind: access::ActorKind::ApiKey,
                 id: id.to_string(),
                 address: Some(address),

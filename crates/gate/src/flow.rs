@@ -17,7 +17,7 @@ use bytes::Bytes;
 use cluster::{Cluster, Verdict};
 use credential::{key::Parser, secret::Secrets, token::Tokens};
 use futures_util::{FutureExt, future::BoxFuture};
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts};
 use ipnet::IpNet;
 use store::Store;
 
@@ -157,6 +157,8 @@ impl Gate {
             }
         };
         let headers = response.headers_mut();
+        // Room for all that is added here and by hyper: growing one by one rehashes twice.
+        headers.reserve(12);
         if let Some(verdict) = seen.verdict {
             show_budget(headers, verdict);
         }
@@ -325,9 +327,13 @@ impl Inner {
     }
 }
 
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const BUDGET: HeaderName = HeaderName::from_static("ratelimit");
+const BUDGET_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
 fn finish(headers: &mut HeaderMap, id: RequestId) {
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert("x-request-id", value);
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(id.to_string())) {
+        headers.insert(REQUEST_ID, value);
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -339,12 +345,12 @@ pub(crate) fn show_budget(headers: &mut HeaderMap, verdict: Verdict) {
     // Writing to a String cannot fail.
     let _ = write!(text, "\"{}\";r={};t={}", verdict.policy, verdict.remaining, verdict.reset_s);
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
-        headers.insert("ratelimit", value);
+        headers.insert(BUDGET, value);
     }
     let mut text = String::with_capacity(48);
     let _ = write!(text, "\"{}\";q={};w={}", verdict.policy, verdict.quota, verdict.window_s);
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(text)) {
-        headers.insert("ratelimit-policy", value);
+        headers.insert(BUDGET_POLICY, value);
     }
 }
 
