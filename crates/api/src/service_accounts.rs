@@ -207,8 +207,10 @@ async fn update_service_account(app: App, call: Call<ServiceAccountPatch>) -> Re
         }
     };
     input::done(errors)?;
-    if let Some(wanted) = patch.scopes {
-        must_cover(call.caller.scopes(), wanted)?;
+    let starts = patch.is_active == Some(true) && old.disabled_at.is_some();
+    if starts || scopes.is_some() {
+        // Nobody sets to work what holds more than himself.
+        must_cover(call.caller.scopes(), scopes.unwrap_or(old.scopes))?;
     }
     let sent = [
         ("name", patch.name.is_some()),

@@ -72,6 +72,23 @@ async fn a_disabled_accounts_keys_stop_and_a_deleted_ones_are_revoked() {
 }
 
 #[tokio::test]
+async fn nobody_sets_to_work_what_holds_more_than_himself() {
+    let world = World::new().await;
+    let body = json!({"name": "crm", "role": "admin", "scopes": ["bots:read", "bots:write"]});
+    let account = world.owner().post("/v1/service-accounts", body).await.ok(201).text_at("/data/id");
+    let path = format!("/v1/service-accounts/{account}");
+    let (_, narrow) = world.make_key(json!({"name": "n", "scopes": ["service-accounts:write", "bots:read"]})).await;
+    world.with(&narrow).patch(&path, json!({"is_active": true, "name": "still"})).await.ok(200);
+    world.with(&narrow).patch(&path, json!({"is_active": false})).await.ok(200);
+    for body in [json!({"is_active": true}), json!({"role": "admin"}), json!({"is_active": true, "role": "admin"})] {
+        let refused = world.with(&narrow).patch(&path, body.clone()).await;
+        assert_eq!((refused.status, refused.at("/error/required_scope")), (403, json!("bots:write")), "{body}");
+    }
+    assert_eq!(world.owner().get(&path).await.ok(200).at("/data/is_active"), json!(false));
+    world.with(&narrow).patch(&path, json!({"scopes": ["bots:read"], "is_active": true})).await.ok(200);
+}
+
+#[tokio::test]
 async fn a_test_account_makes_no_live_key() {
     let world = World::new().await;
     let (_, test) = world.make_key(json!({"name": "t", "environment": "test"})).await;
