@@ -32,6 +32,7 @@ pub(crate) struct AuditQuery {
     /// The records after this one.
     after: Option<String>,
     /// Those of one action alone, such as `create_api_key` or `api_key.exposed`.
+    #[schemars(length(min = 1, max = 64), regex(pattern = "^[a-z0-9_.]+$"))]
     action: Option<String>,
 }
 
@@ -86,6 +87,9 @@ async fn list_audit_log(app: App, call: Call<AuditQuery>) -> Result<List<AuditEv
     let request = query.request()?;
     let data = app.workspace(&call)?;
     let action = action.as_deref();
+    if action.is_some_and(|action| !is_action(action)) {
+        return Err(Problem::invalid_request("The query parameter `action` is 1 to 64 of a-z, 0-9, `_` and `.`"));
+    }
     let Some(after) = after(&query)? else {
         return Ok(List::of(data.audit(request, action).await?, request, AuditEvent::from));
     };
@@ -93,4 +97,23 @@ async fn list_audit_log(app: App, call: Call<AuditQuery>) -> Result<List<AuditEv
     let total = data.audit(PageRequest { page: 1, per_page: 1 }, action).await?.total;
     let meta = ListMeta { page: request.page, per_page: request.per_page, total };
     Ok(List { data: rows.into_iter().map(AuditEvent::from).collect(), meta })
+}
+
+fn is_action(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_action_is_a_short_plain_word() {
+        for action in ["create_bot", "api_key.exposed", "x2", &"a".repeat(64)] {
+            assert!(is_action(action), "{action}");
+        }
+        for other in ["", "\0", "create_bot\0", "CREATE_BOT", "a b", "a'b", "ä", &"a".repeat(65)] {
+            assert!(!is_action(other), "{other:?}");
+        }
+    }
 }

@@ -38,10 +38,26 @@ pub(crate) fn name(errors: &mut Vec<FieldError>, value: &str, max: usize) {
     }
 }
 
+/// Of at most [`MAX_METADATA`] bytes, and without NUL: PostgreSQL has no room for it in a text.
 pub(crate) fn metadata(errors: &mut Vec<FieldError>, value: &Metadata) {
     let size = serde_json::to_string(value).map_or(usize::MAX, |text| text.len());
     if size > MAX_METADATA {
         errors.push(FieldError::new("metadata", "must be at most 4 KiB, written as JSON"));
+    } else if members_hold_nul(value) {
+        errors.push(FieldError::new("metadata", "must not contain the character U+0000"));
+    }
+}
+
+fn members_hold_nul(members: &Metadata) -> bool {
+    members.iter().any(|(name, value)| name.contains('\0') || holds_nul(value))
+}
+
+fn holds_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(holds_nul),
+        Value::Object(members) => members_hold_nul(members),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -163,6 +179,21 @@ mod tests {
             errors.len()
         };
         assert_eq!((sized(MAX_METADATA), sized(MAX_METADATA + 1)), (0, 1));
+    }
+
+    #[test]
+    fn metadata_holds_nul_nowhere() {
+        for (text, wrong) in [
+            (r#"{"a":"b\u0000"}"#, 1),
+            (r#"{"a\u0000":1}"#, 1),
+            (r#"{"a":[{"b":["\u0000"]}]}"#, 1),
+            (r#"{"a":{"b\u0000":null}}"#, 1),
+            (r#"{"a":["b\n\\u0000",1,null,true]}"#, 0),
+        ] {
+            let mut errors = Vec::new();
+            metadata(&mut errors, &serde_json::from_str(text).unwrap());
+            assert_eq!(errors.len(), wrong, "{text}");
+        }
     }
 
     #[test]

@@ -45,7 +45,9 @@ impl<'a> Answer<'a> {
     }
 
     /// Appends `delta` and passes it on; waits while the reader is behind.
-    pub(crate) async fn say(&mut self, delta: String) -> Result<(), Failure> {
+    pub(crate) async fn say(&mut self, mut delta: String) -> Result<(), Failure> {
+        // PostgreSQL has no room for it in a text: an answer that holds it would be lost whole.
+        delta.retain(|c| c != '\0');
         if delta.is_empty() {
             return Ok(());
         }
@@ -62,5 +64,21 @@ impl<'a> Answer<'a> {
 
     pub(crate) fn into_text(self) -> String {
         self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_no_database_keeps_is_not_said() {
+        let (events, mut said) = mpsc::channel(4);
+        let mut answer = Answer::new(&events);
+        answer.say("a\0b".to_owned()).await.unwrap();
+        answer.say("\0".to_owned()).await.unwrap();
+        assert_eq!(answer.text(), "ab");
+        assert_eq!(said.try_recv().ok(), Some(ReplyEvent::Delta("ab".to_owned())));
+        assert!(said.try_recv().is_err());
     }
 }
