@@ -1,12 +1,13 @@
 //! What a caller may say about a key, and the rules between the fields.
 
-use access::{KeyKind, ScopeSet};
-use ambient::Millis;
+use access::{Caller, KeyKind, ScopeSet};
+use ambient::{KeyId, Millis};
 use credential::{key::Environment, origin::AllowedOrigins};
 use gate::{FieldError, field};
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use store::KeySettings;
+use store::{KeyRecord, KeySettings};
 
 use crate::input::{self, Domains, Metadata};
 
@@ -49,7 +50,7 @@ macro_rules! key_input {
             /// What it may do; `[]` is nothing.
             #[serde(default)]
             pub(crate) scopes: Option<ScopeSet>,
-            /// When it stops, in the future; `null` is never.
+            /// When it stops, in the future; `null` is never. Not after the end of the key that asks.
             #[serde(default, deserialize_with = "gate::patch::nullable")]
             pub(crate) expires_at: Option<Option<Millis>>,
             /// Widget keys: the domains whose pages may use it, 1 to 50. A domain covers its subdomains.
@@ -247,11 +248,87 @@ impl Common<'_> {
         );
     }
 
-    /// When a new key stops: as said, or in a year.
-    pub(crate) fn expiry(&self, errors: &mut Vec<FieldError>, now: Millis) -> Option<Millis> {
+    /// When a new key stops: as said, or in a year; never after the key that makes it.
+    pub(crate) fn expiry(&self, errors: &mut Vec<FieldError>, now: Millis, caller: &Caller) -> Option<Millis> {
         check_future(errors, self.expires_at, now);
-        self.expires_at.unwrap_or_else(|| Some(now.plus(ONE_YEAR)))
+        let end = end_of(caller);
+        match self.expires_at {
+            Some(wanted) => {
+                refuse_outliving(errors, wanted, end);
+                wanted
+            }
+            None => Some(end.map_or(now.plus(ONE_YEAR), |end| end.min(now.plus(ONE_YEAR)))),
+        }
     }
+
+    /// What a caller may not do to the limits of `old`: a key lifts none of its own, and lets no other
+    /// live longer than itself. `settings` are those after the change.
+    pub(crate) fn check_lifting(
+        &self,
+        errors: &mut Vec<FieldError>,
+        caller: &Caller,
+        old: &KeyRecord,
+        settings: &KeySettings,
+    ) {
+        let Some(caller_id) = key_of(caller) else { return };
+        let is_own = caller_id == old.id;
+        if let Some(wanted) = self.expires_at
+            && ends_before(old.expires_at, wanted)
+        {
+            match is_own {
+                true => errors.push(own_limit("expires_at")),
+                false => refuse_outliving(errors, wanted, end_of(caller)),
+            }
+        }
+        if !is_own {
+            return;
+        }
+        let before = &old.settings;
+        let widens = !before.allowed_ips.is_empty() && !is_within(&settings.allowed_ips, &before.allowed_ips);
+        let lifted = [
+            ("allow_origin_header", settings.allow_origin_header && !before.allow_origin_header),
+            ("allowed_ips", widens),
+            ("rate_limit", before.rate_limit.is_some_and(|old| settings.rate_limit.is_none_or(|new| new > old))),
+        ];
+        errors.extend(lifted.into_iter().filter(|(_, lifted)| *lifted).map(|(name, _)| own_limit(name)));
+    }
+}
+
+fn key_of(caller: &Caller) -> Option<KeyId> {
+    match caller {
+        Caller::Key(key) => Some(key.key),
+        _ => None,
+    }
+}
+
+/// When the caller's own key stops; `None` is never, and for people.
+fn end_of(caller: &Caller) -> Option<Millis> {
+    match caller {
+        Caller::Key(key) => key.expires_at,
+        _ => None,
+    }
+}
+
+/// Whether an end is before another; `None` is never.
+fn ends_before(one: Option<Millis>, other: Option<Millis>) -> bool {
+    one.is_some_and(|one| other.is_none_or(|other| one < other))
+}
+
+fn refuse_outliving(errors: &mut Vec<FieldError>, wanted: Option<Millis>, end: Option<Millis>) {
+    if let Some(end) = end
+        && ends_before(Some(end), wanted)
+    {
+        errors.push(FieldError::new("expires_at", format!("must not be after the end of the key that asks, {end}")));
+    }
+}
+
+fn own_limit(name: &str) -> FieldError {
+    FieldError::new(name, "a key cannot lift its own limits; use another key or a person")
+}
+
+/// Whether each of these blocks, at least one, is inside one of those.
+fn is_within(blocks: &[IpNet], outer: &[IpNet]) -> bool {
+    !blocks.is_empty() && blocks.iter().all(|block| outer.iter().any(|outer| outer.contains(block)))
 }
 
 pub(crate) fn check_future(errors: &mut Vec<FieldError>, expires_at: Option<Option<Millis>>, now: Millis) {

@@ -1,3 +1,6 @@
+use access::{KeyCaller, Tenant};
+use ambient::{Ulid, WorkspaceId};
+use credential::key::Family;
 use serde_json::json;
 
 use super::*;
@@ -83,17 +86,113 @@ fn an_absent_field_stays_and_null_clears_it() {
     assert_eq!((after, changes), (KeySettings::default(), true));
 }
 
+fn by_key(id: u128, expires_at: Option<Millis>) -> Caller {
+    Caller::Key(KeyCaller {
+        key: KeyId(Ulid(id)),
+        tenant: Tenant { workspace: WorkspaceId(Ulid(1)), environment: Environment::Live },
+        kind: KeyKind::Secret,
+        scopes: ScopeSet::ADMIN,
+        service_account: None,
+        expires_at,
+        epoch: 0,
+        origin: None,
+    })
+}
+
 #[test]
 fn a_key_lives_a_year_or_as_said_or_for_ever() {
     let expiry = |body: serde_json::Value| {
         let mut errors = Vec::new();
-        (new_key(body).common().expiry(&mut errors, NOW), errors.len())
+        (new_key(body).common().expiry(&mut errors, NOW, &by_key(1, None)), errors.len())
     };
-    assert_eq!(expiry(json!({"name": "a"})), (Some(NOW.plus(31_536_000_000)), 0));
+    assert_eq!(expiry(json!({"name": "a"})), (Some(NOW.plus(ONE_YEAR)), 0));
     assert_eq!(expiry(json!({"name": "a", "expires_at": null})), (None, 0));
     assert_eq!(expiry(json!({"name": "a", "expires_at": "2030-01-01T00:00:00Z"})).1, 0);
     assert_eq!(expiry(json!({"name": "a", "expires_at": "2020-01-01T00:00:00Z"})).1, 1);
     assert_eq!(expiry(json!({"name": "a", "expires_at": NOW.to_string()})).1, 1, "now is not the future");
+}
+
+#[test]
+fn a_key_does_not_outlive_the_one_that_made_it() {
+    let expiry = |end: Option<Millis>, wanted: Option<serde_json::Value>| {
+        let mut body = json!({"name": "a"});
+        if let Some(wanted) = wanted {
+            body["expires_at"] = wanted;
+        }
+        let mut errors = Vec::new();
+        let end = new_key(body).common().expiry(&mut errors, NOW, &by_key(1, end));
+        (end, errors.into_iter().map(|error| error.field).collect::<Vec<_>>())
+    };
+    let (soon, far) = (NOW.plus(60_000), NOW.plus(2 * ONE_YEAR));
+    assert_eq!(expiry(Some(soon), None), (Some(soon), vec![]), "the maker's own end, silently");
+    assert_eq!(expiry(Some(far), None).0, Some(NOW.plus(ONE_YEAR)), "a year is still the most by default");
+    assert_eq!(expiry(Some(soon), Some(json!(soon.to_string()))).1, [""; 0], "to the same moment");
+    assert_eq!(expiry(Some(soon), Some(json!(soon.plus(1).to_string()))).1, ["expires_at"]);
+    assert_eq!(expiry(Some(soon), Some(json!(null))).1, ["expires_at"]);
+}
+
+#[test]
+fn a_key_tightens_its_own_limits_and_lifts_none() {
+    let end = NOW.plus(60_000);
+    let settings = KeySettings {
+        allowed_ips: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
+        rate_limit: Some(50),
+        ..KeySettings::default()
+    };
+    let old = KeyRecord { settings, expires_at: Some(end), ..record(7) };
+    let lifted = |by: &Caller, body: serde_json::Value| {
+        let input: KeyPatch = serde_json::from_value(body).unwrap();
+        let mut errors = Vec::new();
+        let after = input.common().apply(&mut errors, KeyKind::Secret, old.settings.clone());
+        input.common().check_lifting(&mut errors, by, &old, &after);
+        errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
+    };
+    let (own, other) = (by_key(7, Some(end)), by_key(8, Some(end)));
+    for (body, field) in [
+        (json!({"expires_at": null}), "expires_at"),
+        (json!({"expires_at": end.plus(1).to_string()}), "expires_at"),
+        (json!({"allowed_ips": []}), "allowed_ips"),
+        (json!({"allowed_ips": ["10.1.0.0/16", "11.0.0.1"]}), "allowed_ips"),
+        (json!({"allowed_ips": ["0.0.0.0/0"]}), "allowed_ips"),
+        (json!({"allow_origin_header": true}), "allow_origin_header"),
+        (json!({"rate_limit": 51}), "rate_limit"),
+        (json!({"rate_limit": null}), "rate_limit"),
+    ] {
+        assert_eq!(lifted(&own, body.clone()), [field], "{body}");
+        let outlives = field == "expires_at";
+        assert_eq!(lifted(&other, body.clone()).is_empty(), !outlives, "another key with the same end: {body}");
+        assert!(lifted(&by_key(8, None), body.clone()).is_empty(), "another key that stays: {body}");
+    }
+    for body in [
+        json!({"expires_at": end.plus(-1).to_string(), "allowed_ips": ["10.1.0.0/16"], "rate_limit": 49}),
+        json!({"expires_at": end.to_string(), "allowed_ips": ["10.0.0.0/8"], "rate_limit": 50}),
+        json!({"name": "b", "allow_origin_header": false}),
+    ] {
+        assert!(lifted(&own, body.clone()).is_empty(), "{body}");
+    }
+}
+
+/// A key without any limit.
+fn record(id: u128) -> KeyRecord {
+    KeyRecord {
+        id: KeyId(Ulid(id)),
+        workspace: WorkspaceId(Ulid(1)),
+        environment: Environment::Live,
+        kind: KeyKind::Secret,
+        family: Family::Secret,
+        name: "a".to_owned(),
+        scopes: ScopeSet::ADMIN,
+        settings: KeySettings::default(),
+        service_account: None,
+        created_by: String::new(),
+        created_at: NOW,
+        updated_at: NOW,
+        expires_at: None,
+        revoked_at: None,
+        epoch: 0,
+        version: 0,
+        secrets: Vec::new(),
+    }
 }
 
 #[test]

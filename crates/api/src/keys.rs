@@ -107,7 +107,7 @@ async fn create_api_key(app: App, call: Call<NewKey>) -> Result<Data<KeyWithSecr
     input::name(&mut errors, &call.input.name, MAX_NAME);
     let environment = key_input::environment(&mut errors, call.input.environment, &[tenant.environment]);
     let settings = common.apply(&mut errors, kind, KeySettings::default());
-    let expires_at = common.expiry(&mut errors, now);
+    let expires_at = common.expiry(&mut errors, now, &call.caller);
     if kind == KeyKind::Widget && call.input.allowed_domains.is_none() {
         errors.push(gate::FieldError::new("allowed_domains", "a widget key needs at least one domain"));
     }
@@ -149,6 +149,7 @@ async fn update_api_key(app: App, call: Call<KeyPatch>) -> Result<Data<KeyView>,
     }
     key_input::check_future(&mut errors, common.expires_at, now);
     let settings = common.apply(&mut errors, record.kind, record.settings.clone());
+    common.check_lifting(&mut errors, &call.caller, &record, &settings);
     input::done(errors)?;
     let held = call.caller.scopes();
     must_cover(held, powers(record.kind, record.scopes))?;

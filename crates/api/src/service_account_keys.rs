@@ -54,7 +54,7 @@ async fn create_service_account_key(
     let parents = [tenant.environment, account.environment];
     let environment = key_input::environment(&mut errors, call.input.environment, &parents);
     let settings = common.apply(&mut errors, KeyKind::Secret, KeySettings::default());
-    let expires_at = common.expiry(&mut errors, now);
+    let expires_at = common.expiry(&mut errors, now, &call.caller);
     input::done(errors)?;
     let scopes = common.scopes.unwrap_or_else(|| account.scopes.intersect(held));
     must_cover(held, scopes)?;

@@ -145,8 +145,9 @@ async fn a_change_is_in_force_at_once_and_logged_by_field() {
     let (id, key) = world.make_key(json!({"name": "c", "scopes": ["bots:read"], "purpose": "p"})).await;
     let path = format!("/v1/api-keys/{id}");
     world.with(&key).get("/v1/bots").await.ok(200);
-    let changed = world.owner().patch(&path, json!({"scopes": [], "purpose": null, "expires_at": null})).await.ok(200);
-    assert!(changed.at("/data/purpose").is_null() && changed.at("/data/expires_at").is_null());
+    let end = "2024-01-01T00:00:00.000Z";
+    let changed = world.owner().patch(&path, json!({"scopes": [], "purpose": null, "expires_at": end})).await.ok(200);
+    assert!(changed.at("/data/purpose").is_null() && changed.at("/data/expires_at") == end);
     assert_eq!(world.with(&key).get("/v1/bots").await.status, 403);
     let event = world.owner().get("/v1/audit-log?per_page=1").await.ok(200).at("/data/0");
     assert_eq!(
@@ -168,8 +169,37 @@ async fn an_expired_key_says_so_and_gets_no_new_secret() {
     assert_eq!(world.with(&key).get("/v1/me").await.code(), (401, "API_KEY_EXPIRED".to_owned()));
     assert_eq!(world.owner().get(&path).await.ok(200).text_at("/data/status"), "expired");
     assert_eq!(world.owner().post(&format!("{path}/rotate"), json!({})).await.status, 409);
-    world.owner().patch(&path, json!({"expires_at": null})).await.ok(200);
+    world.owner().patch(&path, json!({"expires_at": "2024-01-01T00:00:00Z"})).await.ok(200);
     world.with(&key).get("/v1/me").await.ok(200);
+}
+
+#[tokio::test]
+async fn no_key_lifts_its_own_limits_or_leaves_one_behind_that_lives_longer() {
+    let world = World::new().await;
+    let owner_end = world.owner().get("/v1/me").await.ok(200).text_at("/data/expires_at");
+    world.advance(1);
+    let made = world.owner().post("/v1/api-keys", json!({"name": "a"})).await.ok(201);
+    assert_eq!(made.text_at("/data/expires_at"), owner_end, "its maker ends before the year is over");
+    let (id, key) = (made.text_at("/data/id"), made.text_at("/data/key"));
+    let outlives = (422, vec!["expires_at".to_owned()]);
+    for end in [json!(null), json!("2030-01-01T00:00:00Z")] {
+        let body = json!({"name": "b", "expires_at": end});
+        assert_eq!(world.owner().post("/v1/api-keys", body).await.wrong_fields(), outlives, "{end}");
+        let body = json!({"expires_at": end});
+        let path = format!("/v1/api-keys/{id}");
+        assert_eq!(world.owner().patch(&path, body.clone()).await.wrong_fields(), outlives, "of another key, {end}");
+        assert_eq!(world.with(&key).patch(&path, body).await.wrong_fields(), outlives, "of its own, {end}");
+    }
+    let account = world.owner().post("/v1/service-accounts", json!({"name": "crm"})).await.ok(201).text_at("/data/id");
+    let path = format!("/v1/service-accounts/{account}/api-keys");
+    let made = world.owner().post(&path, json!({"name": "b", "expires_at": null})).await;
+    assert_eq!(made.wrong_fields(), outlives);
+    let (id, key) = world.make_key(json!({"name": "c", "rate_limit": 50})).await;
+    let path = format!("/v1/api-keys/{id}");
+    let wider = world.with(&key).patch(&path, json!({"rate_limit": null, "allow_origin_header": true})).await;
+    assert_eq!(wider.wrong_fields(), (422, vec!["allow_origin_header".to_owned(), "rate_limit".to_owned()]));
+    world.with(&key).patch(&path, json!({"rate_limit": 40})).await.ok(200);
+    world.owner().patch(&path, json!({"rate_limit": null})).await.ok(200);
 }
 
 #[tokio::test]
