@@ -239,6 +239,7 @@ async fn create_integration(app: App, call: Call<NewIntegration>) -> Result<Data
         weight: input.weight,
         fallback: input.fallback,
     };
+    let _turn = app.turn(bot.0).await;
     Ok(Data::new(app.chat().create_integration(tenant, bot, new, audit).await.map_err(of_chat)?.into()))
 }
 

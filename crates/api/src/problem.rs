@@ -11,6 +11,7 @@ pub(crate) fn of_chat(error: ChatError) -> Problem {
         ChatError::Ended | ChatError::Revoked => Refusal::InvalidToken.into(),
         ChatError::Busy => Problem::rate_limited(1),
         ChatError::Invalid { field, message } => Problem::invalid_field(field, message),
+        ChatError::Full(sentence) => Problem::conflict(sentence),
         ChatError::Conflict(what) => Problem::conflict(format!("Already there, or no longer possible: {what}")),
         other => Problem::unavailable(other),
     }

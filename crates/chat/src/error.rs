@@ -32,6 +32,9 @@ pub enum ChatError {
     /// It contradicts what is there; the word says what.
     #[error("conflict: {0}")]
     Conflict(&'static str),
+    /// There is no room for another; says of what, in one sentence for the caller.
+    #[error("{0}")]
+    Full(&'static str),
     /// This server is stopping.
     #[error("the server is stopping")]
     Stopping,

@@ -9,11 +9,15 @@ use crate::{
     headers::{Headers, place},
 };
 
+/// The most integrations of one bot: every session and every reply reads them all.
+const MAX_INTEGRATIONS: usize = 20;
+
 impl Chat {
     /// Adds an integration to a bot. The URL is checked, the headers are sealed.
     ///
     /// # Errors
-    /// [`ChatError::NotFound`] without the bot, [`ChatError::Invalid`] for a field.
+    /// [`ChatError::NotFound`] without the bot, [`ChatError::Invalid`] for a field, [`ChatError::Full`]
+    /// when the bot has 20. Who calls this for one bot at a time never gets more.
     pub async fn create_integration(
         &self,
         tenant: Tenant,
@@ -23,6 +27,10 @@ impl Chat {
     ) -> Result<IntegrationRecord, ChatError> {
         let ChatParts { store, outbound, clock, random, .. } = &*self.parts;
         let draft = Draft::new(new).check(outbound)?;
+        let data = store.workspace(tenant);
+        if data.integrations(bot).await?.len() >= MAX_INTEGRATIONS {
+            return Err(ChatError::Full("A bot has at most 20 integrations; delete one first"));
+        }
         let id = IntegrationId::mint(&**clock, &**random)?;
         let new = store::NewIntegration {
             id,
@@ -37,7 +45,7 @@ impl Chat {
             weight: draft.weight,
             fallback: draft.fallback,
         };
-        Ok(store.workspace(tenant).create_integration(new, audit).await?)
+        Ok(data.create_integration(new, audit).await?)
     }
 
     /// Changes an integration; the whole is checked again.

@@ -101,4 +101,25 @@ async fn the_log_is_read_by_action_and_from_a_record_on() {
         rest.at("/data").as_array().unwrap().iter().map(|event| event["detail"]["name"].clone()).collect();
     assert_eq!(names, ["b", "c"], "the oldest first");
     assert_eq!(world.owner().get("/v1/audit-log?after=x").await.status, 400);
+    for action in ["%00", "", "create_bot%00", "Create", &"a".repeat(65)] {
+        let refused = world.owner().get(&format!("/v1/audit-log?action={action}")).await;
+        assert!(refused.status == 400 && refused.text.contains("`action`"), "{action}: {}", refused.text);
+    }
+    assert_eq!(world.owner().get("/v1/audit-log?action=api_key.exposed").await.ok(200).at("/meta/total"), json!(0));
+}
+
+#[tokio::test]
+async fn a_bot_takes_no_integration_after_its_twentieth_also_of_two_at_once() {
+    let world = World::new().await;
+    let path = format!("/v1/bots/{}/integrations", world.make_bot().await);
+    let create = async || world.owner().post(&path, json!({"kind": "echo"})).await;
+    let there = world.owner().get(&path).await.ok(200).at("/meta/total").as_u64().unwrap();
+    for _ in there..19 {
+        create().await.ok(201);
+    }
+    let (one, other) = tokio::join!(create(), create());
+    let (full, made) = if one.status == 201 { (other, one) } else { (one, other) };
+    assert_eq!((full.code(), made.status), ((409, "CONFLICT".to_owned()), 201));
+    assert!(full.text_at("/error/message").contains("20 integrations"));
+    assert_eq!(world.owner().get(&path).await.ok(200).at("/meta/total"), json!(20));
 }

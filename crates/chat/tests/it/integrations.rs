@@ -152,3 +152,18 @@ async fn an_echo_integration_becomes_a_model() {
     update(&world, &echo, change).await.unwrap();
     assert_eq!(sent_authorization(&world).await, None);
 }
+
+#[tokio::test]
+async fn a_bot_has_twenty_integrations_at_most() {
+    let world = World::new().await;
+    let echo = || NewIntegration { kind: "echo".to_owned(), ..NewIntegration::default() };
+    let there = world.store.workspace(world.tenant).integrations(world.bot).await.unwrap().len();
+    let mut made = Vec::new();
+    for _ in there..20 {
+        made.push(create(&world, echo()).await.unwrap());
+    }
+    assert!(matches!(create(&world, echo()).await, Err(ChatError::Full(sentence)) if sentence.contains("20")));
+    let data = world.store.workspace(world.tenant);
+    data.delete_integration(made[0].id, audit()).await.unwrap();
+    create(&world, echo()).await.unwrap();
+}
