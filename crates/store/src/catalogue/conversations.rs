@@ -65,10 +65,17 @@ statements! {
         " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND position > $5
         ORDER BY position LIMIT $4"
     );
+    /// The newest, as many as have at most $5 bytes of text together; what is left out is not read.
     LAST_MESSAGES "last_messages" concat!(
         "SELECT ", message_columns!(),
-        " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3
-        ORDER BY position DESC LIMIT $4"
+        " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND position >= (
+            SELECT MIN(position) FROM (SELECT position, SUM(size) OVER (ORDER BY position DESC) AS bytes
+                FROM (SELECT position, OCTET_LENGTH(content) AS size
+                    FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3
+                    ORDER BY position DESC LIMIT $4
+                ) AS newest
+            ) AS summed WHERE bytes <= $5
+        ) ORDER BY position DESC"
     );
     POSITION_OF "position_of"
         "SELECT position FROM messages

@@ -8,6 +8,10 @@ use crate::{
     row::Row,
 };
 
+/// The most text that is read of a conversation for one prompt or one history, in bytes: a message may
+/// have as much, and a hundred of them are asked for.
+const MAX_TEXT: u32 = 1024 * 1024;
+
 impl Workspace {
     /// Appends a message: it gets the next place, without gaps, also when two are appended at once.
     ///
@@ -76,7 +80,8 @@ impl Workspace {
         self.store.rows(rows).await?.iter().map(message_record).collect()
     }
 
-    /// The last messages, the oldest of them first; none when there is no such conversation.
+    /// The last messages, the oldest of them first, with at most 1 MiB of text: the newest are kept. None
+    /// when there is no such conversation.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -85,7 +90,7 @@ impl Workspace {
         conversation: ConversationId,
         limit: u32,
     ) -> Result<Vec<MessageRecord>, StoreError> {
-        let rows = self.store.rows(self.own(&sql::LAST_MESSAGES).id(conversation).count(limit)).await?;
+        let rows = self.store.rows(self.own(&sql::LAST_MESSAGES).id(conversation).count(limit).count(MAX_TEXT)).await?;
         rows.iter().rev().map(message_record).collect()
     }
 }

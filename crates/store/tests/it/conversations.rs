@@ -93,6 +93,27 @@ async fn the_last_messages_and_those_after_one_come_oldest_first() {
 }
 
 #[tokio::test]
+async fn the_last_messages_are_a_mebibyte_at_most_and_the_newest_of_them() {
+    on_each(async |world| {
+        let (live, conversation) = begun(world).await;
+        // Half a mebibyte each, in characters of two bytes.
+        let long = "ä".repeat(256 * 1024);
+        for text in [&long, "a", &long, "b", "c", &long] {
+            live.append_message(conversation.id, "assistant", text, "complete", None).await.unwrap();
+        }
+        let places = async |limit| -> Vec<u64> {
+            live.last_messages(conversation.id, limit).await.unwrap().iter().map(|row| row.position).collect()
+        };
+        assert_eq!(places(100).await, [4, 5, 6], "with the third it would be two bytes more");
+        assert_eq!(places(2).await, [5, 6]);
+        let last = "b".repeat(1024 * 1024);
+        live.append_message(conversation.id, "assistant", &last, "complete", None).await.unwrap();
+        assert_eq!(places(100).await, [7]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_ended_conversation_takes_no_question_and_keeps_the_reply_that_was_running() {
     on_each(async |world| {
         let (live, conversation) = begun(world).await;
