@@ -12,7 +12,10 @@ use gate::{Metrics, Routes};
 use store::{Store, Workspace};
 use tokio::sync::{Mutex, MutexGuard};
 
-use crate::{password::Passwords, system::Gauges};
+use crate::{
+    password::Passwords,
+    system::{Gauges, Probe},
+};
 
 /// What the handlers work with. Clones share.
 #[derive(Clone)]
@@ -22,6 +25,7 @@ struct Inner {
     parts: AppParts,
     passwords: Passwords,
     gauges: Gauges,
+    probe: Probe,
     document: OnceLock<Bytes>,
     turns: [Mutex<()>; TURNS],
 }
@@ -68,6 +72,7 @@ impl App {
         Self(Arc::new(Inner {
             passwords: Passwords::new(),
             gauges,
+            probe: Probe::default(),
             document: OnceLock::new(),
             turns: std::array::from_fn(|_| Mutex::new(())),
             parts,
@@ -141,6 +146,10 @@ impl App {
 
     pub(crate) fn gauges(&self) -> &Gauges {
         &self.0.gauges
+    }
+
+    pub(crate) fn probe(&self) -> &Probe {
+        &self.0.probe
     }
 
     /// Writes the OpenAPI document of `routes`; the first time counts.

@@ -3,6 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use access::{Access, Limit};
+use ambient::Clock;
 use axum::response::Response;
 use bytes::Bytes;
 use gate::{Bare, Call, Metrics, Nothing, Operation, Output, Problem, Raw, Routes};
@@ -10,6 +11,8 @@ use http::StatusCode;
 use prometheus_client::metrics::gauge::Gauge;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use store::StoreError;
+use tokio::sync::Mutex;
 
 use crate::{App, AppSettings};
 
@@ -44,6 +47,8 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 
 /// How long the database may take to answer a probe.
 const PING: Duration = Duration::from_secs(2);
+/// How long its answer holds.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// The server is up.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
@@ -142,7 +147,35 @@ async fn get_health(_: App, _: Call<Nothing>) -> Result<Bare<Health>, Problem> {
 
 async fn get_readiness(app: App, _: Call<Nothing>) -> Result<Readiness, Problem> {
     let accepting = app.settings().ready.load(Ordering::Acquire);
-    let database = match tokio::time::timeout(PING, app.store().ping()).await {
+    let database = app.probe().database(app.clock(), || app.store().ping()).await;
+    Ok(Readiness::of(accepting, database))
+}
+
+/// How the database stood when it was last asked. Anybody may ask, as often as he likes: it is
+/// asked once a second at most, and by one request at a time.
+#[derive(Default)]
+pub(crate) struct Probe(Mutex<Option<(Duration, bool)>>);
+
+impl Probe {
+    async fn database<F: Future<Output = Result<(), StoreError>>>(
+        &self,
+        clock: &dyn Clock,
+        ping: impl FnOnce() -> F,
+    ) -> bool {
+        let mut last = self.0.lock().await;
+        if let Some((at, answers)) = *last
+            && clock.elapsed().saturating_sub(at) < FRESH
+        {
+            return answers;
+        }
+        let answers = answers(ping()).await;
+        *last = Some((clock.elapsed(), answers));
+        answers
+    }
+}
+
+async fn answers(ping: impl Future<Output = Result<(), StoreError>>) -> bool {
+    match tokio::time::timeout(PING, ping).await {
         Ok(Ok(())) => true,
         Ok(Err(error)) => {
             tracing::warn!(%error, "the database does not answer a probe");
@@ -152,8 +185,7 @@ async fn get_readiness(app: App, _: Call<Nothing>) -> Result<Readiness, Problem>
             tracing::warn!("the database does not answer a probe in time");
             false
         }
-    };
-    Ok(Readiness::of(accepting, database))
+    }
 }
 
 async fn get_metrics(app: App, _: Call<Nothing>) -> Result<Raw, Problem> {
@@ -167,7 +199,30 @@ async fn get_openapi(app: App, _: Call<Nothing>) -> Result<Raw, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use ambient::{ManualClock, Millis};
+
     use super::*;
+
+    #[tokio::test]
+    async fn the_database_is_asked_once_a_second_and_then_anew() {
+        let (clock, probe, asked) = (ManualClock::new(Millis(1)), Probe::default(), Cell::new(0));
+        let ask = async |up: bool| {
+            let ping = || async {
+                asked.set(asked.get() + 1);
+                if up { Ok(()) } else { Err(StoreError::Corrupt("x".to_owned())) }
+            };
+            probe.database(&clock, ping).await
+        };
+        assert!(ask(true).await && ask(false).await && ask(false).await, "what was said holds");
+        clock.advance(Duration::from_millis(999));
+        assert!(ask(false).await);
+        assert_eq!(asked.get(), 1);
+        clock.advance(Duration::from_millis(1));
+        assert!(!ask(false).await && !ask(true).await, "a refusal holds as long");
+        assert_eq!(asked.get(), 2);
+    }
 
     #[test]
     fn only_a_server_that_accepts_and_has_its_database_is_ready() {
