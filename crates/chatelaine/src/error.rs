@@ -16,6 +16,12 @@ pub enum StartError {
     /// Another server holds the data directory.
     #[error("another server is using {}; stop it, or name another directory with --data", .0.display())]
     Locked(PathBuf),
+    /// Another server holds the PostgreSQL database.
+    #[error(
+        "another server is using this database, and one that two servers use would not take a revoked key back \
+         everywhere: stop it, or give this one a database of its own with --database-url"
+    )]
+    OtherServer,
     /// The address cannot be listened on.
     #[error("cannot listen on {address}: {source}; choose another with --listen, or port 0 for a free one")]
     Listen {
@@ -26,7 +32,7 @@ pub enum StartError {
     },
     /// PostgreSQL without a secret.
     #[error(
-        "with PostgreSQL the installation's secret must be given, the same on every node: \
+        "with PostgreSQL the installation's secret must be given, the same at every start: \
          put 32 random bytes (`openssl rand -base64 32`) into CHATELAINE_SECRET or `secret_file`"
     )]
     NoSecret,

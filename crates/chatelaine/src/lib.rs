@@ -7,6 +7,7 @@ pub mod cli;
 pub mod config;
 mod data_dir;
 mod error;
+mod lease;
 mod listener;
 mod secret;
 mod server;

@@ -3,7 +3,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,10 +16,11 @@ use credential::{Parser, Tokens};
 use gate::RequestLog;
 use store::Store;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     Config, DataDir, StartError,
+    lease::Lease,
     listener::{Listening, Stage},
     secret,
     wiring::{self, Wired},
@@ -67,11 +68,13 @@ pub struct Running {
     generated_secret: Option<PathBuf>,
     drain: Duration,
     ready: Arc<AtomicBool>,
-    stage: watch::Sender<Stage>,
+    stage: Arc<watch::Sender<Stage>>,
     connections: TaskTracker,
     replies: TaskTracker,
     request_log: RequestLog,
     data: Option<DataDir>,
+    /// With PostgreSQL.
+    lease: Option<Lease>,
 }
 
 impl fmt::Debug for Running {
@@ -100,9 +103,22 @@ impl Server {
         let loaded = secret::load(&config, data.as_ref().map(|data| (data, used)), &*ambient.random)?;
         let store = Store::open(&url, ambient.clock.clone(), ambient.random.clone()).await?;
         secret::check(&store, &loaded.secrets).await?;
+        let lease = match data {
+            Some(_) => None,
+            None => Some(Lease::take(&store, &*ambient.clock, &*ambient.random).await?),
+        };
         let Wired { app, router, tokens, parser, replies, ready } =
-            wiring::wire(&config, &ambient, store, loaded.secrets, address).await?;
+            match wiring::wire(&config, &ambient, store, loaded.secrets, address).await {
+                Ok(wired) => wired,
+                Err(error) => {
+                    if let Some(lease) = lease {
+                        lease.release().await;
+                    }
+                    return Err(error);
+                }
+            };
         let (stage, receiver) = watch::channel(Stage::Serving);
+        let stage = Arc::new(stage);
         let connections = TaskTracker::new();
         let listening = Listening {
             router,
@@ -112,6 +128,9 @@ impl Server {
             connections: connections.clone(),
         };
         tokio::spawn(listening.accept(listener));
+        if let Some(lease) = &lease {
+            tokio::spawn(close_when_lost(lease.lost(), ready.clone(), app.clone(), Arc::downgrade(&stage)));
+        }
         Ok(Running {
             address,
             url: wiring::local_url(address),
@@ -126,7 +145,18 @@ impl Server {
             replies,
             request_log: ambient.request_log,
             data,
+            lease,
         })
+    }
+}
+
+/// Without the lease nothing is answered any more: another server may know better.
+async fn close_when_lost(lost: CancellationToken, ready: Arc<AtomicBool>, app: App, stage: Weak<watch::Sender<Stage>>) {
+    lost.cancelled().await;
+    ready.store(false, Ordering::Release);
+    app.cluster().cut_all(CutReason::Shutdown);
+    if let Some(stage) = stage.upgrade() {
+        stage.send_replace(Stage::Closing);
     }
 }
 
@@ -177,6 +207,15 @@ impl Running {
         self.data.as_ref()
     }
 
+    /// Waits until the server has lost the database to another one, and answers nobody any more: what
+    /// is left is [`Running::shutdown`]. Never with SQLite, whose directory is locked.
+    pub async fn lost(&self) {
+        match &self.lease {
+            Some(lease) => lease.lost().cancelled_owned().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Stops: not ready, no new connection, half of the drain for replies to end by themselves, the
     /// other half after telling the rest that the server goes, then the end. Everything that was
     /// acknowledged is stored.
@@ -198,6 +237,9 @@ impl Running {
             self.connections.wait().await;
             self.replies.wait().await;
             self.app.cluster().stop().await;
+            if let Some(lease) = self.lease {
+                lease.release().await;
+            }
             self.app.store().close().await;
         };
         if timeout(LAST_WRITES, last).await.is_err() {

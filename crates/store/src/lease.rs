@@ -1,4 +1,8 @@
-use crate::{catalogue::installation as sql, error::StoreError, store::Store};
+use crate::{
+    catalogue::{Bound, installation as sql},
+    error::StoreError,
+    store::Store,
+};
 
 /// Which node serves from this database, and how often it has said so. Whether that is long ago is
 /// for each to judge by its own steady clock, from when it saw the beat change: two machines need not
@@ -17,8 +21,8 @@ impl Store {
     /// # Errors
     /// When the database cannot be used.
     pub async fn lease(&self) -> Result<Option<Lease>, StoreError> {
-        let row = self.row(sql::LEASE.bound()).await?;
-        row.map(|row| Ok(Lease { node: row.string("node")?, beat: row.count("beat")? })).transpose()
+        let rows = self.rows_from(&self.pools().lease, sql::LEASE.bound()).await?;
+        rows.first().map(|row| Ok(Lease { node: row.string("node")?, beat: row.count("beat")? })).transpose()
     }
 
     /// Takes the lease for `node` if it is still as `seen`; whether it did. Of several that try, one does.
@@ -31,7 +35,7 @@ impl Store {
             None => sql::TAKE_FREE_LEASE.bound().text(node).time(now),
             Some(seen) => sql::TAKE_STALE_LEASE.bound().text(node).time(now).text(&seen.node).count(seen.beat),
         };
-        Ok(self.execute(take).await? > 0)
+        Ok(self.set_lease(take).await? > 0)
     }
 
     /// A sign of life of `node`; false when it no longer has the lease.
@@ -39,7 +43,7 @@ impl Store {
     /// # Errors
     /// When the database cannot be used.
     pub async fn renew_lease(&self, node: &str) -> Result<bool, StoreError> {
-        Ok(self.execute(sql::RENEW_LEASE.bound().text(node).time(self.now())).await? > 0)
+        Ok(self.set_lease(sql::RENEW_LEASE.bound().text(node).time(self.now())).await? > 0)
     }
 
     /// Gives the lease up, so that the next start need not wait. Nothing when another node has it.
@@ -47,6 +51,12 @@ impl Store {
     /// # Errors
     /// When the database cannot be used.
     pub async fn release_lease(&self, node: &str) -> Result<(), StoreError> {
-        self.execute(sql::RELEASE_LEASE.bound().text(node)).await.map(|_| ())
+        self.set_lease(sql::RELEASE_LEASE.bound().text(node)).await.map(|_| ())
+    }
+
+    /// A transaction of one statement, on the lease's own connection.
+    async fn set_lease(&self, bound: Bound) -> Result<u64, StoreError> {
+        let done = bound.query.execute(&self.pools().lease).await;
+        Ok(done.map_err(|error| StoreError::from_statement(bound.name, &error))?.rows_affected())
     }
 }

@@ -35,6 +35,8 @@ const POSTGRES_SESSION: &str = "SET lock_timeout = '5s'; SET statement_timeout =
 pub(crate) struct Pools {
     pub(crate) writer: AnyPool,
     pub(crate) reader: AnyPool,
+    /// For the lease alone, so that a busy server does not seem dead.
+    pub(crate) lease: AnyPool,
     /// How to make connections for the keyring's load, where they differ.
     loader: Option<AnyConnectOptions>,
 }
@@ -67,11 +69,12 @@ pub(crate) async fn connect(url: &str, dialect: Dialect) -> Result<Pools, StoreE
             let writer = pool(1, SQLITE_WRITER, options.clone()).await?;
             check_sqlite(&writer).await?;
             let reader = pool(SQLITE_READERS, SQLITE_READER, options.clone()).await?;
-            Ok(Pools { writer, reader, loader: Some(options) })
+            Ok(Pools { lease: writer.clone(), writer, reader, loader: Some(options) })
         }
         Dialect::Postgres => {
+            let lease = pool_options(1, POSTGRES_SESSION).connect_lazy_with(options.clone());
             let both = pool(POSTGRES_CONNECTIONS, POSTGRES_SESSION, options).await?;
-            Ok(Pools { writer: both.clone(), reader: both, loader: None })
+            Ok(Pools { lease, writer: both.clone(), reader: both, loader: None })
         }
     }
 }

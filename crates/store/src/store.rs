@@ -81,6 +81,7 @@ impl Store {
     pub async fn close(&self) {
         self.inner.pools.reader.close().await;
         self.inner.pools.writer.close().await;
+        self.inner.pools.lease.close().await;
     }
 
     /// Statements that read, since the start; so that a test can show that there was none.

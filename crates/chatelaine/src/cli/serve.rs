@@ -4,7 +4,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::{
     Ambient, Config, DataDir, Running, Server,
-    cli::{Failure, Terminal, logs, signals::Signals},
+    cli::{Failure, Kind, Terminal, logs, signals::Signals},
     config::{Environment, Flags},
 };
 
@@ -24,8 +24,7 @@ pub(super) fn run(flags: &Flags, environment: &Environment, terminal: &Terminal)
         let running = Server::start(config.clone(), ambient).await?;
         say_where(&running, &config, terminal);
         first_steps(&running, &config, terminal).await?;
-        until_stopped(running, &mut signals, terminal).await;
-        Ok(())
+        until_stopped(running, &mut signals, terminal).await
     });
     runtime.shutdown_timeout(IMPATIENCE);
     outcome
@@ -41,14 +40,25 @@ pub(super) fn runtime(config: &Config) -> std::io::Result<Runtime> {
     builder.build()
 }
 
-/// Serves until a signal, then drains; a second signal ends the draining.
-pub(super) async fn until_stopped(running: Running, signals: &mut Signals, terminal: &Terminal) {
-    signals.next().await;
-    terminal.err("Stopping: waiting for open requests. Again to stop at once.");
+/// Serves until a signal, then drains; a second signal ends the draining. A server that has lost its
+/// database ends by itself, and whoever looks after it may start it again.
+pub(super) async fn until_stopped(running: Running, signals: &mut Signals, terminal: &Terminal) -> Result<(), Failure> {
+    let outcome = tokio::select! {
+        () = signals.next() => {
+            terminal.err("Stopping: waiting for open requests. Again to stop at once.");
+            Ok(())
+        }
+        () = running.lost() => Err(Failure::new(
+            Kind::Failure,
+            "DATABASE_LOST",
+            "another server serves from this database, or it could not be reached for 8 seconds; this one has stopped",
+        )),
+    };
     tokio::select! {
         () = running.shutdown() => {}
         () = signals.next() => terminal.err("Stopped at once."),
     }
+    outcome
 }
 
 fn say_where(running: &Running, config: &Config, terminal: &Terminal) {

@@ -59,8 +59,7 @@ pub(super) fn run(arguments: Try, environment: &Environment, terminal: &Terminal
         } else {
             show(&made, throw_away.is_some(), &config.data, terminal);
         }
-        until_stopped(running, &mut signals, terminal).await;
-        Ok(())
+        until_stopped(running, &mut signals, terminal).await
     });
     runtime.shutdown_timeout(std::time::Duration::from_millis(100));
     if let Some(directory) = throw_away {

@@ -33,6 +33,8 @@ mod keys;
 #[cfg(test)]
 mod keys_cli;
 #[cfg(test)]
+mod lease;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod matrix;

@@ -11,10 +11,10 @@ on_each! {
     the_setup_link_works_once;
 }
 
-const ENDS: Duration = Duration::from_secs(15);
+pub(crate) const ENDS: Duration = Duration::from_secs(15);
 
 /// Starts it on the test's database.
-fn serve(database: &TestDatabase, listen: &str) -> Process {
+pub(crate) fn serve(database: &TestDatabase, listen: &str) -> Process {
     let (data, url) = (database.data(), database.url());
     let mut settings = vec![("CHATELAINE_DATA", data.to_str().unwrap()), ("CHATELAINE_LISTEN", listen)];
     settings.extend(url.as_deref().map(|url| ("CHATELAINE_DATABASE_URL", url)));
@@ -23,7 +23,7 @@ fn serve(database: &TestDatabase, listen: &str) -> Process {
 }
 
 /// Where it listens, once it says so.
-async fn client_of(process: &Process) -> Client {
+pub(crate) async fn client_of(process: &Process) -> Client {
     let line = process.line(|line| line.contains(" listens on ")).await;
     let address = line.split(" listens on ").nth(1).unwrap().split(' ').next().unwrap();
     Client::new(address.parse().unwrap())
@@ -39,7 +39,7 @@ fn setup(token: &str) -> Value {
     json!({"token": token, "email": "Ada@Example.com", "password": "a few easy words", "workspace_name": "My team"})
 }
 
-fn all_printed(process: &Process) -> String {
+pub(crate) fn all_printed(process: &Process) -> String {
     [process.stdout(), process.stderr()].concat().join("\n")
 }
 
