@@ -144,9 +144,7 @@ impl Chat {
     /// # Errors
     /// [`ChatError::NotFound`] when the conversation was deleted.
     pub async fn end(&self, session: &SessionCaller, audit: AuditEntry<'_>) -> Result<(), ChatError> {
-        self.parts.cluster.end_session(session.tenant, session.conversation).await?;
-        let data = self.parts.store.workspace(session.tenant);
-        data.write_audit(audit, "conversation", &session.conversation.to_string()).await?;
+        self.parts.cluster.end_session(session.tenant, session.conversation, audit).await?;
         Ok(())
     }
 

@@ -306,10 +306,16 @@ impl Cluster {
     ///
     /// # Errors
     /// [`store::StoreError::NotFound`].
-    pub async fn end_session(&self, tenant: Tenant, conversation: ConversationId) -> Result<u64, ClusterError> {
+    pub async fn end_session(
+        &self,
+        tenant: Tenant,
+        conversation: ConversationId,
+        audit: AuditEntry<'_>,
+    ) -> Result<u64, ClusterError> {
+        let audit = OwnedAudit::new(audit);
         self.detach(move |inner| async move {
             let now = inner.clock.now();
-            inner.store.workspace(tenant).end_conversation(conversation, now).await?;
+            inner.store.workspace(tenant).end_conversation(conversation, now, audit.entry()).await?;
             Ok(Self(inner).drop_session(conversation))
         })
         .await

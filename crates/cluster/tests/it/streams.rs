@@ -56,7 +56,7 @@ async fn no_stream_slips_through_between_the_check_and_its_place() {
             .collect();
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
         house.cluster.revoke_key(house.tenant, id, house.audit()).await.unwrap();
-        house.cluster.end_session(house.tenant, session).await.unwrap();
+        house.cluster.end_session(house.tenant, session, house.audit()).await.unwrap();
         stop.store(true, Ordering::SeqCst);
         for holder in holders {
             for grant in holder.await.unwrap() {
@@ -170,11 +170,15 @@ async fn an_ended_session_is_dead_and_its_stream_cut() {
     let claims = house.conversation(id, None).await;
     assert_eq!(house.cluster.session(&claims, house.now()).await.unwrap(), SessionState::Live);
     let grant = house.cluster.hold(id, Some(claims.conversation)).unwrap();
-    assert_eq!(house.cluster.end_session(house.tenant, claims.conversation).await.unwrap(), 1);
+    assert_eq!(house.cluster.end_session(house.tenant, claims.conversation, house.audit()).await.unwrap(), 1);
     assert_eq!(grant.reason(), Some(CutReason::Ended));
     assert_eq!(house.cluster.session(&claims, house.now()).await.unwrap(), SessionState::Ended);
     assert!(house.cluster.hold(id, Some(claims.conversation)).is_none());
-    assert_eq!(house.cluster.end_session(house.tenant, claims.conversation).await.unwrap(), 0, "once more is no error");
+    assert_eq!(
+        house.cluster.end_session(house.tenant, claims.conversation, house.audit()).await.unwrap(),
+        0,
+        "once more is no error"
+    );
     let stored = house.store.workspace(house.tenant).conversation(claims.conversation).await.unwrap();
     assert!(stored.ended_at.is_some());
 }

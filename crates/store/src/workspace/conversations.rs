@@ -74,14 +74,24 @@ impl Workspace {
         tx.commit().await
     }
 
-    /// Ends a conversation; whether it was still open.
+    /// Ends a conversation; whether it was still open. One that has ended is left alone, and nothing
+    /// is logged.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
-    pub async fn end_conversation(&self, id: ConversationId, now: Millis) -> Result<bool, StoreError> {
-        if self.store.execute(self.own(&sql::END_CONVERSATION).id(id).time(now)).await? > 0 {
+    pub async fn end_conversation(
+        &self,
+        id: ConversationId,
+        now: Millis,
+        audit: AuditEntry<'_>,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.store.begin().await?;
+        if tx.execute(self.own(&sql::END_CONVERSATION).id(id).time(now)).await? > 0 {
+            self.insert_audit(&mut tx, &audit, "conversation", &id).await?;
+            tx.commit().await?;
             return Ok(true);
         }
+        drop(tx);
         self.conversation(id).await.map(|_| false)
     }
 

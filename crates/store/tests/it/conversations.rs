@@ -119,8 +119,9 @@ async fn an_ended_conversation_takes_no_question_and_keeps_the_reply_that_was_ru
         let (live, conversation) = begun(world).await;
         live.append_message(conversation.id, "user", "a", "complete", None).await.unwrap();
         let now = world.advance(1);
-        assert!(live.end_conversation(conversation.id, now).await.unwrap());
-        assert!(!live.end_conversation(conversation.id, now.plus(5)).await.unwrap());
+        assert!(live.end_conversation(conversation.id, now, by("end")).await.unwrap());
+        assert!(!live.end_conversation(conversation.id, now.plus(5), by("end")).await.unwrap());
+        assert_eq!(live.audit(FIRST, Some("end")).await.unwrap().total, 1, "logged once");
         let read = live.conversation(conversation.id).await.unwrap();
         assert_eq!((read.ended_at, read.updated_at), (Some(now), now));
         let refused = live.append_message(conversation.id, "user", "b", "complete", None).await;

@@ -37,7 +37,7 @@ async fn sees_no_conversation_of(owner: &Workspace, stranger: &Workspace) {
     absent("append_message", stranger.append_message(id, "user", "hello", "complete", None).await);
     absent("messages", stranger.messages(id, FIRST).await);
     absent("messages_after", stranger.messages_after(id, message, 10).await);
-    absent("end_conversation", stranger.end_conversation(id, START).await);
+    absent("end_conversation", stranger.end_conversation(id, START, by("end")).await);
     absent("touch_conversation", stranger.touch_conversation(id, START).await);
     absent("delete_conversation", stranger.delete_conversation(id, by("x")).await);
     assert!(stranger.last_messages(id, 10).await.unwrap().is_empty());
