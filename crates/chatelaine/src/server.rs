@@ -21,7 +21,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     Config, DataDir, StartError,
     lease::Lease,
-    listener::{Listening, Stage},
+    listener::{Caps, Listening, Stage},
     secret,
     wiring::{self, Wired},
 };
@@ -126,6 +126,7 @@ impl Server {
             random: ambient.random,
             stage: receiver,
             connections: connections.clone(),
+            caps: Caps::of_process(config.limits.connections_per_address, &config.trusted_proxies),
         };
         tokio::spawn(listening.accept(listener));
         if let Some(lease) = &lease {

@@ -72,7 +72,7 @@ pub struct Config {
     pub tokens: Tokens,
 }
 
-/// Budgets, each a minute; at least 1.
+/// Budgets, each a minute and at least 1, but for the last.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -94,6 +94,8 @@ pub struct Limits {
     /// Wrong credentials from an address.
     #[serde(deserialize_with = "value::budget")]
     pub failures_per_minute: u32,
+    /// Connections of an address at a time; 0 is any number.
+    pub connections_per_address: u32,
 }
 
 /// Calls to integrations.

@@ -14,6 +14,7 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio::sync::Notify;
 
 /// How often a connection is looked at.
 pub(super) const TICK: Duration = Duration::from_secs(5);
@@ -26,6 +27,9 @@ const IDLE: u32 = 16;
 /// Looks until a client that reads nothing of its answer is given up (60 to 65 s).
 const STALLED: u32 = 13;
 
+/// Looks after which a head that is still not whole is nobody's honest request (5 to 10 s).
+const DRIBBLES: u32 = 2;
+
 /// Written by the socket and the requests of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
@@ -36,6 +40,10 @@ pub(super) struct Activity {
     written: AtomicU64,
     /// The client's window is full.
     blocked: AtomicBool,
+    /// Looks since it last did anything but wait, or dribble a head.
+    waited: AtomicU32,
+    asked: AtomicBool,
+    asking: Notify,
 }
 
 impl Activity {
@@ -51,6 +59,31 @@ impl Activity {
     pub(super) fn block(&self) {
         self.blocked.store(true, Relaxed);
     }
+
+    /// For how many looks it has waited for a request; `None` while there is one, or one is coming in.
+    pub(super) fn idle(&self) -> Option<u32> {
+        let waited = self.waited.load(Relaxed);
+        let is_coming = self.partial.load(Relaxed) && waited < DRIBBLES;
+        (self.in_flight.load(Relaxed) == 0 && !is_coming && !self.asked.load(Relaxed)).then_some(waited)
+    }
+
+    /// Somebody else needs its place.
+    pub(super) fn ask_to_leave(&self) {
+        self.asked.store(true, Relaxed);
+        self.asking.notify_one();
+    }
+
+    /// Returns when it is asked to leave; whether it may: a request may have come meanwhile.
+    pub(super) async fn asked_to_leave(&self) -> bool {
+        self.asking.notified().await;
+        self.asked.store(false, Relaxed);
+        self.idle().is_some()
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_asked_to_leave(&self) -> bool {
+        self.asked.load(Relaxed)
+    }
 }
 
 /// A request from its head to the end of its answer.
@@ -60,6 +93,7 @@ impl InFlight {
     pub(super) fn begin(activity: Arc<Activity>) -> Self {
         activity.requests.fetch_add(1, Relaxed);
         activity.in_flight.fetch_add(1, Relaxed);
+        activity.waited.store(0, Relaxed);
         Self(activity)
     }
 }
@@ -135,6 +169,7 @@ impl Watch {
         let head = quiet && (activity.partial.load(Relaxed) || requests == 0);
         self.head = if head { self.head + 1 } else { 0 };
         self.idle = if quiet && !head { self.idle + 1 } else { 0 };
+        activity.waited.store(self.head.max(self.idle), Relaxed);
         (self.requests, self.written) = (requests, written);
         if self.stalled >= STALLED || self.head > HEAD {
             Verdict::Drop
@@ -175,6 +210,25 @@ mod tests {
         let (n, verdict) = looks(&mut watch, &activity, 100).unwrap();
         assert_eq!((n, verdict), (IDLE + 1, Verdict::Finish));
         assert!(TICK * (n - 1) > Duration::from_secs(60));
+    }
+
+    #[test]
+    fn who_waits_or_dribbles_is_idle_and_the_longer_the_more() {
+        let (activity, mut watch) = (Arc::new(Activity::default()), Watch::default());
+        assert_eq!(activity.idle(), Some(0));
+        activity.read();
+        assert_eq!(activity.idle(), None, "a head comes in");
+        for _ in 0..DRIBBLES {
+            watch.look(&activity);
+        }
+        assert_eq!(activity.idle(), Some(DRIBBLES), "and does not end");
+        let request = InFlight::begin(activity.clone());
+        assert_eq!(activity.idle(), None);
+        drop(request);
+        assert_eq!(activity.idle(), Some(0));
+        watch.look(&activity);
+        watch.look(&activity);
+        assert_eq!(activity.idle(), Some(1), "the first look sees that there was a request");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! answer of ours has the envelope and an id, so its bytes are replaced on their way out.
 
 use ambient::{Clock, Random, RequestId};
+use axum::{body::Body, response::Response};
+use http::{HeaderValue, StatusCode};
 
 /// Our answer in place of hyper's own, or `None` when `bytes` are not such an answer: each of ours
 /// carries `x-request-id`.
@@ -24,13 +26,38 @@ pub(super) fn replacement(bytes: &[u8], clock: &dyn Clock, random: &dyn Random) 
         return None;
     }
     let id = RequestId::mint(clock, random).ok()?;
-    let body = serde_json::json!({"error": {"code": code, "message": message, "request_id": id}}).to_string();
+    let body = envelope(code, message, &id);
     let head = format!(
         "HTTP/1.1 {line}\r\ncontent-type: application/json; charset=utf-8\r\ncontent-length: {}\r\n\
          x-request-id: {id}\r\ncache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n",
         body.len()
     );
     Some([head.as_bytes(), body.as_bytes()].concat())
+}
+
+fn envelope(code: &str, message: &str, id: &RequestId) -> String {
+    serde_json::json!({"error": {"code": code, "message": message, "request_id": id}}).to_string()
+}
+
+/// The answer to a request that does not say for whom it is. The connection ends: who wrote it may
+/// mean something else by what follows.
+pub(super) fn without_host(clock: &dyn Clock, random: &dyn Random) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    let headers = response.headers_mut();
+    headers.insert("connection", HeaderValue::from_static("close"));
+    headers.insert("content-type", HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert("cache-control", HeaderValue::from_static("no-store"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    // Without an id there is no body either: there is no randomness then, and worse to worry about.
+    if let Ok(id) = RequestId::mint(clock, random)
+        && let Ok(value) = HeaderValue::from_str(&id.to_string())
+    {
+        headers.insert("x-request-id", value);
+        *response.body_mut() =
+            envelope("INVALID_REQUEST", "A request of HTTP/1.1 has exactly one `Host` header", &id).into();
+    }
+    response
 }
 
 /// Whether the client may still be sending what nobody will read.

@@ -19,6 +19,8 @@ mod bad_input;
 #[cfg(test)]
 mod chat;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod conversations;
 #[cfg(test)]
 mod crash;
