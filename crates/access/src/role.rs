@@ -43,11 +43,13 @@ impl Role {
         match self {
             Self::Owner => ScopeSet::ADMIN,
             Self::Admin => ScopeSet::every().without(Scope::ApiKeysWrite),
+            // Reads and answers. The log of what everybody did is for admins, and `conversations:write`
+            // deletes (seed S1).
             Self::Member => Scope::ALL
                 .iter()
                 .copied()
-                .filter(|scope| scope.as_str().ends_with(":read"))
-                .chain([Scope::ConversationsWrite, Scope::ChatWrite])
+                .filter(|scope| scope.as_str().ends_with(":read") && *scope != Scope::AuditRead)
+                .chain([Scope::ChatWrite])
                 .collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! What a caller may say about a key, and the rules between the fields.
 
-use access::{Caller, KeyKind, ScopeSet};
+use access::{Caller, KeyKind, Scope, ScopeSet};
 use ambient::{KeyId, Millis};
 use credential::{key::Environment, origin::AllowedOrigins};
 use gate::{FieldError, field};
@@ -50,7 +50,7 @@ macro_rules! key_input {
             /// What it may do; `[]` is nothing.
             #[serde(default)]
             pub(crate) scopes: Option<ScopeSet>,
-            /// When it stops, in the future; `null` is never. Not after the end of the key that asks.
+            /// When it stops, in the future; `null` is never. Not after the end of the key that asks, unless it holds `admin`.
             #[serde(default, deserialize_with = "gate::patch::nullable")]
             pub(crate) expires_at: Option<Option<Millis>>,
             /// Widget keys: the domains whose pages may use it, 1 to 50. A domain covers its subdomains.
@@ -301,9 +301,11 @@ fn key_of(caller: &Caller) -> Option<KeyId> {
     }
 }
 
-/// When the caller's own key stops; `None` is never, and for people.
+/// Past which end the caller's key leaves no other behind; `None` is none, as for people and for who
+/// holds `admin`.
 fn end_of(caller: &Caller) -> Option<Millis> {
     match caller {
+        Caller::Key(key) if key.scopes.allows(Scope::Admin) => None,
         Caller::Key(key) => key.expires_at,
         _ => None,
     }

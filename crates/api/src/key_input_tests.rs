@@ -91,7 +91,7 @@ fn by_key(id: u128, expires_at: Option<Millis>) -> Caller {
         key: KeyId(Ulid(id)),
         tenant: Tenant { workspace: WorkspaceId(Ulid(1)), environment: Environment::Live },
         kind: KeyKind::Secret,
-        scopes: ScopeSet::ADMIN,
+        scopes: ScopeSet::every(),
         service_account: None,
         expires_at,
         epoch: 0,

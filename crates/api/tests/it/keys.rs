@@ -176,24 +176,29 @@ async fn an_expired_key_says_so_and_gets_no_new_secret() {
 #[tokio::test]
 async fn no_key_lifts_its_own_limits_or_leaves_one_behind_that_lives_longer() {
     let world = World::new().await;
-    let owner_end = world.owner().get("/v1/me").await.ok(200).text_at("/data/expires_at");
+    let scopes = json!(["api-keys:write", "bots:read"]);
+    let (maker_id, maker) = world.make_key(json!({"name": "maker", "scopes": scopes})).await;
+    let maker = world.with(&maker);
+    let maker_end = maker.get("/v1/me").await.ok(200).text_at("/data/expires_at");
     world.advance(1);
-    let made = world.owner().post("/v1/api-keys", json!({"name": "a"})).await.ok(201);
-    assert_eq!(made.text_at("/data/expires_at"), owner_end, "its maker ends before the year is over");
-    let (id, key) = (made.text_at("/data/id"), made.text_at("/data/key"));
+    let made = maker.post("/v1/api-keys", json!({"name": "a"})).await.ok(201);
+    assert_eq!(made.text_at("/data/expires_at"), maker_end, "its maker ends before the year is over");
+    let id = made.text_at("/data/id");
     let outlives = (422, vec!["expires_at".to_owned()]);
+    let account = json!({"name": "crm", "scopes": ["bots:read"]});
+    let account = world.owner().post("/v1/service-accounts", account).await.ok(201).text_at("/data/id");
     for end in [json!(null), json!("2030-01-01T00:00:00Z")] {
         let body = json!({"name": "b", "expires_at": end});
-        assert_eq!(world.owner().post("/v1/api-keys", body).await.wrong_fields(), outlives, "{end}");
+        assert_eq!(maker.post("/v1/api-keys", body.clone()).await.wrong_fields(), outlives, "{end}");
+        let path = format!("/v1/service-accounts/{account}/api-keys");
+        assert_eq!(maker.post(&path, body.clone()).await.wrong_fields(), outlives, "of an account, {end}");
+        world.owner().post("/v1/api-keys", body).await.ok(201);
         let body = json!({"expires_at": end});
         let path = format!("/v1/api-keys/{id}");
-        assert_eq!(world.owner().patch(&path, body.clone()).await.wrong_fields(), outlives, "of another key, {end}");
-        assert_eq!(world.with(&key).patch(&path, body).await.wrong_fields(), outlives, "of its own, {end}");
+        assert_eq!(maker.patch(&path, body.clone()).await.wrong_fields(), outlives, "of another key, {end}");
+        let own = format!("/v1/api-keys/{maker_id}");
+        assert_eq!(maker.patch(&own, body).await.wrong_fields(), outlives, "of its own, {end}");
     }
-    let account = world.owner().post("/v1/service-accounts", json!({"name": "crm"})).await.ok(201).text_at("/data/id");
-    let path = format!("/v1/service-accounts/{account}/api-keys");
-    let made = world.owner().post(&path, json!({"name": "b", "expires_at": null})).await;
-    assert_eq!(made.wrong_fields(), outlives);
     let (id, key) = world.make_key(json!({"name": "c", "rate_limit": 50})).await;
     let path = format!("/v1/api-keys/{id}");
     let wider = world.with(&key).patch(&path, json!({"rate_limit": null, "allow_origin_header": true})).await;
