@@ -153,7 +153,7 @@ fn postgresql_needs_a_secret_and_wrong_settings_are_named() {
             (vec![("CHATELAINE_OUTBOUND_ALLOW", "everything")], "outbound"),
         ] {
             let all: Vec<_> = settings.iter().copied().chain([("CHATELAINE_DATA", data)]).collect();
-            let mut process = Process::start(BINARY, &["serve"], &all);
+            let mut process = Process::start(BINARY, &["serve", "--listen", "127.0.0.1:0"], &all);
             assert!(!process.ended(ENDS).await.success(), "{settings:?}");
             let printed = all_printed(&process);
             assert!(printed.contains(word) && !printed.contains("panicked"), "{settings:?}: {printed}");
