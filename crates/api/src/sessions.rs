@@ -51,7 +51,8 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 /// A session to be opened. Other fields are ignored: existing widgets send more.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 pub(crate) struct NewSession {
-    /// The bot that answers.
+    /// The bot that answers: its `bot_…` id. `bot_id` is read as well.
+    #[serde(alias = "bot_id")]
     agent_id: String,
     /// Your name for the user, at most 255 characters.
     #[serde(default)]

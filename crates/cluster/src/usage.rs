@@ -18,9 +18,9 @@ use crate::entry::{KeyEntry, KeyHandle};
 
 /// How long a secret's uses are gathered before they are written again.
 const GATHER: Duration = Duration::from_secs(60);
-/// The most rows that one flush writes. With more than 120,000 different keys used a minute the
+/// The most rows that one flush writes. With more than 24,000 different keys used a minute the
 /// stored figures lag behind; nothing else suffers.
-const MAX_ROWS: usize = 10_000;
+const MAX_ROWS: usize = 2_000;
 /// Rows per transaction, so that a flush never holds SQLite's one writer for long.
 const CHUNK: usize = 500;
 

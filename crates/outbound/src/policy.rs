@@ -57,7 +57,9 @@ pub enum UrlRefusal {
     #[error("The host must be a public name: not localhost, .local, .internal, or a name without a dot.")]
     LocalName,
     /// Private, reserved, or part of this installation. Which of these is nobody's business.
-    #[error("The address is in a private or reserved network that the operator of this server has not opened.")]
+    #[error(
+        "The address is in a private or reserved network that the operator of this server has not opened with `outbound.allow`."
+    )]
     Address,
 }
 

@@ -89,14 +89,25 @@ impl fmt::Debug for TrialKeys {
     }
 }
 
+/// What the database of a trial says of itself.
+const MARK: &str = "made_by_try";
+
 /// Makes what is missing, and new keys in any case: those of an earlier start are known to nobody.
 ///
 /// # Errors
-/// When the database cannot be written.
+/// When the database cannot be written, or is not a trial's.
 pub(crate) async fn furnish(app: &App, url: &str) -> anyhow::Result<Trial> {
     let (workspace_id, owner) = match app.store().default_workspace().await? {
-        Some(workspace) => (workspace.id, None),
+        Some(workspace) => {
+            anyhow::ensure!(
+                app.store().meta(MARK).await?.is_some(),
+                "this data was set up by `chatelaine serve`, and `try` would add keys to it that may do everything; \
+                 name another directory with --data"
+            );
+            (workspace.id, None)
+        }
         None => {
+            app.store().set_meta(MARK, "yes").await?;
             let password = random_password(app.random())?;
             let made =
                 api::setup::bootstrap(app, NAME, EMAIL, &password).await.context("the workspace was not made")?;

@@ -3,7 +3,7 @@
 use std::{path::Path, time::Duration};
 
 use serde_json::{Value, json};
-use testkit::{Backend, Client, Process, TestDatabase};
+use testkit::{Backend, Client, Process, TestDatabase, TestServer};
 
 use crate::harness::{BINARY, block_on};
 
@@ -181,5 +181,22 @@ fn the_defaults_are_printed_and_read_again() {
             let mut process = Process::start(BINARY, &["completions", shell], &[]);
             assert!(process.ended(ENDS).await.success() && process.stdout().len() > 10, "{shell}");
         }
+    });
+}
+
+#[test]
+fn a_trial_adds_no_keys_to_a_server_in_earnest() {
+    block_on(async {
+        let server = TestServer::start(Backend::Sqlite).await;
+        let made = api::setup::bootstrap(server.running().app(), "Acme", "ada@example.com", "a few easy words").await;
+        let _ = made.unwrap();
+        let database = server.stop().await;
+        let data = database.data();
+        let settings: Vec<_> = database.secret().map(|secret| ("CHATELAINE_SECRET", secret)).into_iter().collect();
+        let arguments = ["try", "--data", data.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+        let mut process = Process::start(BINARY, &arguments, &settings);
+        assert!(!process.ended(ENDS).await.success());
+        let printed = all_printed(&process);
+        assert!(printed.contains("name another directory") && !printed.contains("sk_live_"), "{printed}");
     });
 }
