@@ -108,6 +108,7 @@ impl Output for Readiness {
 pub(crate) struct Gauges {
     open_streams: Gauge,
     keys: Gauge,
+    key_bytes: Gauge,
     sessions: Gauge,
     database_reads: Gauge,
     database_writes: Gauge,
@@ -118,6 +119,7 @@ impl Gauges {
         Self {
             open_streams: metrics.gauge("open_streams", "Replies that stream now"),
             keys: metrics.gauge("resident_keys", "API keys in memory"),
+            key_bytes: metrics.gauge("resident_bytes_per_key", "Tables and entries of the keyring, by key"),
             sessions: metrics.gauge("resident_sessions", "Chat sessions in memory"),
             database_reads: metrics.gauge("database_reads", "Reading statements since the start"),
             database_writes: metrics.gauge("database_writes", "Writing statements since the start"),
@@ -129,6 +131,7 @@ impl Gauges {
         let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         self.open_streams.set(number(app.cluster().open_streams()));
         self.keys.set(count(app.cluster().keys()));
+        self.key_bytes.set(count(app.cluster().approximate_bytes_per_key()));
         self.sessions.set(count(app.cluster().sessions()));
         self.database_reads.set(number(app.store().reads()));
         self.database_writes.set(number(app.store().writes()));

@@ -1,7 +1,7 @@
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use access::Tenant;
-use ambient::{Clock, ConversationId, KeyId, Millis, Random, WorkspaceId};
+use ambient::{Clock, ConversationId, KeyId, Millis, Random};
 use credential::{
     key,
     secret::{Digest, Secrets},
@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::keyring::Lookup;
 use crate::{
-    Bucket, ClusterError, CutReason, Grant, KeyHandle, SessionEntry, SessionState, Verdict, WorkspaceEntry,
+    Bucket, ClusterError, CutReason, Grant, KeyHandle, SessionEntry, SessionState, Verdict,
     doubt::Doubts,
     entry::KeyEntry,
     grant::{Grants, Stream},
@@ -317,12 +317,6 @@ impl Cluster {
     #[must_use]
     pub fn is_exhausted(&self, bucket: Bucket<'_>, now: Duration) -> bool {
         self.0.limits.is_exhausted(bucket, now)
-    }
-
-    /// The workspace's budget, for callers without a key.
-    #[must_use]
-    pub fn workspace(&self, id: WorkspaceId) -> Arc<WorkspaceEntry> {
-        self.0.keyring.workspace(id)
     }
 
     // ---- figures ----

@@ -144,7 +144,7 @@ impl Inner {
             },
         };
         let is_of_parent = parent.tenant() == tenant && parent.epoch() == claims.epoch;
-        if !is_of_parent || !parent.is_live(around.now) || !parent.may_chat() {
+        if !is_of_parent || !parent.may_chat() {
             return Err(self.failed(around, Refusal::InvalidToken));
         }
         if let Some(bound) = &claims.origin {

@@ -16,8 +16,6 @@ pub struct RequestContext {
     pub now: Millis,
     /// The client, behind trusted proxies.
     pub address: IpAddr,
-    /// `Last-Event-ID`, as it was sent.
-    pub last_event_id: Option<String>,
     pub(crate) uri: Uri,
     pub(crate) operation: &'static Meta,
 }

@@ -264,7 +264,6 @@ impl Inner {
             id: arrival.id,
             now: arrival.now,
             address: arrival.address,
-            last_event_id: parts.headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(str::to_owned),
             uri: parts.uri,
             operation: meta,
         };

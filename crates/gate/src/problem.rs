@@ -89,12 +89,6 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
     }
 
-    /// 402 `INSUFFICIENT_CREDITS`.
-    #[must_use]
-    pub fn insufficient_credits() -> Self {
-        Self::new(StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS", "This workspace has no credits left")
-    }
-
     /// 404 `NOT_FOUND`: absent, or not visible to this credential; the same bytes but for the
     /// request's id.
     #[must_use]
@@ -177,21 +171,6 @@ impl Problem {
     /// 429 with the numbers of the budget that refused.
     pub(crate) fn limited(verdict: cluster::Verdict) -> Self {
         Self::rate_limited(verdict.retry_after_s).with(|details| details.verdict = Some(verdict))
-    }
-
-    /// 431 `HEADERS_TOO_LARGE`.
-    #[must_use]
-    pub fn headers_too_large() -> Self {
-        Self::new(
-            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "HEADERS_TOO_LARGE",
-            "The request's headers are over 16 KiB",
-        )
-    }
-
-    /// 503 `NOT_CONFIGURED`: the operator has not set this up.
-    pub fn not_configured(message: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_CONFIGURED", message)
     }
 
     /// 503 `UNAVAILABLE`: our own fault, never a 401. The cause is for the log.
