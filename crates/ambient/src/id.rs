@@ -145,6 +145,8 @@ ids! {
     AuditId "aud_" "an audit record";
     BotId "bot_" "a bot";
     ConversationId "conv_" "a conversation";
+    CreditEntryId "crd_" "a line of a workspace's credit ledger";
+    CreditHoldId "hold_" "credits held for a reply under way";
     DeploymentId "dep_" "a deployment of a workflow";
     IntegrationId "int_" "an integration of a bot";
     KeyId "key_" "an API key";

@@ -10,7 +10,7 @@ mod random;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock, TimeError};
 pub use id::{
-    AuditId, BotId, ConversationId, DeploymentId, IdError, IntegrationId, KeyId, MemberId, MessageId, ParticipantId,
-    RequestId, RunId, ServiceAccountId, Ulid, WorkspaceId,
+    AuditId, BotId, ConversationId, CreditEntryId, CreditHoldId, DeploymentId, IdError, IntegrationId, KeyId, MemberId,
+    MessageId, ParticipantId, RequestId, RunId, ServiceAccountId, Ulid, WorkspaceId,
 };
 pub use random::{OsRandom, Random, RandomError, SeededRandom};

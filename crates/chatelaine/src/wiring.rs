@@ -98,6 +98,8 @@ pub(crate) async fn wire(
     })?;
     let mut routes = api::routes(app.clone());
     dashboard::mount(&mut routes);
+    widget::mount(&mut routes);
+    dropin::mount(&mut routes);
     Ok(Wired { app, router: routes.into_router(&gate), tokens, parser, replies, ready })
 }
 

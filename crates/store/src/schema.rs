@@ -17,6 +17,7 @@ pub(crate) struct Migration {
 pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "the door", statements: THE_DOOR },
     Migration { version: 2, name: "one node at a time", statements: ONE_NODE },
+    Migration { version: 3, name: "browsers", statements: BROWSERS },
 ];
 
 const THE_DOOR: &[&str] = &[
@@ -192,3 +193,44 @@ const ONE_NODE: &[&str] = &["CREATE TABLE node_lease (
         beat BIGINT NOT NULL,
         renewed_at BIGINT NOT NULL
     ) STRICT"];
+
+/// Conversations that a client names itself (seed S4), messages that are sent twice and kept once, and
+/// what a workspace has paid for.
+const BROWSERS: &[&str] = &[
+    "ALTER TABLE conversations ADD COLUMN external_id TEXT COLLATE \"C\"",
+    "CREATE UNIQUE INDEX conversations_by_external_id
+        ON conversations (workspace_id, environment, channel, external_id)",
+    "CREATE INDEX conversations_by_update ON conversations (workspace_id, environment, channel, updated_at)",
+    "ALTER TABLE messages ADD COLUMN client_key TEXT COLLATE \"C\"",
+    "CREATE UNIQUE INDEX messages_by_client_key
+        ON messages (workspace_id, environment, conversation_id, client_key)",
+    // What is free plus what is held is what the workspace has left. Without `metered_at` nothing is counted.
+    "CREATE TABLE credit_accounts (
+        workspace_id TEXT COLLATE \"C\" NOT NULL PRIMARY KEY REFERENCES workspaces (id),
+        free BIGINT NOT NULL CHECK (free >= 0),
+        held BIGINT NOT NULL CHECK (held >= 0),
+        metered_at BIGINT,
+        updated_at BIGINT NOT NULL
+    ) STRICT",
+    "CREATE TABLE credit_holds (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES credit_accounts (workspace_id),
+        id TEXT COLLATE \"C\" NOT NULL,
+        amount BIGINT NOT NULL,
+        conversation_id TEXT COLLATE \"C\",
+        created_at BIGINT NOT NULL,
+        expires_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, id)
+    ) STRICT",
+    "CREATE INDEX credit_holds_by_expiry ON credit_holds (expires_at)",
+    // Append-only: grants are positive, charges negative.
+    "CREATE TABLE credit_entries (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES credit_accounts (workspace_id),
+        id TEXT COLLATE \"C\" NOT NULL,
+        kind TEXT NOT NULL,
+        amount BIGINT NOT NULL,
+        conversation_id TEXT COLLATE \"C\",
+        note TEXT,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, id)
+    ) STRICT",
+];

@@ -16,9 +16,24 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("gate", &["ambient", "credential", "access", "store", "cluster"]),
     ("api", &["ambient", "credential", "access", "store", "cluster", "chat", "gate"]),
     ("dashboard", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
+    ("dropin", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
+    ("widget", &["ambient", "credential", "access", "store", "cluster", "gate", "api"]),
     (
         "chatelaine",
-        &["ambient", "credential", "access", "outbound", "store", "cluster", "chat", "gate", "api", "dashboard"],
+        &[
+            "ambient",
+            "credential",
+            "access",
+            "outbound",
+            "store",
+            "cluster",
+            "chat",
+            "gate",
+            "api",
+            "dashboard",
+            "dropin",
+            "widget",
+        ],
     ),
 ];
 

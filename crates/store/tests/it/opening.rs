@@ -56,7 +56,18 @@ async fn a_database_of_a_newer_binary_is_refused_with_a_sentence() {
 async fn nodes_that_start_together_migrate_once() {
     on_each(async |world| {
         let mut connection = connect(&world.url).await;
-        let tables = ["audit_log", "messages", "conversations", "integrations", "bots", "api_key_secrets", "api_keys"];
+        let tables = [
+            "credit_entries",
+            "credit_holds",
+            "credit_accounts",
+            "audit_log",
+            "messages",
+            "conversations",
+            "integrations",
+            "bots",
+            "api_key_secrets",
+            "api_keys",
+        ];
         let more =
             ["service_accounts", "members", "workspaces", "meta", "idempotency", "node_lease", "schema_migrations"];
         for table in tables.iter().chain(&more) {
