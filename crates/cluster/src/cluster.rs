@@ -29,7 +29,7 @@ use crate::{
 /// Changes of one workspace happen one after the other; this many workspaces at a time.
 const STRIPES: usize = 64;
 
-/// Budgets a minute, and the most that memory holds.
+/// Budgets, a minute each where nothing else is said, and the most that memory holds.
 #[derive(Clone, Debug)]
 pub struct ClusterConfig {
     /// Requests of a workspace that has no budget of its own.
@@ -44,6 +44,12 @@ pub struct ClusterConfig {
     pub public_per_minute: u32,
     /// Wrong credentials from one address.
     pub failures_per_minute: u32,
+    /// Messages in all sessions of one widget key.
+    pub widget_messages_per_minute: u32,
+    /// Requests to the drop-in surface from one address, in `drop_in_window_ms`.
+    pub drop_in_requests: u32,
+    /// The window of that budget, in milliseconds, at least 1.
+    pub drop_in_window_ms: u32,
     /// Buckets in memory, a hard cap: half for callers, half for addresses.
     pub max_buckets: usize,
     /// Sessions in memory; beyond it those that rested longest are read again when they are used.
@@ -60,6 +66,9 @@ impl Default for ClusterConfig {
             history_per_minute: 100,
             public_per_minute: 60,
             failures_per_minute: 120,
+            widget_messages_per_minute: 600,
+            drop_in_requests: 30,
+            drop_in_window_ms: 60_000,
             max_buckets: 100_000,
             max_sessions: 100_000,
         }

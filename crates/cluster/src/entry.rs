@@ -103,7 +103,11 @@ pub(crate) struct Extra {
     deny_localhost: bool,
     allowed_ips: Box<[IpNet]>,
     rate_limit: Option<u32>,
+    daily_sessions: Option<u32>,
+    daily_messages: Option<u32>,
     pub(crate) cell: AtomicU64,
+    pub(crate) sessions_today: AtomicU64,
+    pub(crate) messages_today: AtomicU64,
     pub(crate) previous: Option<Previous>,
 }
 
@@ -248,6 +252,18 @@ impl KeyEntry {
         self.extra.as_ref()?.rate_limit
     }
 
+    /// Sessions that it opens in 24 hours; `None` is no ceiling.
+    #[must_use]
+    pub fn daily_sessions(&self) -> Option<u32> {
+        self.extra.as_ref()?.daily_sessions
+    }
+
+    /// Messages in all of its sessions in 24 hours; `None` is no ceiling.
+    #[must_use]
+    pub fn daily_messages(&self) -> Option<u32> {
+        self.extra.as_ref()?.daily_messages
+    }
+
     /// The budget that it draws on.
     #[must_use]
     pub fn workspace(&self) -> &Arc<WorkspaceEntry> {
@@ -313,7 +329,11 @@ impl KeyEntry {
             deny_localhost: settings.deny_localhost,
             allowed_ips: settings.allowed_ips.as_slice().into(),
             rate_limit: settings.rate_limit,
+            daily_sessions: settings.daily_sessions,
+            daily_messages: settings.daily_messages,
             cell: AtomicU64::new(0),
+            sessions_today: AtomicU64::new(0),
+            messages_today: AtomicU64::new(0),
             previous,
         };
         Some(Self {
@@ -345,7 +365,11 @@ impl KeyEntry {
                 deny_localhost: extra.deny_localhost,
                 allowed_ips: extra.allowed_ips.clone(),
                 rate_limit: extra.rate_limit,
-                cell: AtomicU64::new(extra.cell.load(Ordering::Relaxed)),
+                daily_sessions: extra.daily_sessions,
+                daily_messages: extra.daily_messages,
+                cell: copy(&extra.cell),
+                sessions_today: copy(&extra.sessions_today),
+                messages_today: copy(&extra.messages_today),
                 previous: extra.previous.as_ref().map(|previous| Previous {
                     digest: swap(previous.digest),
                     grace_ends: previous.grace_ends,
@@ -364,12 +388,23 @@ impl KeyEntry {
         }
     }
 
-    /// Takes over what has been spent of the key's own budget.
+    /// Takes over what has been spent of the key's own budgets.
     pub(crate) fn inherit(&self, older: &Self) {
         if let (Some(own), Some(older)) = (self.extra(), older.extra()) {
-            own.cell.store(older.cell.load(Ordering::Relaxed), Ordering::Relaxed);
+            let budgets = [
+                (&own.cell, &older.cell),
+                (&own.sessions_today, &older.sessions_today),
+                (&own.messages_today, &older.messages_today),
+            ];
+            for (own, older) in budgets {
+                own.store(older.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
         }
     }
+}
+
+fn copy(cell: &AtomicU64) -> AtomicU64 {
+    AtomicU64::new(cell.load(Ordering::Relaxed))
 }
 
 impl Extra {
@@ -378,6 +413,8 @@ impl Extra {
             || self.deny_localhost
             || !self.allowed_ips.is_empty()
             || self.rate_limit.is_some()
+            || self.daily_sessions.is_some()
+            || self.daily_messages.is_some()
             || self.previous.is_some()
     }
 }

@@ -92,6 +92,10 @@ pub struct KeySettings {
     pub allowed_ips: Vec<IpNet>,
     /// Requests a minute under this key; `None` is no budget of its own.
     pub rate_limit: Option<u32>,
+    /// Sessions in 24 hours (widget keys); `None` is no ceiling.
+    pub daily_sessions: Option<u32>,
+    /// Messages in 24 hours, in all of its sessions (widget keys); `None` is no ceiling.
+    pub daily_messages: Option<u32>,
     /// Who answers for it.
     pub owner: Option<String>,
     /// What it is for.

@@ -2,6 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const SECOND: u64 = 1_000_000_000;
 const MINUTE: u64 = 60 * SECOND;
+const DAY: u64 = 24 * 60 * MINUTE;
 
 /// A budget: one request every `interval`, `quota` at once. A cell holds the theoretical arrival
 /// time, in nanoseconds: when the budget is full again. 0 is a full budget.
@@ -9,6 +10,8 @@ const MINUTE: u64 = 60 * SECOND;
 pub(super) struct Rate {
     quota: u32,
     interval: u64,
+    /// In nanoseconds.
+    window: u64,
 }
 
 /// What a cell says at one moment.
@@ -26,14 +29,35 @@ pub(super) struct Answer {
 impl Rate {
     /// `quota` requests a minute; 0 allows none.
     pub(super) const fn per_minute(quota: u32) -> Self {
-        Self { quota, interval: if quota == 0 { MINUTE } else { MINUTE / quota as u64 } }
+        Self::per(quota, MINUTE)
+    }
+
+    /// `quota` requests in 24 hours.
+    pub(super) const fn per_day(quota: u32) -> Self {
+        Self::per(quota, DAY)
+    }
+
+    /// `quota` requests in `window_ms` milliseconds, which is at least 1.
+    pub(super) const fn per_window(quota: u32, window_ms: u32) -> Self {
+        Self::per(quota, if window_ms == 0 { 1 } else { window_ms as u64 } * (SECOND / 1000))
+    }
+
+    /// An interval is never nothing: a budget of more than one a nanosecond is no budget.
+    const fn per(quota: u32, window: u64) -> Self {
+        let interval = if quota == 0 { window } else { window / quota as u64 };
+        Self { quota, interval: if interval == 0 { 1 } else { interval }, window }
+    }
+
+    /// In seconds, rounded up.
+    pub(super) fn window_s(self) -> u32 {
+        seconds(self.window)
     }
 
     pub(super) const fn quota(self) -> u32 {
         self.quota
     }
 
-    /// What full means. Not a minute but `quota` intervals, so that rounding gives nothing away.
+    /// What full means. Not the window but `quota` intervals, so that rounding gives nothing away.
     const fn capacity(self) -> u64 {
         self.interval * self.quota as u64
     }
@@ -47,7 +71,7 @@ impl Rate {
             let remaining = u32::try_from((self.capacity() - used) / self.interval).unwrap_or(u32::MAX);
             Answer { allowed: true, remaining, reset_s: seconds(used), retry_after_s: 0, next }
         } else {
-            let wait = if self.quota == 0 { 60 } else { seconds(used - self.capacity()).max(1) };
+            let wait = if self.quota == 0 { self.window_s() } else { seconds(used - self.capacity()).max(1) };
             Answer { allowed: false, remaining: 0, reset_s: wait, retry_after_s: wait, next: cell }
         }
     }

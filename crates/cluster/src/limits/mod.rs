@@ -1,7 +1,7 @@
-//! Budgets per minute: GCRA (ITU-T I.371) on the monotonic clock.
+//! Budgets: GCRA (ITU-T I.371) on the monotonic clock.
 //!
-//! A budget of `q` a minute starts full, refills evenly, and allows `q` at once: over any window of
-//! `s` seconds at most `q + q·s/60`. Frequent budgets are a cell inside the entry they belong to;
+//! A budget of `q` in a window of `w` seconds, most often a minute, starts full, refills evenly, and
+//! allows `q` at once: over any `s` seconds at most `q + q·s/w`. Frequent budgets are a cell inside the entry they belong to;
 //! the others are in a table that never holds more than it is told.
 
 mod gcra;
@@ -18,9 +18,6 @@ use crate::{
         table::{Class, Subject, Table},
     },
 };
-
-/// The window of every budget, in seconds.
-const WINDOW_S: u32 = 60;
 
 /// A budget that a request draws on.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +39,14 @@ pub enum Bucket<'a> {
     Address(IpAddr),
     /// Wrong credentials, from an address.
     FailuresOf(IpAddr),
+    /// The drop-in surface, from an address; the one budget whose window the operator sets.
+    DropIn(IpAddr),
+    /// Sessions opened under a widget key in 24 hours; a key without a ceiling is not limited by it.
+    DailySessionsOf(&'a KeyHandle),
+    /// Messages in all sessions of a widget key in 24 hours; likewise.
+    DailyMessagesOf(&'a KeyHandle),
+    /// Messages a minute in all sessions of a widget key.
+    MessagesOfKey(KeyId),
 }
 
 /// What a budget says: of several, the one nearest to refusing.
@@ -69,7 +74,7 @@ impl Verdict {
         allowed: true,
         policy: "",
         quota: u32::MAX,
-        window_s: WINDOW_S,
+        window_s: 60,
         remaining: u32::MAX,
         reset_s: 0,
         retry_after_s: 0,
@@ -121,7 +126,7 @@ impl Place<'_> {
             allowed: answer.allowed,
             policy: self.policy,
             quota: self.rate.quota(),
-            window_s: WINDOW_S,
+            window_s: self.rate.window_s(),
             remaining: answer.remaining,
             reset_s: answer.reset_s,
             retry_after_s: answer.retry_after_s,
@@ -136,6 +141,8 @@ pub(crate) struct Limits {
     history: Rate,
     public: Rate,
     failures: Rate,
+    drop_in: Rate,
+    key_messages: Rate,
     /// Of callers who proved who they are.
     known: Table,
     /// Of addresses. A table of its own, so that a flood of addresses crowds out no session.
@@ -152,6 +159,8 @@ impl Limits {
             history: Rate::per_minute(config.history_per_minute),
             public: Rate::per_minute(config.public_per_minute),
             failures: Rate::per_minute(config.failures_per_minute),
+            drop_in: Rate::per_window(config.drop_in_requests, config.drop_in_window_ms),
+            key_messages: Rate::per_minute(config.widget_messages_per_minute),
             known: Table::new(half),
             strangers: Table::new(half),
         }
@@ -185,6 +194,18 @@ impl Limits {
             Bucket::HistoryOf(session) => known("history", self.history, Class::History, session.0.0),
             Bucket::Address(address) => stranger("address", self.public, Class::Address, address),
             Bucket::FailuresOf(address) => stranger("failures", self.failures, Class::Failures, address),
+            Bucket::DropIn(address) => stranger("drop-in", self.drop_in, Class::DropIn, address),
+            Bucket::DailySessionsOf(handle) => Place {
+                policy: "daily-sessions",
+                rate: Rate::per_day(handle.daily_sessions()?),
+                cell: Cell::Inline(&handle.entry.extra()?.sessions_today),
+            },
+            Bucket::DailyMessagesOf(handle) => Place {
+                policy: "daily-messages",
+                rate: Rate::per_day(handle.daily_messages()?),
+                cell: Cell::Inline(&handle.entry.extra()?.messages_today),
+            },
+            Bucket::MessagesOfKey(key) => known("key-messages", self.key_messages, Class::KeyMessages, key.0.0),
         })
     }
 

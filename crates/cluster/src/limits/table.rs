@@ -21,9 +21,11 @@ pub(super) enum Class {
     History,
     Address,
     Failures,
+    KeyMessages,
+    DropIn,
 }
 
-const CLASSES: usize = 5;
+const CLASSES: usize = 7;
 
 /// Whose budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,7 +52,7 @@ struct Shard {
 }
 
 /// Budgets by subject, never more than it is told. When all places are taken by budgets that have
-/// been drawn on within the minute, newcomers share one budget per class: a flood of addresses
+/// been drawn on within their window, newcomers share one budget per class: a flood of addresses
 /// limits itself, and known subjects keep theirs.
 pub(super) struct Table {
     shards: Box<[Mutex<Shard>]>,
