@@ -3,12 +3,12 @@ use std::{fmt, sync::Arc};
 use access::{KeyCaller, SessionCaller, Tenant};
 use ambient::{BotId, Clock, ConversationId, Millis, Random};
 use cluster::{Cluster, SessionEntry};
-use credential::{Secrets, SessionClaims, Tokens};
+use credential::{LiveKit, Secrets, SessionClaims, Tokens};
 use serde_json::Value;
 use store::{AuditEntry, MessageRecord, NewConversation, Store};
 use tokio_util::task::TaskTracker;
 
-use crate::{ChatError, choice::model_of, text::count_words, turn::Turns};
+use crate::{ChatError, Credits, choice::model_of, text::count_words, turn::Turns};
 
 /// How long a session token lives at most, in milliseconds: 24 hours (contract, section 2).
 const SESSION_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
@@ -34,6 +34,10 @@ pub struct ChatParts {
     pub random: Arc<dyn Random>,
     /// Every reply runs on it, so that a stopping server waits until what came is stored.
     pub drain: TaskTracker,
+    /// What replies of metered workspaces cost.
+    pub credits: Credits,
+    /// The LiveKit server of voice sessions, if there is one.
+    pub livekit: Option<LiveKit>,
 }
 
 /// Conversations and their replies. Clones share everything.

@@ -29,12 +29,21 @@ pub enum ChatError {
         /// One sentence for the caller.
         message: String,
     },
+    /// The message's key was used before, with another text.
+    #[error("this key belongs to another message")]
+    Reused,
     /// It contradicts what is there; the word says what.
     #[error("conflict: {0}")]
     Conflict(&'static str),
     /// There is no room for another; says of what, in one sentence for the caller.
     #[error("{0}")]
     Full(&'static str),
+    /// The workspace is metered and nothing is left.
+    #[error("the workspace has no credits left")]
+    NoCredits,
+    /// The operator has not set this up; says what, in one sentence for the caller.
+    #[error("{0}")]
+    NotConfigured(&'static str),
     /// This server is stopping.
     #[error("the server is stopping")]
     Stopping,

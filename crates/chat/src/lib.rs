@@ -7,8 +7,10 @@
 
 mod chat;
 mod choice;
+mod credits;
 mod draft;
 mod error;
+mod event_id;
 mod headers;
 mod integration;
 mod job;
@@ -21,8 +23,10 @@ mod upstream;
 
 pub use chat::{Chat, ChatParts, OpenSession, OpenedSession};
 pub use choice::model_of;
+pub use credits::{Credits, Prices};
 pub use draft::{IntegrationUpdate, NewIntegration};
 pub use error::{Cause, ChatError};
+pub use event_id::{EventId, EventIdError, Numbered};
 pub use headers::{HEADER_MASK, Headers};
 pub use reply::{Reply, ReplyErrorCode, ReplyEvent, Usage};
-pub use send::MAX_MESSAGE;
+pub use send::{MAX_MESSAGE, SayTo, SendOptions};

@@ -7,7 +7,7 @@ use std::{
 
 use api::{App, AppParts, AppSettings};
 use axum::Router;
-use chat::{Chat, ChatParts};
+use chat::{Chat, ChatParts, Credits, Prices};
 use cluster::{Cluster, ClusterConfig};
 use credential::{Parser, Secrets, Tokens};
 use gate::{Gate, GateConfig, GateParts, Metrics};
@@ -64,6 +64,8 @@ pub(crate) async fn wire(
         clock: clock.clone(),
         random: random.clone(),
         drain: replies.clone(),
+        credits: Credits::new(store.clone(), clock.clone(), Prices::default(), replies.clone()),
+        livekit: None,
     });
     let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
     let app = App::new(AppParts {

@@ -9,14 +9,16 @@ mod mac;
 
 pub mod compare;
 pub mod key;
+pub mod livekit;
 pub mod origin;
 pub mod seal;
 pub mod secret;
 pub mod token;
 pub mod webhook;
 
-pub use compare::Comparer;
+pub use compare::{Comparer, StaticKey};
 pub use key::{ApiKey, Environment, Family, Form, KeyError, Parser, Prefixes};
+pub use livekit::{LiveKit, LiveKitError};
 pub use origin::AllowedOrigins;
 pub use seal::Sealer;
 pub use secret::{Digest, RootSecret, Secrets};

@@ -9,7 +9,7 @@ use std::{
 use ambient::{Clock, ManualClock, Millis, Random, SeededRandom};
 use api::{App, AppParts, AppSettings};
 use axum::{Router, body::Body};
-use chat::{Chat, ChatParts};
+use chat::{Chat, ChatParts, Credits, Prices};
 use cluster::{Cluster, ClusterConfig};
 use credential::{Algorithm, Parser, Prefixes, RootSecret, Secrets, Tokens};
 use gate::{Gate, GateConfig, GateParts, Meta, Metrics, RequestLog};
@@ -109,6 +109,8 @@ impl World {
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             drain: TaskTracker::new(),
+            credits: Credits::new(store.clone(), Arc::clone(&clock), Prices::default(), TaskTracker::new()),
+            livekit: None,
         });
         let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
         let app = App::new(AppParts {

@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use access::{Actor, KeyCaller, KeyKind, ScopeSet, SessionCaller, Tenant};
 use ambient::{BotId, Clock, IntegrationId, KeyId, OsRandom, Random, SystemClock};
-use chat::{Chat, ChatError, ChatParts, Headers, NewIntegration, OpenSession, OpenedSession, Reply, ReplyEvent};
+use chat::{
+    Chat, ChatError, ChatParts, Credits, Headers, NewIntegration, OpenSession, OpenedSession, Prices, Reply, ReplyEvent,
+};
 use cluster::{Cluster, ClusterConfig};
 use credential::{Algorithm, Environment, Family, Parser, Prefixes, RootSecret, Secrets, Tokens};
 use futures_util::StreamExt;
@@ -69,6 +71,8 @@ impl World {
             clock: Arc::clone(&clock),
             random,
             drain: drain.clone(),
+            credits: Credits::new(store.clone(), Arc::clone(&clock), Prices::default(), drain.clone()),
+            livekit: None,
         });
         let bot = NewBot {
             name: "Ada".to_owned(),
