@@ -50,6 +50,7 @@ impl Default for Options {
                 history_per_minute: MANY,
                 public_per_minute: MANY,
                 failures_per_minute: MANY,
+                widget_messages_per_minute: MANY,
                 connections_per_address: 0,
             },
             drain_seconds: 2,

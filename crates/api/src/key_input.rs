@@ -15,6 +15,8 @@ use crate::input::{self, Domains, Metadata};
 pub(crate) const MAX_NAME: usize = 50;
 /// The largest budget of a key's own, in requests a minute.
 const MAX_RATE_LIMIT: u64 = 1_000_000;
+/// The largest ceiling of a day.
+const MAX_DAILY: u64 = 10_000_000;
 /// How long a key lives when nobody says otherwise (seed S2): 365 days, in milliseconds.
 const ONE_YEAR: i64 = 365 * 24 * 60 * 60 * 1000;
 
@@ -68,6 +70,12 @@ macro_rules! key_input {
             /// Requests a minute, 1 to 1,000,000; `null` is no budget of its own.
             #[serde(default, deserialize_with = "gate::patch::nullable")]
             pub(crate) rate_limit: Option<Option<u32>>,
+            /// Widget keys: sessions in 24 hours, 1 to 10,000,000; `null` is no ceiling.
+            #[serde(default, deserialize_with = "gate::patch::nullable")]
+            pub(crate) daily_sessions: Option<Option<u32>>,
+            /// Widget keys: messages in 24 hours, in all sessions, 1 to 10,000,000; `null` is no ceiling.
+            #[serde(default, deserialize_with = "gate::patch::nullable")]
+            pub(crate) daily_messages: Option<Option<u32>>,
             /// Who answers for it, at most 200 characters.
             #[serde(default, deserialize_with = "gate::patch::nullable")]
             pub(crate) owner: Option<Option<String>>,
@@ -93,6 +101,8 @@ macro_rules! key_input {
                     allow_origin_header: self.allow_origin_header,
                     allowed_ips: self.allowed_ips.as_deref(),
                     rate_limit: self.rate_limit,
+                    daily_sessions: self.daily_sessions,
+                    daily_messages: self.daily_messages,
                     owner: self.owner.as_ref().map(Option::as_ref),
                     purpose: self.purpose.as_ref().map(Option::as_ref),
                     rotate_after: self.rotate_after,
@@ -149,6 +159,8 @@ pub(crate) struct Common<'a> {
     allow_origin_header: Option<bool>,
     allowed_ips: Option<&'a [String]>,
     rate_limit: Option<Option<u32>>,
+    daily_sessions: Option<Option<u32>>,
+    daily_messages: Option<Option<u32>>,
     owner: Option<Option<&'a String>>,
     purpose: Option<Option<&'a String>>,
     rotate_after: Option<Option<Millis>>,
@@ -166,6 +178,8 @@ impl Common<'_> {
             ("allow_origin_header", self.allow_origin_header.is_some()),
             ("allowed_ips", self.allowed_ips.is_some()),
             ("rate_limit", self.rate_limit.is_some()),
+            ("daily_sessions", self.daily_sessions.is_some()),
+            ("daily_messages", self.daily_messages.is_some()),
             ("owner", self.owner.is_some()),
             ("purpose", self.purpose.is_some()),
             ("rotate_after", self.rotate_after.is_some()),
@@ -189,7 +203,7 @@ impl Common<'_> {
         {
             match AllowedOrigins::parse(domains.as_slice()) {
                 Ok(origins) => settings.allowed_domains = origins.entries(),
-                Err(error) => errors.push(FieldError::new(domains.field(error.index), error.reason)),
+                Err(error) => errors.push(FieldError::new(domains.field(error.index), error.to_string())),
             }
         }
         if let Some(allow) = self.allow_localhost {
@@ -201,12 +215,16 @@ impl Common<'_> {
         if let Some(texts) = self.allowed_ips {
             settings.allowed_ips = input::addresses(errors, texts);
         }
-        if let Some(limit) = self.rate_limit {
-            if let Some(limit) = limit {
-                field::range(errors, "rate_limit", u64::from(limit), 1, MAX_RATE_LIMIT);
+        let mut budget = |name, sent: Option<Option<u32>>, most, setting: &mut Option<u32>| {
+            let Some(budget) = sent else { return };
+            if let Some(budget) = budget {
+                field::range(errors, name, u64::from(budget), 1, most);
             }
-            settings.rate_limit = limit;
-        }
+            *setting = budget;
+        };
+        budget("rate_limit", self.rate_limit, MAX_RATE_LIMIT, &mut settings.rate_limit);
+        budget("daily_sessions", self.daily_sessions, MAX_DAILY, &mut settings.daily_sessions);
+        budget("daily_messages", self.daily_messages, MAX_DAILY, &mut settings.daily_messages);
         if let Some(owner) = self.owner {
             input::optional_text(errors, "owner", owner, 200);
             settings.owner = owner.cloned();
@@ -236,6 +254,8 @@ impl Common<'_> {
         let is_widget = kind == KeyKind::Widget;
         refuse("allowed_domains", !is_widget && self.allowed_domains.is_some(), "is for widget keys alone");
         refuse("allow_localhost", !is_widget && self.allow_localhost.is_some(), "is for widget keys alone");
+        refuse("daily_sessions", !is_widget && self.daily_sessions.flatten().is_some(), "is for widget keys alone");
+        refuse("daily_messages", !is_widget && self.daily_messages.flatten().is_some(), "is for widget keys alone");
         refuse(
             "scopes",
             is_widget && self.scopes.is_some_and(|scopes| !scopes.is_empty()),

@@ -40,11 +40,11 @@ fn unknown_fields_and_kinds_are_refused() {
 fn every_field_that_is_wrong_is_named() {
     let (_, wrong) = settings(json!({
         "name": "a", "allowed_domains": ["a.example"], "allow_localhost": false, "allowed_ips": ["1.2.3.4", "x"],
-        "rate_limit": 0, "owner": "o".repeat(201), "purpose": "p".repeat(501), "metadata": {"a": "x".repeat(5000)},
+        "rate_limit": 0, "daily_sessions": 5, "daily_messages": 5, "owner": "o".repeat(201), "purpose": "p".repeat(501), "metadata": {"a": "x".repeat(5000)},
     }));
-    let expected =
-        ["allowed_domains", "allow_localhost", "allowed_ips[1]", "rate_limit", "owner", "purpose", "metadata"];
-    assert_eq!(wrong, expected);
+    let of_widgets = ["allowed_domains", "allow_localhost", "daily_sessions", "daily_messages"];
+    assert_eq!(wrong[..4], of_widgets);
+    assert_eq!(wrong[4..], ["allowed_ips[1]", "rate_limit", "owner", "purpose", "metadata"]);
     assert_eq!(settings(json!({"name": "a", "rate_limit": 1_000_001})).1, ["rate_limit"]);
     assert_eq!(settings(json!({"name": "a", "rate_limit": 1_000_000})).0.rate_limit, Some(1_000_000));
 }
@@ -64,6 +64,23 @@ fn a_widget_key_has_domains_and_no_scopes() {
     assert_eq!(widget(json!({"scopes": ["bots:read"]})).1, ["scopes"]);
     assert_eq!(widget(json!({"allow_origin_header": true})).1, ["allow_origin_header"]);
     assert!(widget(json!({"allow_localhost": false})).0.deny_localhost);
+    let wrong = ["daily_sessions", "daily_messages"];
+    assert_eq!(widget(json!({"daily_sessions": 0, "daily_messages": 10_000_001})).1, wrong);
+    let (made, wrong) = widget(json!({"daily_sessions": 1, "daily_messages": 10_000_000}));
+    assert_eq!((made.daily_sessions, made.daily_messages, wrong.len()), (Some(1), Some(10_000_000), 0));
+    assert_eq!(widget(json!({"daily_sessions": null})).0.daily_sessions, None);
+}
+
+#[test]
+fn a_domain_that_is_refused_is_named_with_the_reason() {
+    let input = new_key(json!({"name": "a", "kind": "widget", "allowed_domains": "mysite.com, github.io"}));
+    let mut errors = Vec::new();
+    let _ = input.common().apply(&mut errors, KeyKind::Widget, KeySettings::default());
+    let message = &errors[0].message;
+    assert!(message.starts_with("github.io: ") && message.contains("Anyone can register a name below"), "{message}");
+    let wide = new_key(json!({"name": "a", "kind": "widget", "allowed_domains": ["é".repeat(5000)]}));
+    let _ = wide.common().apply(&mut errors, KeyKind::Widget, KeySettings::default());
+    assert!(errors[1].message.len() < 300, "{}", errors[1].message.len());
 }
 
 #[test]

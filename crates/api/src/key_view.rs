@@ -57,6 +57,10 @@ pub(crate) struct KeyView {
     expires_at: Option<Millis>,
     /// Requests a minute; `null` is no budget of its own.
     rate_limit: Option<u32>,
+    /// Widget keys: sessions in 24 hours; `null` is no ceiling.
+    daily_sessions: Option<u32>,
+    /// Widget keys: messages in 24 hours, in all sessions; `null` is no ceiling.
+    daily_messages: Option<u32>,
     /// Who answers for it.
     owner: Option<String>,
     /// What it is for.
@@ -149,6 +153,8 @@ impl KeyView {
             allowed_ips: settings.allowed_ips.iter().map(ToString::to_string).collect(),
             expires_at: record.expires_at,
             rate_limit: settings.rate_limit,
+            daily_sessions: settings.daily_sessions,
+            daily_messages: settings.daily_messages,
             owner: settings.owner,
             purpose: settings.purpose,
             rotate_after: settings.rotate_after,

@@ -138,6 +138,7 @@ fn budgets(config: &Config) -> ClusterConfig {
         history_per_minute: limits.history_per_minute,
         public_per_minute: limits.public_per_minute,
         failures_per_minute: limits.failures_per_minute,
+        widget_messages_per_minute: limits.widget_messages_per_minute,
         ..ClusterConfig::default()
     }
 }

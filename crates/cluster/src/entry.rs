@@ -220,6 +220,14 @@ impl KeyEntry {
         self.allowed_origins().is_some_and(|origins| origins.allows(origin, self.allow_localhost()))
     }
 
+    /// Where its chat may be in a frame, as sources of a content policy; `None` for a key of another
+    /// kind than widget.
+    #[must_use]
+    pub fn frame_sources(&self) -> Option<Vec<String>> {
+        let origins = self.allowed_origins().filter(|_| self.kind == KeyKind::Widget)?;
+        Some(origins.frame_sources(self.allow_localhost()))
+    }
+
     /// A reverse proxy forwards `Origin`: the audience firewall lets it pass.
     #[must_use]
     pub fn allow_origin_header(&self) -> bool {

@@ -46,12 +46,18 @@ impl std::fmt::Display for Entry {
 
 /// An entry that cannot be saved.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{reason}")]
+#[error("{entry}{separator}{reason}", separator = if entry.is_empty() { "" } else { ": " })]
 pub struct OriginEntryError {
+    /// The entry as it was written, its first 80 characters; empty when it is about the list.
+    pub entry: String,
     /// Which of the strings given, from 0.
     pub index: usize,
     /// One sentence for the person who wrote it.
     pub reason: &'static str,
+}
+
+const fn of_list(index: usize, reason: &'static str) -> OriginEntryError {
+    OriginEntryError { entry: String::new(), index, reason }
 }
 
 impl AllowedOrigins {
@@ -65,17 +71,21 @@ impl AllowedOrigins {
         let mut parsed: Vec<Entry> = Vec::new();
         for (index, text) in entries.iter().enumerate() {
             for part in text.as_ref().split(',').map(str::trim).filter(|part| !part.is_empty()) {
-                let entry = parse_entry(part).map_err(|reason| OriginEntryError { index, reason })?;
+                let entry = parse_entry(part).map_err(|reason| OriginEntryError {
+                    entry: part.chars().take(80).collect(),
+                    index,
+                    reason,
+                })?;
                 if !parsed.contains(&entry) {
                     parsed.push(entry);
                 }
                 if parsed.len() > MAX_ENTRIES {
-                    return Err(OriginEntryError { index, reason: "At most 50 domains are allowed." });
+                    return Err(of_list(index, "At most 50 domains are allowed."));
                 }
             }
         }
         if parsed.is_empty() {
-            return Err(OriginEntryError { index: 0, reason: "At least one domain is needed." });
+            return Err(of_list(0, "At least one domain is needed."));
         }
         Ok(Self(parsed.into()))
     }
@@ -95,7 +105,29 @@ impl AllowedOrigins {
     }
 }
 
+/// What `localhost` is among sources of a content policy; no policy can name `[::1]`. Plain http covers
+/// https (CSP 3, scheme-part match).
+const LOCAL_SOURCES: [&str; 2] = ["http://localhost:*", "http://127.0.0.1:*"];
+
+impl AllowedOrigins {
+    /// The same pages as sources of a content policy (CSP 3, `host-source`), for `frame-ancestors`. An
+    /// IPv6 address has no such form, and is left out.
+    #[must_use]
+    pub fn frame_sources(&self, allow_localhost: bool) -> Vec<String> {
+        let local = LOCAL_SOURCES.iter().filter(|_| allow_localhost).map(ToString::to_string);
+        self.0.iter().filter(|entry| !entry.host.starts_with('[')).flat_map(Entry::frame_sources).chain(local).collect()
+    }
+}
+
 impl Entry {
+    fn frame_sources(&self) -> impl Iterator<Item = String> {
+        let scheme = if self.scheme == Some(Scheme::Http) { "http" } else { "https" };
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        let itself = format!("{scheme}://{}{port}", self.host);
+        let below = self.subdomains.then(|| format!("{scheme}://*.{}{port}", self.host));
+        std::iter::once(itself).chain(below)
+    }
+
     fn matches(&self, origin: &Origin) -> bool {
         let host = origin.host == self.host
             || (self.subdomains

@@ -353,3 +353,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_frame_may_be_where_the_key_works_and_nowhere_else() {
+    let written =
+        ["mysite.com", "https://shop.example:8443", "http://old.example", "intranet", "203.0.113.7", "[2001:db8::1]"];
+    let origins = AllowedOrigins::parse(&written).unwrap();
+    let expected = [
+        "https://mysite.com",
+        "https://*.mysite.com",
+        "https://shop.example:8443",
+        "https://*.shop.example:8443",
+        "http://old.example",
+        "http://*.old.example",
+        "https://intranet",
+        "https://203.0.113.7",
+    ];
+    assert_eq!(origins.frame_sources(false), expected);
+    assert_eq!(origins.frame_sources(true)[8..], ["http://localhost:*", "http://127.0.0.1:*"]);
+    let umlaut = AllowedOrigins::parse(&["bücher.example"]).unwrap();
+    assert_eq!(umlaut.frame_sources(false)[0], "https://xn--bcher-kva.example", "a header holds ASCII alone");
+}

@@ -25,6 +25,7 @@ messages_per_minute = 1000000
 history_per_minute = 1000000
 public_per_minute = 1000000
 failures_per_minute = 10000
+widget_messages_per_minute = 1000000
 [outbound]
 allow = ["127.0.0.0/8", "::1/128"]
 [log]

@@ -94,6 +94,9 @@ pub struct Limits {
     /// Wrong credentials from an address.
     #[serde(deserialize_with = "value::budget")]
     pub failures_per_minute: u32,
+    /// Messages of all chat sessions of a widget key.
+    #[serde(deserialize_with = "value::budget")]
+    pub widget_messages_per_minute: u32,
     /// Connections of an address at a time; 0 is any number.
     pub connections_per_address: u32,
 }
