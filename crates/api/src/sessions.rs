@@ -2,7 +2,7 @@
 
 use access::{Access, Caller, KeyCaller, Limit, Refusal, Scope, SessionCaller};
 use ambient::{BotId, ConversationId, Millis};
-use chat::{MAX_MESSAGE, OpenSession};
+use chat::{MAX_MESSAGE, OpenSession, SendOptions};
 use gate::{Bare, Call, EventStream, FieldError, Nothing, Operation, Problem, Routes, field};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -179,7 +179,7 @@ async fn create_chat_session(app: App, call: Call<NewSession>) -> Result<Bare<Op
 async fn send_chat_message(app: App, call: Call<NewMessage>) -> Result<EventStream, Problem> {
     let session = session(&call)?.clone();
     call.input.check()?;
-    let reply = app.chat().send(&session, call.input.message).await.map_err(of_chat)?;
+    let reply = app.chat().send(&session, call.input.message, SendOptions::default()).await.map_err(of_chat)?;
     Ok(EventStream::new(sse::stream(reply, sse::HEARTBEAT)))
 }
 

@@ -8,6 +8,8 @@ use cluster::CutReason;
 use futures_util::Stream;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::{EventId, Numbered};
+
 /// Events between the task that answers and the one who reads: a slow reader slows the upstream.
 pub(crate) const BUFFER: usize = 64;
 
@@ -57,6 +59,9 @@ pub enum ReplyEvent {
         /// Whether the session ends with it.
         end_session: bool,
     },
+    /// What was asked for is no longer kept. What follows, if anything, begins anew with `Start`; the rest
+    /// is in the history.
+    Gap,
     /// The reply was cut; what had come is stored as `partial`.
     Error {
         /// Stable.
@@ -85,6 +90,10 @@ pub enum ReplyErrorCode {
     UpstreamRefused,
     /// No integration of the bot is on.
     NotConfigured,
+    /// Its user stopped it.
+    Cancelled,
+    /// It never came to its end, and the conversation has gone on since.
+    Superseded,
     /// Our own fault.
     Internal,
 }
@@ -102,6 +111,8 @@ impl ReplyErrorCode {
             Self::UpstreamTimeout => "upstream_timeout",
             Self::UpstreamRefused => "upstream_refused",
             Self::NotConfigured => "not_configured",
+            Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
             Self::Internal => "internal",
         }
     }
@@ -118,6 +129,8 @@ impl ReplyErrorCode {
             Self::UpstreamTimeout => "The model behind this bot did not answer in time",
             Self::UpstreamRefused => "The model behind this bot refused the request",
             Self::NotConfigured => "This bot has no integration that is switched on",
+            Self::Cancelled => "The reply was stopped",
+            Self::Superseded => "The conversation has gone on without this reply",
             Self::Internal => "The reply could not be completed",
         }
     }
@@ -146,6 +159,7 @@ pub struct Reply {
     events: mpsc::Receiver<ReplyEvent>,
     /// Overtakes what is buffered: after a revocation not one more word goes out.
     cut: Option<oneshot::Receiver<ReplyEvent>>,
+    last: EventId,
 }
 
 impl fmt::Debug for Reply {
@@ -161,17 +175,30 @@ pub(crate) struct Sink {
 }
 
 impl Reply {
-    pub(crate) fn channel() -> (Sink, Self) {
+    pub(crate) fn channel(position: u64) -> (Sink, Self) {
         let (events, receive_events) = mpsc::channel(BUFFER);
         let (cut, receive_cut) = oneshot::channel();
-        (Sink { events, cut }, Self { events: receive_events, cut: Some(receive_cut) })
+        (
+            Sink { events, cut },
+            Self { events: receive_events, cut: Some(receive_cut), last: EventId { position, number: 0 } },
+        )
     }
 }
 
 impl Stream for Reply {
-    type Item = ReplyEvent;
+    type Item = Numbered;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ReplyEvent>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Numbered>> {
+        self.poll_event(cx).map(|event| {
+            let event = event?;
+            self.last.number += 1;
+            Some(Numbered { id: self.last, event })
+        })
+    }
+}
+
+impl Reply {
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReplyEvent>> {
         if let Some(cut) = &mut self.cut
             && let Poll::Ready(result) = Pin::new(cut).poll(cx)
         {
@@ -194,22 +221,22 @@ mod tests {
 
     #[tokio::test]
     async fn events_come_in_order_and_then_nothing() {
-        let (sink, reply) = Reply::channel();
+        let (sink, reply) = Reply::channel(1);
         sink.events.send(ReplyEvent::Delta("a".to_owned())).await.unwrap();
         sink.events.send(ReplyErrorCode::Internal.event()).await.unwrap();
         drop(sink);
-        let all: Vec<_> = reply.collect().await;
+        let all: Vec<_> = reply.map(|numbered| numbered.event).collect().await;
         assert_eq!(all, [ReplyEvent::Delta("a".to_owned()), ReplyErrorCode::Internal.event()]);
     }
 
     #[tokio::test]
     async fn a_cut_overtakes_what_is_buffered_and_is_the_last_event() {
-        let (sink, mut reply) = Reply::channel();
+        let (sink, mut reply) = Reply::channel(1);
         for _ in 0..BUFFER {
             sink.events.send(ReplyEvent::Delta("secret".to_owned())).await.unwrap();
         }
         sink.cut.send(ReplyErrorCode::Revoked.event()).unwrap();
-        assert_eq!(reply.next().await, Some(ReplyErrorCode::Revoked.event()));
+        assert_eq!(reply.next().await.map(|numbered| numbered.event), Some(ReplyErrorCode::Revoked.event()));
         assert!(sink.events.is_closed(), "the task sees that nobody reads any more");
         drop(sink.events);
         assert_eq!(reply.next().await, None);

@@ -295,6 +295,18 @@ impl Cluster {
         (!ended && objection.is_none()).then_some(grant)
     }
 
+    /// The place of a stream that no session token opened: with `key` it ends when the key does, and with
+    /// its conversation or the server it ends in any case. `None` when the key has gone.
+    #[must_use]
+    pub fn hold_conversation(&self, conversation: ConversationId, key: Option<KeyId>) -> Option<Grant> {
+        let inner = &self.0;
+        let Some(key) = key else { return Some(inner.grants.enter(None::<KeyId>, 0, Some(conversation), None)) };
+        let epoch = inner.keyring.get(key)?.epoch();
+        let grant = inner.grants.enter(key, epoch, Some(conversation), None);
+        let entry = inner.keyring.get(key);
+        objection(entry.as_deref(), grant.stream(), inner.clock.now(), true).is_none().then_some(grant)
+    }
+
     /// How many streams are open.
     #[must_use]
     pub fn open_streams(&self) -> u64 {

@@ -63,7 +63,8 @@ impl fmt::Display for CutReason {
 /// An open stream.
 pub(crate) struct Stream {
     number: u64,
-    pub(crate) key: KeyId,
+    /// `None`: nobody's key opened it, and only its conversation or the server ends it.
+    pub(crate) key: Option<KeyId>,
     /// The key's epoch under which it was opened.
     pub(crate) epoch: u32,
     pub(crate) session: Option<ConversationId>,
@@ -160,15 +161,17 @@ impl Grants {
     /// Enters the tree. The caller then checks that what opened the stream still holds.
     pub(crate) fn enter(
         self: &Arc<Self>,
-        key: KeyId,
+        key: impl Into<Option<KeyId>>,
         epoch: u32,
         session: Option<ConversationId>,
         origin: Option<Arc<str>>,
     ) -> Grant {
-        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let (number, key) = (self.numbers.fetch_add(1, Ordering::Relaxed), key.into());
         let (token, reason) = (CancellationToken::new(), AtomicU8::new(0));
         let stream = Arc::new(Stream { number, key, epoch, session, origin, token, reason });
-        self.by_key[shard(key.0.0)].lock().entry(key).or_default().insert(number, Arc::clone(&stream));
+        if let Some(key) = key {
+            self.by_key[shard(key.0.0)].lock().entry(key).or_default().insert(number, Arc::clone(&stream));
+        }
         if let Some(session) = session {
             self.by_session[shard(session.0.0)].lock().entry(session).or_default().push(Arc::clone(&stream));
         }
@@ -177,12 +180,12 @@ impl Grants {
     }
 
     fn leave(&self, stream: &Arc<Stream>) {
-        {
-            let mut keys = self.by_key[shard(stream.key.0.0)].lock();
-            if let Some(streams) = keys.get_mut(&stream.key) {
+        if let Some(key) = stream.key {
+            let mut keys = self.by_key[shard(key.0.0)].lock();
+            if let Some(streams) = keys.get_mut(&key) {
                 streams.remove(&stream.number);
                 if streams.is_empty() {
-                    keys.remove(&stream.key);
+                    keys.remove(&key);
                 }
             }
         }
@@ -218,7 +221,12 @@ impl Grants {
     }
 
     pub(crate) fn cut_all(&self, reason: CutReason) -> u64 {
-        self.keys().into_iter().map(|key| self.cut_key(key, |_| Some(reason))).sum()
+        let of_keys: u64 = self.keys().into_iter().map(|key| self.cut_key(key, |_| Some(reason))).sum();
+        let is_left = |stream: &&Arc<Stream>| stream.key.is_none();
+        let of_nobody =
+            |shard: &Mutex<BySession>| -> Vec<_> { shard.lock().values().flatten().filter(is_left).cloned().collect() };
+        let of_nobody: Vec<_> = self.by_session.iter().flat_map(of_nobody).collect();
+        of_keys + of_nobody.iter().map(|stream| u64::from(stream.cut(reason))).sum::<u64>()
     }
 
     /// The keys that have open streams.
@@ -256,6 +264,20 @@ mod tests {
         assert!(grants.keys().is_empty());
         assert!(grants.by_session.iter().all(|shard| shard.lock().is_empty()));
         assert_eq!(grants.cut_key(KEY, |_| Some(CutReason::Revoked)), 0);
+    }
+
+    #[test]
+    fn a_stream_of_nobody_s_key_ends_with_its_conversation_or_the_server() {
+        let grants = Arc::new(Grants::default());
+        let (one, two) =
+            (grants.enter(None::<KeyId>, 0, Some(SESSION), None), grants.enter(None::<KeyId>, 0, Some(SESSION), None));
+        assert_eq!(grants.cut_session(ConversationId(Ulid(10)), CutReason::Ended), 0);
+        assert_eq!((grants.cut_session(SESSION, CutReason::Ended), one.reason()), (2, Some(CutReason::Ended)));
+        drop((one, two));
+        let three = grants.enter(None::<KeyId>, 0, Some(SESSION), None);
+        assert_eq!((grants.cut_all(CutReason::Shutdown), three.reason()), (1, Some(CutReason::Shutdown)));
+        drop(three);
+        assert!(grants.open() == 0 && grants.by_session.iter().all(|shard| shard.lock().is_empty()));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use chat::ReplyEvent;
+use chat::{EventId, Numbered, ReplyEvent};
 use futures_util::{Stream, StreamExt, stream};
 use serde::Serialize;
 
@@ -21,6 +21,7 @@ enum Wire<'a> {
     ToolResult { name: &'a str, status: &'a str },
     Handoff { to: &'a str },
     StreamEnd { usage: WireUsage, end_session: bool },
+    Gap { message: &'static str },
     Error { error: &'a str, message: &'a str },
 }
 
@@ -42,14 +43,14 @@ impl<'a> From<&'a ReplyEvent> for Wire<'a> {
                 usage: WireUsage { input_tokens: usage.input_tokens, output_tokens: usage.output_tokens },
                 end_session: *end_session,
             },
+            ReplyEvent::Gap => Self::Gap { message: "What came before is no longer kept: read the history" },
             ReplyEvent::Error { code, message } => Self::Error { error: code.as_str(), message },
         }
     }
 }
 
-/// The event `number` of a reply, counted from 1.
-pub(crate) fn encode(number: u64, event: &ReplyEvent) -> Bytes {
-    let mut bytes = format!("id: {number}\ndata: ").into_bytes();
+pub(crate) fn encode(id: EventId, event: &ReplyEvent) -> Bytes {
+    let mut bytes = format!("id: {id}\ndata: ").into_bytes();
     // Nothing in it can fail: every value is a text, a number or a truth value.
     let _ = serde_json::to_writer(&mut bytes, &Wire::from(event));
     bytes.extend_from_slice(b"\n\n");
@@ -58,14 +59,14 @@ pub(crate) fn encode(number: u64, event: &ReplyEvent) -> Bytes {
 
 /// The whole reply, with a comment after each `silence`. Dropping it drops the reply.
 pub(crate) fn stream(
-    reply: impl Stream<Item = ReplyEvent> + Send + Unpin + 'static,
+    reply: impl Stream<Item = Numbered> + Send + Unpin + 'static,
     silence: Duration,
 ) -> impl Stream<Item = Bytes> + Send + 'static {
-    stream::unfold((reply, 1_u64), move |(mut reply, number)| async move {
+    stream::unfold(reply, move |mut reply| async move {
         match tokio::time::timeout(silence, reply.next()).await {
-            Ok(Some(event)) => Some((encode(number, &event), (reply, number + 1))),
+            Ok(Some(Numbered { id, event })) => Some((encode(id, &event), reply)),
             Ok(None) => None,
-            Err(_) => Some((Bytes::from_static(b": heartbeat\n\n"), (reply, number))),
+            Err(_) => Some((Bytes::from_static(b": heartbeat\n\n"), reply)),
         }
     })
 }
