@@ -232,6 +232,10 @@ impl Inner {
         seen: &mut Seen,
     ) -> Result<Response, Problem> {
         let meta = &mounted.meta;
+        if meta.access.is_for_browsers() {
+            // Before the first refusal: a page must be able to read why it was refused, and how long to wait.
+            seen.origin = parts.headers.get(header::ORIGIN).cloned();
+        }
         let around =
             Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now, request: arrival.id };
         // Probes and documents tell everyone the same; a monitor's stray header is not looked at.
@@ -243,9 +247,6 @@ impl Inner {
         seen.verdict = self.charge(meta.access.limit(), &identity, arrival.address)?;
         if let (Caller::Key(_), Some(key)) = (&identity.caller, &identity.key) {
             self.cluster.touch(key, Some(arrival.address), arrival.now);
-        }
-        if meta.access.is_for_browsers() {
-            seen.origin = parts.headers.get(header::ORIGIN).cloned();
         }
         let body = if meta.method.has_body() {
             let body = body::read(&parts.headers, body, self.config.body_limit).await?;

@@ -23,6 +23,7 @@ on_both! {
     localhost_can_be_switched_off;
     editing_the_list_is_in_force_at_once;
     a_preflight_gets_a_fixed_answer_without_a_key;
+    a_page_may_read_why_it_was_refused;
     a_widget_session_stays_on_its_origin;
     a_list_that_would_admit_everybody_is_refused_when_saved;
 }
@@ -173,6 +174,20 @@ async fn a_preflight_gets_a_fixed_answer_without_a_key(world: &World) {
     let proxied = world.key("proxied", json!({"name": "Proxied", "allow_origin_header": true})).await;
     let read = proxied.at(Some("https://anything.example")).get("/v1/bots").await.expect(200);
     assert!(read.header("access-control-allow-origin").is_empty(), "no page may read the management API");
+}
+
+async fn a_page_may_read_why_it_was_refused(world: &World) {
+    let (widget, body) = (world.widget().await, json!({"agent_id": world.bot().await}));
+    let evil = "https://evil-example.com";
+    let unlisted = widget.at(Some(evil)).post("/v1/chat/sessions", &body).await.refused(403, "ORIGIN_NOT_ALLOWED");
+    let unknown = world.client().post("/v1/chat/sessions", &body).bearer("tk_widget_wrong").origin(evil).send().await;
+    let token =
+        world.client().post("/v1/chat/sessions/conv_1/end", &json!({})).bearer("wrong").origin(evil).send().await;
+    for answer in [unlisted, unknown, token] {
+        assert_eq!(answer.header("access-control-allow-origin"), evil, "{} {}", answer.status, answer.text());
+        assert!(answer.header("access-control-expose-headers").contains("retry-after"));
+        assert!(answer.header("access-control-allow-credentials").is_empty());
+    }
 }
 
 async fn a_widget_session_stays_on_its_origin(world: &World) {
