@@ -28,7 +28,8 @@ pub use error::StoreError;
 pub use lease::Lease;
 pub use record::{
     AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,
-    MemberRecord, MessageRecord, Page, PageRequest, SecretRecord, SecretUse, ServiceAccountRecord, WorkspaceRecord,
+    MemberRecord, MessageRecord, NamedConversation, Page, PageRequest, SecretRecord, SecretUse, ServiceAccountRecord,
+    WorkspaceRecord,
 };
 pub use store::Store;
 pub use workspace::{Idempotent, Workspace};

@@ -271,6 +271,21 @@ pub struct ConversationRecord {
     pub message_count: u64,
 }
 
+/// A conversation that a client has named (seed S4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedConversation {
+    /// Its id.
+    pub id: ConversationId,
+    /// What the client calls it.
+    pub name: String,
+    /// When it was opened.
+    pub created_at: Millis,
+    /// When something last happened in it.
+    pub updated_at: Millis,
+    /// The first 500 characters of the newest message; empty when there is none.
+    pub last_message: String,
+}
+
 /// One message.
 #[derive(Clone, Debug)]
 pub struct MessageRecord {

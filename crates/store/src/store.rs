@@ -24,6 +24,9 @@ use crate::{
     workspace::Workspace,
 };
 
+/// Under this name the installation keeps the workspace that has no owner yet.
+const UNOWNED: &str = "unowned_workspace";
+
 /// The answers to repeated requests are kept this long, in milliseconds.
 pub(crate) const IDEMPOTENCY_TTL: i64 = 24 * 60 * 60 * 1000;
 
@@ -203,6 +206,34 @@ impl Store {
         self.total(sql::WORKSPACE_COUNT.bound()).await
     }
 
+    /// How many people there are. Without any, the installation waits for its first owner.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn member_count(&self) -> Result<u64, StoreError> {
+        self.total(sql::MEMBER_COUNT.bound()).await
+    }
+
+    /// Makes a workspace that nobody owns yet: the first setup takes it over.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn create_unowned_workspace(
+        &self,
+        workspace: NewWorkspace,
+        audit: AuditEntry<'_>,
+    ) -> Result<WorkspaceRecord, StoreError> {
+        let id = WorkspaceId::mint(self.clock(), self.random())?;
+        let workspace = WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at: self.now() };
+        let mut tx = self.begin().await?;
+        tx.execute(sql::INSERT_WORKSPACE.bound().id(id).text(&workspace.name).time(workspace.created_at)).await?;
+        tx.execute(sql::SET_META.bound().text(UNOWNED).id(id)).await?;
+        let data = self.workspace(Tenant { workspace: id, environment: Environment::Live });
+        data.insert_audit(&mut tx, &audit, "workspace", &id).await?;
+        tx.commit().await?;
+        Ok(workspace)
+    }
+
     /// The oldest workspace: the one that the command line means.
     ///
     /// # Errors
@@ -212,7 +243,8 @@ impl Store {
     }
 
     /// Makes a workspace and its owner. With `consume_setup`, the value of that name goes in the same
-    /// transaction: a setup token works once, also when two people use it at the same time.
+    /// transaction: a setup token works once, also when two people use it at the same time. It also takes
+    /// over the workspace that nobody owns yet, if there is one, and gives it the new name.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when there is nothing to consume, [`StoreError::Conflict`] `email`.
@@ -255,8 +287,26 @@ impl Store {
         audit: AuditEntry<'_>,
     ) -> Result<(WorkspaceRecord, MemberRecord, Option<KeyRecord>), StoreError> {
         let now = self.now();
-        let id = WorkspaceId::mint(self.clock(), self.random())?;
-        let workspace = WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at: now };
+        let mut tx = self.begin().await?;
+        let mut unowned = None;
+        if let Some(name) = consume_setup {
+            tx.change(sql::DELETE_META.bound().text(name)).await?;
+            unowned = tx.row(sql::TAKE_META.bound().text(UNOWNED)).await?;
+        }
+        let workspace = match unowned {
+            Some(row) => {
+                let id = row.id("value")?;
+                let row = tx.row(sql::RENAME_WORKSPACE.bound().id(id).text(&workspace.name)).await?;
+                let created_at = row.ok_or(StoreError::NotFound)?.time("created_at")?;
+                WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at }
+            }
+            None => {
+                let id = WorkspaceId::mint(self.clock(), self.random())?;
+                tx.execute(sql::INSERT_WORKSPACE.bound().id(id).text(&workspace.name).time(now)).await?;
+                WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at: now }
+            }
+        };
+        let id = workspace.id;
         let member = MemberRecord {
             id: MemberId::mint(self.clock(), self.random())?,
             workspace: id,
@@ -265,11 +315,6 @@ impl Store {
             password_hash: owner.password_hash,
             created_at: now,
         };
-        let mut tx = self.begin().await?;
-        if let Some(name) = consume_setup {
-            tx.change(sql::DELETE_META.bound().text(name)).await?;
-        }
-        tx.execute(sql::INSERT_WORKSPACE.bound().id(id).text(&workspace.name).time(now)).await?;
         let insert = sql::INSERT_MEMBER.bound().id(id).id(member.id).text(&member.email).id(member.role);
         tx.execute(insert.text(&member.password_hash).time(now)).await?;
         let tenant = Tenant { workspace: id, environment: Environment::Live };

@@ -11,12 +11,15 @@ statements! {
     SET_META_IF_ABSENT "set_meta_if_absent"
         "INSERT INTO meta (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
     DELETE_META "delete_meta" "DELETE FROM meta WHERE name = $1";
+    TAKE_META "take_meta" "DELETE FROM meta WHERE name = $1 RETURNING value";
     WORKSPACE_COUNT "workspace_count" "SELECT COUNT(*) AS total FROM workspaces";
+    MEMBER_COUNT "member_count" "SELECT COUNT(*) AS total FROM members";
     OLDEST_WORKSPACE "oldest_workspace"
         "SELECT id, name, rate_limit, created_at FROM workspaces ORDER BY created_at, id LIMIT 1";
     WORKSPACE "workspace" "SELECT id, name, rate_limit, created_at FROM workspaces WHERE id = $1";
     INSERT_WORKSPACE "insert_workspace"
         "INSERT INTO workspaces (id, name, rate_limit, created_at) VALUES ($1, $2, NULL, $3)";
+    RENAME_WORKSPACE "rename_workspace" "UPDATE workspaces SET name = $2 WHERE id = $1 RETURNING created_at";
     INSERT_MEMBER "insert_member"
         "INSERT INTO members (workspace_id, id, email, role, password_hash, created_at)
         VALUES ($1, $2, $3, $4, $5, $6)";

@@ -5,6 +5,7 @@
 mod audit;
 mod bots;
 mod conversations;
+mod dropin;
 mod idempotency;
 mod integrations;
 mod keys;

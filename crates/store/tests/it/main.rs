@@ -8,6 +8,7 @@ mod bots;
 mod catalogue;
 mod conversations;
 mod databases;
+mod dropin;
 mod idempotency;
 mod installation;
 mod keyring;
