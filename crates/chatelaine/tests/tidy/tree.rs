@@ -69,7 +69,7 @@ fn walk(root: &Path, folder: &Path) -> Vec<String> {
         let path = entry.path();
         let name = entry.file_name();
         if path.is_dir() {
-            if name != "target" && name != ".git" {
+            if name != "target" && name != ".git" && name != "node_modules" {
                 paths.extend(walk(root, &path));
             }
         } else if let Ok(inside) = path.strip_prefix(root) {
