@@ -32,4 +32,4 @@ pub use record::{
     WorkspaceRecord,
 };
 pub use store::Store;
-pub use workspace::{Idempotent, Workspace};
+pub use workspace::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Idempotent, Reserved, Workspace};

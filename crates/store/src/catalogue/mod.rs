@@ -3,6 +3,7 @@
 
 pub(crate) mod bots;
 pub(crate) mod conversations;
+pub(crate) mod credits;
 pub(crate) mod dropin;
 pub(crate) mod installation;
 pub(crate) mod keyring;
@@ -27,7 +28,7 @@ pub struct Statement {
 /// Every statement of the catalogue.
 #[must_use]
 pub fn all() -> Vec<&'static Statement> {
-    [installation::ALL, keyring::ALL, keys::ALL, bots::ALL, conversations::ALL, dropin::ALL, records::ALL]
+    [installation::ALL, keyring::ALL, keys::ALL, bots::ALL, conversations::ALL, credits::ALL, dropin::ALL, records::ALL]
         .into_iter()
         .flatten()
         .collect()

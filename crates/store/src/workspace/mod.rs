@@ -5,6 +5,7 @@
 mod audit;
 mod bots;
 mod conversations;
+mod credits;
 mod dropin;
 mod idempotency;
 mod integrations;
@@ -23,6 +24,7 @@ use crate::{
     store::{Store, workspace_record},
 };
 
+pub use credits::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Reserved};
 pub use idempotency::Idempotent;
 
 /// One tenant's view of the store. Cheap to clone.

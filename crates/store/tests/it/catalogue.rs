@@ -27,6 +27,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("renew_lease", "the installation's"),
     ("release_lease", "the installation's"),
     ("sweep_idempotency", "age alone, of every tenant"),
+    ("expired_credit_holds", "age alone, of every tenant; each is released as its tenant's"),
     ("end_of_part", "the keyring holds every tenant's"),
     ("load_live_keys", "the keyring holds every tenant's"),
     ("live_key_by_digest", "the key says which tenant it is"),

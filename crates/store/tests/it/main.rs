@@ -7,6 +7,7 @@ mod audit;
 mod bots;
 mod catalogue;
 mod conversations;
+mod credits;
 mod databases;
 mod dropin;
 mod idempotency;
