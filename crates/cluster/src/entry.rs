@@ -220,12 +220,12 @@ impl KeyEntry {
         self.allowed_origins().is_some_and(|origins| origins.allows(origin, self.allow_localhost()))
     }
 
-    /// Where its chat may be in a frame, as sources of a content policy; `None` for a key of another
-    /// kind than widget.
+    /// Where its chat may be in a frame, as sources of a content policy, none of them where it lists no
+    /// page; `None` for a key of another kind than widget.
     #[must_use]
     pub fn frame_sources(&self) -> Option<Vec<String>> {
-        let origins = self.allowed_origins().filter(|_| self.kind == KeyKind::Widget)?;
-        Some(origins.frame_sources(self.allow_localhost()))
+        let sources = || self.allowed_origins().map(|origins| origins.frame_sources(self.allow_localhost()));
+        (self.kind == KeyKind::Widget).then(|| sources().unwrap_or_default())
     }
 
     /// A reverse proxy forwards `Origin`: the audience firewall lets it pass.
@@ -396,17 +396,17 @@ impl KeyEntry {
         }
     }
 
-    /// Takes over what has been spent of the key's own budgets.
+    /// Takes over what has been spent of the key's own budgets. A ceiling of a day that was changed
+    /// begins anew: whoever raises one that is used up wants it to be in force.
     pub(crate) fn inherit(&self, older: &Self) {
-        if let (Some(own), Some(older)) = (self.extra(), older.extra()) {
-            let budgets = [
-                (&own.cell, &older.cell),
-                (&own.sessions_today, &older.sessions_today),
-                (&own.messages_today, &older.messages_today),
-            ];
-            for (own, older) in budgets {
-                own.store(older.load(Ordering::Relaxed), Ordering::Relaxed);
-            }
+        let (Some(own), Some(older)) = (self.extra(), older.extra()) else { return };
+        let take = |own: &AtomicU64, older: &AtomicU64| own.store(older.load(Ordering::Relaxed), Ordering::Relaxed);
+        take(&own.cell, &older.cell);
+        if own.daily_sessions == older.daily_sessions {
+            take(&own.sessions_today, &older.sessions_today);
+        }
+        if own.daily_messages == older.daily_messages {
+            take(&own.messages_today, &older.messages_today);
         }
     }
 }

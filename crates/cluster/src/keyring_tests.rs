@@ -191,6 +191,40 @@ fn what_a_key_has_spent_survives_its_update() {
 }
 
 #[test]
+fn a_day_goes_on_through_a_change_of_the_key_and_begins_anew_with_another_ceiling() {
+    use crate::{Bucket, ClusterConfig, limits::Limits};
+    let (keyring, limits) = (Keyring::default(), Limits::new(&ClusterConfig::default()));
+    let widget = |version, sessions, messages| {
+        let mut key = one(7, version);
+        key.key.kind = KeyKind::Widget;
+        key.key.settings.daily_sessions = sessions;
+        key.key.settings.daily_messages = messages;
+        keyring.insert(&key);
+        KeyHandle { entry: keyring.get(key.key.id).unwrap(), is_previous: false }
+    };
+    let second = std::time::Duration::from_secs;
+    let first = widget(1, Some(2), Some(1));
+    for left in [1, 0] {
+        let verdict = limits.charge(&[Bucket::DailySessionsOf(&first)], second(0));
+        assert_eq!((verdict.allowed, verdict.policy, verdict.quota), (true, "daily-sessions", 2));
+        assert_eq!((verdict.remaining, verdict.window_s), (left, 86_400));
+    }
+    assert!(limits.charge(&[Bucket::DailyMessagesOf(&first)], second(0)).allowed, "another ceiling");
+    let changed = widget(2, Some(2), None);
+    let refused = limits.charge(&[Bucket::DailySessionsOf(&changed)], second(60));
+    assert_eq!((refused.allowed, refused.window_s, refused.retry_after_s), (false, 86_400, 43_140));
+    assert!(
+        limits.charge(&[Bucket::DailySessionsOf(&changed)], second(43_200)).allowed,
+        "one comes back in half a day"
+    );
+    for _ in 0..100 {
+        assert!(limits.charge(&[Bucket::DailyMessagesOf(&changed)], second(0)).allowed, "no ceiling");
+    }
+    let raised = widget(3, Some(3), None);
+    assert_eq!(limits.charge(&[Bucket::DailySessionsOf(&raised)], second(43_200)).remaining, 2);
+}
+
+#[test]
 fn an_unreadable_list_of_domains_allows_nothing() {
     let keyring = Keyring::default();
     let mut widget = one(7, 1);

@@ -78,6 +78,7 @@ fn a_budget_of_nothing_allows_nothing() {
     let rate = Rate::per_minute(0);
     let answer = rate.decide(0, 1_000 * SECOND);
     assert!(!answer.allowed && answer.retry_after_s == 60);
+    assert_eq!(Rate::per_day(0).decide(0, SECOND).retry_after_s, 86_400);
 }
 
 #[test]
@@ -157,6 +158,40 @@ fn a_flood_of_addresses_keeps_to_the_cap_shares_one_budget_and_touches_no_sessio
     // A minute later the flood's budgets are full again, and make room.
     assert!(limits.charge(&[Bucket::Address(late)], at(120 * SECOND)).allowed);
     assert!(limits.buckets() < 1600);
+}
+
+#[test]
+fn the_drop_in_surface_has_the_window_that_the_operator_sets() {
+    let settings = ClusterConfig { drop_in_requests: 2, drop_in_window_ms: 900_000, ..config() };
+    let limits = Limits::new(&settings);
+    let address: IpAddr = "192.0.2.1".parse().unwrap();
+    let take = |seconds: u64| limits.charge(&[Bucket::DropIn(address)], at(seconds * SECOND));
+    let first = take(0);
+    assert_eq!((first.policy, first.quota, first.window_s, first.remaining), ("drop-in", 2, 900, 1));
+    assert!(take(0).allowed);
+    let refused = take(0);
+    assert_eq!((refused.allowed, refused.window_s, refused.retry_after_s), (false, 900, 450));
+    assert!(!take(449).allowed && take(450).allowed && !take(450).allowed);
+    assert!(limits.charge(&[Bucket::Address(address)], at(0)).allowed, "a class of its own");
+    let short = Limits::new(&ClusterConfig { drop_in_window_ms: 1500, ..settings });
+    assert_eq!(short.charge(&[Bucket::DropIn(address)], at(0)).window_s, 2, "whole seconds, rounded up");
+    let tiny = Limits::new(&ClusterConfig { drop_in_requests: u32::MAX, drop_in_window_ms: 0, ..config() });
+    assert!(tiny.charge(&[Bucket::DropIn(address)], at(0)).allowed, "nothing is divided by nothing");
+}
+
+#[test]
+fn all_sessions_of_a_widget_key_share_a_budget() {
+    let limits = Limits::new(&ClusterConfig { widget_messages_per_minute: 3, ..config() });
+    let key = KeyId(Ulid(5));
+    let say = |session: u128| {
+        limits.charge(&[Bucket::MessagesOf(ConversationId(Ulid(session))), Bucket::MessagesOfKey(key)], at(0))
+    };
+    assert!((1..=3).all(|session| say(session).allowed));
+    let refused = say(4);
+    assert_eq!((refused.allowed, refused.policy, refused.window_s), (false, "key-messages", 60));
+    let alone = limits.charge(&[Bucket::MessagesOf(ConversationId(Ulid(4)))], at(0));
+    assert_eq!(alone.remaining, 59, "the refused message cost its session nothing");
+    assert!(limits.charge(&[Bucket::MessagesOfKey(KeyId(Ulid(6)))], at(0)).allowed);
 }
 
 #[test]
