@@ -52,6 +52,38 @@ pub enum Caller {
     Session(SessionCaller),
     /// A person, signed in to the dashboard.
     Member(MemberCaller),
+    /// A key from the operator's environment, on the drop-in surface.
+    Static(StaticCaller),
+}
+
+/// Which of the two keys of the environment (seed S4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StaticKind {
+    /// `WIDGET_API_KEY`: chats.
+    Widget,
+    /// `ADMIN_API_KEY`: reads the conversations.
+    Admin,
+}
+
+impl StaticKind {
+    /// The text form, as logged.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Widget => "widget",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A request under a key of the environment. It has no id and no scopes: it opens the doors that
+/// name it, and no other.
+#[derive(Clone, Copy, Debug)]
+pub struct StaticCaller {
+    /// Which of the two.
+    pub kind: StaticKind,
+    /// Whose data it reaches.
+    pub tenant: Tenant,
 }
 
 /// A request under an API key.
@@ -86,6 +118,8 @@ pub struct SessionCaller {
     pub key: KeyId,
     /// The key's epoch when it was minted.
     pub epoch: u32,
+    /// When its token ends.
+    pub expires_at: Millis,
 }
 
 /// A request by a person.
@@ -108,6 +142,7 @@ impl Caller {
             Self::Key(key) => Some(key.tenant),
             Self::Session(session) => Some(session.tenant),
             Self::Member(member) => Some(member.tenant),
+            Self::Static(key) => Some(key.tenant),
         }
     }
 
@@ -115,7 +150,7 @@ impl Caller {
     #[must_use]
     pub fn scopes(&self) -> ScopeSet {
         match self {
-            Self::Anonymous | Self::Session(_) => ScopeSet::NONE,
+            Self::Anonymous | Self::Session(_) | Self::Static(_) => ScopeSet::NONE,
             Self::Key(key) => key.scopes,
             Self::Member(member) => member.role.scopes(),
         }
@@ -134,6 +169,8 @@ pub enum ActorKind {
     Member,
     /// A stranger.
     Anonymous,
+    /// A key of the operator's environment.
+    StaticKey,
     /// The server itself, or its operator at the command line.
     System,
 }
@@ -147,6 +184,7 @@ impl ActorKind {
             Self::Session => "session",
             Self::Member => "member",
             Self::Anonymous => "anonymous",
+            Self::StaticKey => "static_key",
             Self::System => "system",
         }
     }
@@ -182,10 +220,11 @@ impl Actor {
             Caller::Key(key) => (ActorKind::ApiKey, key.key.to_string()),
             Caller::Session(session) => (ActorKind::Session, session.conversation.to_string()),
             Caller::Member(member) => (ActorKind::Member, member.member.to_string()),
+            Caller::Static(key) => (ActorKind::StaticKey, key.kind.as_str().to_owned()),
         };
         let epoch = match caller {
             Caller::Key(key) => Some(key.epoch),
-            Caller::Anonymous | Caller::Session(_) | Caller::Member(_) => None,
+            Caller::Anonymous | Caller::Session(_) | Caller::Member(_) | Caller::Static(_) => None,
         };
         Self { kind, id, epoch, address, request: Some(request) }
     }

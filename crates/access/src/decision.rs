@@ -1,4 +1,4 @@
-use crate::{Caller, KeyKind, Refusal, Role, Scope};
+use crate::{Caller, KeyKind, Refusal, Role, Scope, StaticKind};
 
 /// Which budget a request is charged to, besides its workspace's. Numbers are configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,6 +15,8 @@ pub enum Limit {
     History,
     /// Open to strangers: per address.
     Public,
+    /// The drop-in surface: per address, in a window of its own.
+    DropIn,
     /// Probes and documents: never refused, so that a monitor is not.
     Unlimited,
 }
@@ -28,6 +30,8 @@ pub struct Access {
     widget: bool,
     deployment: bool,
     session: bool,
+    static_widget: bool,
+    static_admin: bool,
     any_credential: bool,
     public: bool,
     audited: bool,
@@ -44,6 +48,8 @@ impl Access {
             widget: false,
             deployment: false,
             session: false,
+            static_widget: false,
+            static_admin: false,
             any_credential: false,
             public: false,
             audited: false,
@@ -78,6 +84,18 @@ impl Access {
     #[must_use]
     pub const fn session(self) -> Self {
         Self { session: true, ..self }
+    }
+
+    /// Admits the environment's widget key.
+    #[must_use]
+    pub const fn static_widget(self) -> Self {
+        Self { static_widget: true, ..self }
+    }
+
+    /// Admits the environment's admin key.
+    #[must_use]
+    pub const fn static_admin(self) -> Self {
+        Self { static_admin: true, ..self }
     }
 
     /// Admits whoever proves who it is.
@@ -146,11 +164,23 @@ impl Access {
         self.widget
     }
 
-    /// Whether a page on another origin may call it: where widget keys or session tokens do, so
-    /// that a preflight is answered and the answer names the origin.
+    /// Whether the environment's widget key is admitted.
+    #[must_use]
+    pub const fn admits_static_widget(&self) -> bool {
+        self.static_widget
+    }
+
+    /// Whether the environment's admin key is admitted.
+    #[must_use]
+    pub const fn admits_static_admin(&self) -> bool {
+        self.static_admin
+    }
+
+    /// Whether a page on another origin may call it: where widget keys, session tokens or the keys of
+    /// the environment do, so that a preflight is answered and the answer names the origin.
     #[must_use]
     pub const fn is_for_browsers(&self) -> bool {
-        self.widget || self.session
+        self.widget || self.session || self.static_widget || self.static_admin
     }
 
     /// May `caller` do this?
@@ -162,6 +192,12 @@ impl Access {
         match caller {
             Caller::Anonymous if self.public => Ok(()),
             Caller::Anonymous => Err(Refusal::MissingCredential),
+            // The operator's two keys open the doors that name them, also where any other credential will do.
+            Caller::Static(key) => match key.kind {
+                StaticKind::Widget if self.static_widget => Ok(()),
+                StaticKind::Admin if self.static_admin => Ok(()),
+                _ => Err(Refusal::WrongCredential),
+            },
             _ if credential_is_enough => Ok(()),
             Caller::Key(key) => match (key.kind, self.scope) {
                 (KeyKind::Secret, Some(scope)) if key.scopes.allows(scope) => Ok(()),
@@ -187,7 +223,7 @@ mod tests {
     use credential::key::Environment;
 
     use super::*;
-    use crate::{KeyCaller, MemberCaller, ScopeSet, SessionCaller, Tenant};
+    use crate::{KeyCaller, MemberCaller, ScopeSet, SessionCaller, StaticCaller, Tenant};
 
     const TENANT: Tenant = Tenant { workspace: WorkspaceId(Ulid(1)), environment: Environment::Live };
 
@@ -210,7 +246,12 @@ mod tests {
             tenant: TENANT,
             key: KeyId(Ulid(2)),
             epoch: 0,
+            expires_at: ambient::Millis(i64::MAX),
         })
+    }
+
+    fn static_key(kind: StaticKind) -> Caller {
+        Caller::Static(StaticCaller { kind, tenant: TENANT })
     }
 
     fn member(role: Role) -> Caller {
@@ -227,6 +268,8 @@ mod tests {
             key(KeyKind::Deployment, ScopeSet::ADMIN),
             session(),
             member(Role::Owner),
+            static_key(StaticKind::Widget),
+            static_key(StaticKind::Admin),
         ] {
             assert_eq!(closed.decide(&caller), Err(Refusal::WrongCredential), "{caller:?}");
         }
@@ -245,11 +288,13 @@ mod tests {
 
     #[test]
     fn each_door_opens_alone() {
-        let doors: [(Access, Caller); 4] = [
+        let doors: [(Access, Caller); 6] = [
             (Access::closed(Limit::Read).widget(), key(KeyKind::Widget, ScopeSet::NONE)),
             (Access::closed(Limit::Read).deployment(), key(KeyKind::Deployment, ScopeSet::NONE)),
             (Access::closed(Limit::Read).session(), session()),
             (Access::closed(Limit::Read).member(Role::Member), member(Role::Member)),
+            (Access::closed(Limit::DropIn).static_widget(), static_key(StaticKind::Widget)),
+            (Access::closed(Limit::DropIn).static_admin(), static_key(StaticKind::Admin)),
         ];
         for (i, (access, _)) in doors.iter().enumerate() {
             for (j, (_, caller)) in doors.iter().enumerate() {
@@ -272,5 +317,17 @@ mod tests {
         assert_eq!(access.decide(&session()), Ok(()));
         assert_eq!(access.decide(&Caller::Anonymous), Err(Refusal::MissingCredential));
         assert_eq!(Access::closed(Limit::Public).public().decide(&Caller::Anonymous), Ok(()));
+    }
+
+    #[test]
+    fn a_key_of_the_environment_opens_no_door_that_does_not_name_it() {
+        for kind in [StaticKind::Widget, StaticKind::Admin] {
+            for access in [Access::closed(Limit::Read).any_credential(), Access::closed(Limit::Public).public()] {
+                assert_eq!(access.decide(&static_key(kind)), Err(Refusal::WrongCredential), "{kind:?}");
+            }
+        }
+        for access in [Access::closed(Limit::DropIn).static_widget(), Access::closed(Limit::DropIn).static_admin()] {
+            assert!(access.is_for_browsers());
+        }
     }
 }

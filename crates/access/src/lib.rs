@@ -9,7 +9,9 @@ mod refusal;
 mod role;
 mod scope;
 
-pub use caller::{Actor, ActorKind, Caller, KeyCaller, KeyKind, MemberCaller, SessionCaller, Tenant};
+pub use caller::{
+    Actor, ActorKind, Caller, KeyCaller, KeyKind, MemberCaller, SessionCaller, StaticCaller, StaticKind, Tenant,
+};
 pub use decision::{Access, Limit};
 pub use refusal::Refusal;
 pub use role::{Role, UnknownRole};

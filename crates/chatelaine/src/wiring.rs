@@ -94,6 +94,7 @@ pub(crate) async fn wire(
             own_origins: own_origins(config, address),
             trusted_proxies: config.trusted_proxies.clone(),
             body_limit: BODY_LIMIT,
+            drop_in: None,
         },
         metrics,
         log: request_log.clone(),

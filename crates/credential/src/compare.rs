@@ -28,6 +28,37 @@ impl Comparer {
     }
 }
 
+/// One expected secret, kept as its MAC: what is presented is hashed too, so that the answer's time
+/// depends on nothing but the length that the caller chose.
+pub struct StaticKey {
+    keyed: Keyed,
+    mac: [u8; 32],
+}
+
+impl StaticKey {
+    /// Expects `text`.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn new(text: &[u8], random: &dyn Random) -> Result<Self, RandomError> {
+        let Comparer(keyed) = Comparer::new(random)?;
+        let mac = keyed.mac(&[text]);
+        Ok(Self { keyed, mac })
+    }
+
+    /// Whether `presented` is the expected text.
+    #[must_use]
+    pub fn matches(&self, presented: &[u8]) -> bool {
+        self.keyed.mac(&[presented]).ct_eq(&self.mac).into()
+    }
+}
+
+impl std::fmt::Debug for StaticKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StaticKey(…)")
+    }
+}
+
 impl std::fmt::Debug for Comparer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Comparer(…)")
@@ -63,6 +94,8 @@ mod tests {
             let compare = Comparer::new(&SeededRandom::new(3)).unwrap();
             prop_assert_eq!(compare.same(&a, &b), a == b);
             prop_assert!(compare.same(&a, &a));
+            let key = StaticKey::new(&a, &SeededRandom::new(4)).unwrap();
+            prop_assert!(key.matches(&a) && key.matches(&b) == (a == b));
         }
     }
 }

@@ -45,17 +45,8 @@ impl Surroundings<'_> {
         self.headers.contains_key("origin") || self.headers.contains_key("sec-fetch-site")
     }
 
-    /// A page of ours: it says so by `Origin`. Where a browser sends none, its metadata says that the
-    /// page came from where it asks, and `Host` must then be ours: behind a proxy that serves us
-    /// under another site's name, that site's pages are not ours.
     fn is_from_our_page(self, gate: &Inner) -> bool {
-        let own = &gate.config.own_origins;
-        if let Some(origin) = cors::origin(self.headers) {
-            return own.iter().any(|ours| ours == origin);
-        }
-        let host = self.headers.get("host").and_then(|host| host.to_str().ok()).unwrap_or_default();
-        self.headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
-            && own.iter().any(|ours| ours.split_once("://").is_some_and(|(_, authority)| authority == host))
+        cors::own_page(self.headers, &gate.config.own_origins).is_some()
     }
 }
 
@@ -77,7 +68,7 @@ impl Inner {
         self.authenticate_key(text, around).await
     }
 
-    async fn authenticate_key(&self, text: &str, around: Surroundings<'_>) -> Result<Identity, Problem> {
+    pub(crate) async fn authenticate_key(&self, text: &str, around: Surroundings<'_>) -> Result<Identity, Problem> {
         let Ok(form) = self.parser.parse(text) else {
             // A bad checksum costs no look-up at all.
             return Err(self.failed(around, Refusal::InvalidApiKey));
@@ -98,11 +89,7 @@ impl Inner {
             Lookup::Expired => return Err(self.failed(around, Refusal::ApiKeyExpired)),
             Lookup::Refused | Lookup::Miss => return Err(self.failed(around, Refusal::InvalidApiKey)),
         };
-        if key.kind() != KeyKind::Widget
-            && !key.allow_origin_header()
-            && around.is_from_browser()
-            && !around.is_from_our_page(self)
-        {
+        if self.is_exposed(&key, around) {
             self.report_exposed(&key, around);
             return Err(self.failed(around, Refusal::SecretKeyInBrowser));
         }
@@ -120,6 +107,14 @@ impl Inner {
             origin: None,
         });
         Ok(Identity { caller, key: Some(key) })
+    }
+
+    /// The audience firewall: a server's key, from somebody's page.
+    pub(crate) fn is_exposed(&self, key: &KeyHandle, around: Surroundings<'_>) -> bool {
+        key.kind() != KeyKind::Widget
+            && !key.allow_origin_header()
+            && around.is_from_browser()
+            && !around.is_from_our_page(self)
     }
 
     async fn authenticate_token(
@@ -148,11 +143,8 @@ impl Inner {
             return Err(self.failed(around, Refusal::InvalidToken));
         }
         if let Some(bound) = &claims.origin {
-            let same = match cors::origin(around.headers) {
-                Some(origin) => origin == bound,
-                None => around.is_from_our_page(self) && self.config.own_origins.iter().any(|own| own == bound),
-            };
-            if !same || !parent.allows_origin(bound) {
+            let page = cors::page_origin(around.headers, &self.config.own_origins);
+            if page != Some(bound) || !parent.allows_origin(bound) {
                 return Err(self.failed(around, Refusal::OriginNotAllowed));
             }
         }
@@ -165,6 +157,7 @@ impl Inner {
             tenant,
             key: claims.key,
             epoch: claims.epoch,
+            expires_at: claims.expires_at,
         });
         Ok(Identity { caller, key: Some(parent) })
     }
@@ -177,7 +170,7 @@ impl Inner {
         identity: &mut Identity,
         around: Surroundings<'_>,
     ) -> Result<(), Problem> {
-        let admitted = access.decide(&identity.caller).and_then(|()| check_origin(identity, around.headers));
+        let admitted = access.decide(&identity.caller).and_then(|()| self.check_origin(identity, around.headers));
         admitted.map_err(|refusal| match refusal {
             Refusal::MissingCredential => refusal.into(),
             _ => self.failed(around, refusal),
@@ -194,7 +187,7 @@ impl Inner {
         if limit == Limit::Unlimited {
             return Ok(None);
         }
-        let mut buckets: [Option<Bucket<'_>>; 4] = [None; 4];
+        let mut buckets: [Option<Bucket<'_>>; 5] = [None; 5];
         match (&identity.caller, &identity.key) {
             (Caller::Key(caller), Some(key)) => {
                 let is_public_by_nature = caller.kind == KeyKind::Widget;
@@ -206,8 +199,14 @@ impl Inner {
                 buckets[1] = Some(Bucket::Key(key));
                 if limit == Limit::SessionCreate {
                     buckets[2] = Some(Bucket::SessionsOfKey(caller.key));
+                    buckets[4] = Some(Bucket::DailySessionsOf(key));
                 }
-                if is_public_by_nature {
+                if limit == Limit::DropIn && is_public_by_nature {
+                    buckets[2] = Some(Bucket::MessagesOfKey(caller.key));
+                    buckets[4] = Some(Bucket::DailyMessagesOf(key));
+                }
+                // On the drop-in surface the address has paid already.
+                if is_public_by_nature && limit != Limit::DropIn {
                     buckets[3] = Some(Bucket::Address(address));
                 }
             }
@@ -217,6 +216,10 @@ impl Inner {
                     Limit::History => Bucket::HistoryOf(caller.conversation),
                     _ => Bucket::MessagesOf(caller.conversation),
                 });
+                if limit == Limit::Message && key.kind() == KeyKind::Widget {
+                    buckets[2] = Some(Bucket::MessagesOfKey(key.id()));
+                    buckets[3] = Some(Bucket::DailyMessagesOf(key));
+                }
             }
             _ => buckets[0] = Some(Bucket::Address(address)),
         }
@@ -224,18 +227,33 @@ impl Inner {
         if verdict.allowed { Ok(Some(verdict)) } else { Err(Problem::limited(verdict)) }
     }
 
+    /// A widget key works from its listed origins alone; a key of the environment, from the pages that the
+    /// operator lists.
+    fn check_origin(&self, identity: &mut Identity, headers: &HeaderMap) -> Result<(), Refusal> {
+        match (&mut identity.caller, &identity.key) {
+            (Caller::Static(_), _) if !self.allows_page(headers) => Err(Refusal::OriginNotAllowed),
+            (Caller::Key(caller), Some(key)) if caller.kind == KeyKind::Widget => {
+                let origin = cors::page_origin(headers, &self.config.own_origins);
+                let origin = origin.filter(|origin| key.allows_origin(origin)).ok_or(Refusal::OriginNotAllowed)?;
+                caller.origin = Some(origin.into());
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn has_failed_too_often(&self, around: Surroundings<'_>) -> bool {
         self.cluster.is_exhausted(Bucket::FailuresOf(around.address), self.clock.elapsed())
     }
 
     /// A wrong credential, and a good one in the wrong place, cost their address, never a workspace.
-    fn failed(&self, around: Surroundings<'_>, refusal: Refusal) -> Problem {
+    pub(crate) fn failed(&self, around: Surroundings<'_>, refusal: Refusal) -> Problem {
         let verdict = self.cluster.charge(&[Some(Bucket::FailuresOf(around.address))], self.clock.elapsed());
         if verdict.allowed { refusal.into() } else { Problem::limited(verdict) }
     }
 
     /// Written to the audit log once a minute for each key: a page that retries is one exposure.
-    fn report_exposed(&self, key: &KeyHandle, around: Surroundings<'_>) {
+    pub(crate) fn report_exposed(&self, key: &KeyHandle, around: Surroundings<'_>) {
         if !key.claim_exposure_report(around.now) {
             return;
         }
@@ -260,18 +278,4 @@ impl Inner {
             }
         });
     }
-}
-
-/// A widget key works from its listed origins alone.
-fn check_origin(identity: &mut Identity, headers: &HeaderMap) -> Result<(), Refusal> {
-    let (Caller::Key(caller), Some(key)) = (&mut identity.caller, &identity.key) else { return Ok(()) };
-    if caller.kind != KeyKind::Widget {
-        return Ok(());
-    }
-    let origin = cors::origin(headers).ok_or(Refusal::OriginNotAllowed)?;
-    if !key.allows_origin(origin) {
-        return Err(Refusal::OriginNotAllowed);
-    }
-    caller.origin = Some(origin.into());
-    Ok(())
 }

@@ -2,10 +2,10 @@ use std::{net::IpAddr, str::FromStr};
 
 use access::{Actor, Caller, Tenant};
 use ambient::{Millis, RequestId};
-use http::Uri;
+use http::{HeaderMap, Uri, header};
 use store::AuditEntry;
 
-use crate::{Meta, Problem};
+use crate::{Meta, Method, Problem, cors, idempotency};
 
 /// What the gate knows of a request besides who it is and what it asks.
 #[derive(Clone, Debug)]
@@ -16,6 +16,19 @@ pub struct RequestContext {
     pub now: Millis,
     /// The client, behind trusted proxies.
     pub address: IpAddr,
+    /// The page that asks; for a page in our own frame, the one that embeds it.
+    pub origin: Option<String>,
+    /// The last event that the client saw (`Last-Event-ID`): at most 128 visible ASCII characters, and
+    /// anything else counts as none.
+    pub last_event_id: Option<String>,
+    /// The `Idempotency-Key` of a `POST`, without quotes.
+    pub idempotency_key: Option<String>,
+    /// Whether `Accept` names `application/x-ndjson`.
+    pub wants_ndjson: bool,
+    /// Whether `Accept-Encoding` names `gzip`.
+    pub accepts_gzip: bool,
+    /// Which bytes the client has (`If-None-Match`).
+    pub if_none_match: Option<String>,
     pub(crate) uri: Uri,
     pub(crate) operation: &'static Meta,
 }
@@ -61,7 +74,38 @@ impl<I> Call<I> {
     }
 }
 
+/// When, who and from where, as the gate found out.
+pub(crate) struct Found<'a> {
+    pub(crate) id: RequestId,
+    pub(crate) now: Millis,
+    pub(crate) address: IpAddr,
+    pub(crate) own_origins: &'a [String],
+}
+
 impl RequestContext {
+    /// Reads what handlers may know of the headers; a credential is none of it.
+    pub(crate) fn read(
+        found: &Found<'_>,
+        headers: &HeaderMap,
+        uri: Uri,
+        operation: &'static Meta,
+    ) -> Result<Self, Problem> {
+        let is_post = operation.method == Method::Post;
+        Ok(Self {
+            id: found.id,
+            now: found.now,
+            address: found.address,
+            origin: cors::page_origin(headers, found.own_origins).filter(|text| !text.is_empty()).map(str::to_owned),
+            last_event_id: visible(headers, "last-event-id", 128),
+            idempotency_key: if is_post { idempotency::read_key(headers)? } else { None },
+            wants_ndjson: lists(headers, header::ACCEPT, "application/x-ndjson"),
+            accepts_gzip: lists(headers, header::ACCEPT_ENCODING, "gzip"),
+            if_none_match: visible(headers, "if-none-match", 1024),
+            uri,
+            operation,
+        })
+    }
+
     /// The segment of the path at `{name}`, as it was sent.
     #[must_use]
     pub fn param(&self, name: &str) -> Option<&str> {
@@ -70,5 +114,69 @@ impl RequestContext {
             let inner = pattern.strip_prefix('{')?.strip_suffix('}')?;
             (inner == name).then_some(segment)
         })
+    }
+}
+
+/// One header of visible ASCII characters, spaces included, or none.
+fn visible(headers: &HeaderMap, name: &str, longest: usize) -> Option<String> {
+    let text = headers.get(name)?.to_str().ok()?;
+    let fits = (1..=longest).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    fits.then(|| text.to_owned())
+}
+
+/// Whether a header that lists alternatives names `wanted`, and does not refuse it by `q=0`.
+fn lists(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
+    let texts = headers.get_all(name);
+    texts.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).any(|one| {
+        let mut parts = one.split(';').map(str::trim);
+        let names = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case(wanted));
+        let refused = |part: &str| {
+            let weight = part.strip_prefix("q=").or_else(|| part.strip_prefix("Q="));
+            weight.is_some_and(|weight| weight.parse::<f32>().is_ok_and(|weight| weight <= 0.0))
+        };
+        names && !parts.any(refused)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn headers(name: &'static str, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(
+            header::HeaderName::from_static(name),
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+        )])
+    }
+
+    #[test]
+    fn what_is_no_visible_text_counts_as_none() {
+        let read = |value: &str| visible(&headers("last-event-id", value), "last-event-id", 128);
+        assert_eq!(read("msg_1-7").as_deref(), Some("msg_1-7"));
+        for bad in ["", "é", "a\tb", &"a".repeat(129)] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+        assert_eq!(visible(&HeaderMap::new(), "last-event-id", 128), None);
+    }
+
+    #[test]
+    fn an_alternative_is_found_in_a_list_unless_it_is_refused() {
+        for yes in
+            ["application/x-ndjson", "text/html, Application/X-NDJSON;q=0.9", "a/b;q=0,application/x-ndjson; q=1"]
+        {
+            assert!(lists(&headers("accept", yes), header::ACCEPT, "application/x-ndjson"), "{yes}");
+        }
+        for no in [
+            "",
+            "*/*",
+            "application/json",
+            "application/x-ndjson;q=0",
+            "application/x-ndjson2",
+            "x;application/x-ndjson",
+        ] {
+            assert!(!lists(&headers("accept", no), header::ACCEPT, "application/x-ndjson"), "{no}");
+        }
     }
 }

@@ -17,7 +17,10 @@ pub(crate) fn preflight(methods: &str) -> Response {
     }
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
-        HeaderValue::from_static("authorization, content-type, idempotency-key, last-event-id, x-api-key"),
+        HeaderValue::from_static(
+            "authorization, content-type, idempotency-key, last-event-id, x-api-key, x-widget-api-key, \
+             x-admin-api-key, x-embedding-origin",
+        ),
     );
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     response
@@ -40,4 +43,76 @@ pub(crate) fn origin(headers: &HeaderMap) -> Option<&str> {
         return Some("");
     }
     Some(first.to_str().unwrap_or(""))
+}
+
+/// Which origin of ours the page is of: it says so by `Origin`. Where a browser sends none, its metadata
+/// says that the page came from where it asks, and `Host` must then be ours: behind a proxy that serves us
+/// under another site's name, that site's pages are not ours.
+pub(crate) fn own_page<'a>(headers: &HeaderMap, own: &'a [String]) -> Option<&'a str> {
+    let found = match origin(headers) {
+        Some(origin) => own.iter().find(|ours| *ours == origin),
+        None => {
+            let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+            let is_same = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
+            own.iter().filter(|_| is_same).find(|ours| ours.split_once("://").is_some_and(|(_, at)| at == host))
+        }
+    };
+    found.map(String::as_str)
+}
+
+/// The page that asks. A page in our own frame says by `X-Embedding-Origin` who embeds it, and is believed:
+/// on our origins only our own code runs (decision 0012). From anywhere else that header is not looked at.
+/// Several of them, or one that is not text, count as one that is refused.
+pub(crate) fn page_origin<'a>(headers: &'a HeaderMap, own: &'a [String]) -> Option<&'a str> {
+    let Some(ours) = own_page(headers, own) else { return origin(headers) };
+    let mut values = headers.get_all("x-embedding-origin").iter();
+    match (values.next(), values.next()) {
+        (None, _) => Some(ours),
+        (Some(one), None) => Some(one.to_str().unwrap_or("")),
+        (Some(_), Some(_)) => Some(""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWN: &str = "https://chat.example";
+    const CUSTOMER: &str = "https://customer.example";
+
+    fn page(list: &[(&'static str, &'static str)]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        page_origin(&headers, &["http://127.0.0.1:8787".to_owned(), OWN.to_owned()]).map(str::to_owned)
+    }
+
+    #[test]
+    fn only_a_page_of_ours_says_who_embeds_it() {
+        let embedded = ("x-embedding-origin", CUSTOMER);
+        assert_eq!(page(&[("origin", OWN), embedded]).as_deref(), Some(CUSTOMER));
+        assert_eq!(page(&[("origin", OWN)]).as_deref(), Some(OWN));
+        for evil in ["https://evil.example", "null", "https://chat.example.evil.example", "HTTPS://CHAT.EXAMPLE", ""] {
+            assert_eq!(page(&[("origin", evil), embedded]).as_deref(), Some(evil));
+        }
+        assert_eq!(page(&[embedded]), None, "a server says nothing of pages");
+        assert_eq!(page(&[("origin", OWN), ("origin", OWN), embedded]).as_deref(), Some(""));
+        assert_eq!(page(&[("origin", OWN), embedded, embedded]).as_deref(), Some(""), "which of the two?");
+        assert_eq!(page(&[("origin", OWN), ("x-embedding-origin", "null")]).as_deref(), Some("null"));
+    }
+
+    #[test]
+    fn a_page_of_ours_that_sends_no_origin_is_known_by_its_metadata_and_our_host() {
+        let embedded = ("x-embedding-origin", CUSTOMER);
+        let (same, host) = (("sec-fetch-site", "same-origin"), ("host", "chat.example"));
+        assert_eq!(page(&[same, host, embedded]).as_deref(), Some(CUSTOMER));
+        assert_eq!(page(&[same, host]).as_deref(), Some(OWN));
+        assert_eq!(page(&[same, ("host", "evil.example"), embedded]), None, "a proxy under another name");
+        assert_eq!(page(&[("sec-fetch-site", "same-site"), host, embedded]), None);
+        assert_eq!(
+            page(&[("origin", "https://evil.example"), same, host, embedded]).as_deref(),
+            Some("https://evil.example")
+        );
+    }
 }

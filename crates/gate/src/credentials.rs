@@ -39,7 +39,7 @@ fn bearer(value: &[u8]) -> Option<&str> {
 }
 
 /// `[A-Za-z0-9-._~+/]+=*` (RFC 6750, section 2.1), at most 4 KiB.
-fn text(value: &[u8]) -> Option<&str> {
+pub(crate) fn text(value: &[u8]) -> Option<&str> {
     let body = value.iter().rposition(|byte| *byte != b'=').map(|last| &value[..=last])?;
     let fits = value.len() <= 4096
         && body

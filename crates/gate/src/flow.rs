@@ -22,9 +22,11 @@ use ipnet::IpNet;
 use store::Store;
 
 use crate::{
-    LogLine, Meta, Metrics, Problem, RequestContext, RequestLog,
+    DropInConfig, LogLine, Meta, Metrics, Problem, RequestContext, RequestLog, Surface,
     authenticate::{Identity, Surroundings},
-    body, cors,
+    body,
+    call::Found,
+    cors,
     idempotency::{self, Claimed},
     metrics::OperationMetrics,
 };
@@ -34,7 +36,7 @@ use crate::{
 pub struct Peer(pub SocketAddr);
 
 /// What the operator may set.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct GateConfig {
     /// Our own origins, `http://127.0.0.1:8787`: pages there are ours.
     pub own_origins: Vec<String>,
@@ -42,6 +44,8 @@ pub struct GateConfig {
     pub trusted_proxies: Vec<IpNet>,
     /// The largest request body, in bytes; 256 KiB.
     pub body_limit: usize,
+    /// The drop-in surface; without it only widget keys chat there, and nobody reads.
+    pub drop_in: Option<DropInConfig>,
 }
 
 /// What the gate asks.
@@ -107,7 +111,7 @@ pub(crate) struct Mounted {
 /// What the log and the metrics learn on the way.
 #[derive(Default)]
 struct Seen {
-    caller: Option<(&'static str, &'static str, Ulid)>,
+    caller: Option<(&'static str, &'static str, Option<Ulid>)>,
     workspace: Option<ambient::WorkspaceId>,
     verdict: Option<Verdict>,
     /// The page's origin, once it may read the answer.
@@ -153,7 +157,7 @@ impl Gate {
                 if let Some(cause) = problem.cause() {
                     tracing::error!(request = %id, operation = mounted.meta.id, cause, "a request failed on our side");
                 }
-                (problem.into_response(id), Some(code))
+                (problem.into_answer(&mounted.meta, id), Some(code))
             }
         };
         let headers = response.headers_mut();
@@ -165,7 +169,7 @@ impl Gate {
         if let Some(origin) = &seen.origin {
             cors::expose(headers, origin);
         }
-        if mounted.meta.access.is_for_browsers() {
+        if mounted.meta.is_for_browsers() {
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
         }
         finish(headers, id);
@@ -189,11 +193,26 @@ impl Gate {
     }
 
     /// The answer where no operation is: an unknown path, or a method that a path does not take.
-    pub(crate) fn refuse(&self, operation: &'static str, problem: Problem, parts: &Parts) -> Response {
+    pub(crate) fn refuse(
+        &self,
+        operation: &'static str,
+        surface: Surface,
+        problem: Problem,
+        parts: &Parts,
+    ) -> Response {
         let now = self.0.clock.now();
         let id = self.0.next_request_id(now);
         let code = problem.code();
-        let mut response = problem.into_response(id);
+        let mut response = match surface {
+            Surface::House => problem.into_response(id),
+            Surface::DropIn => problem.into_drop_in_response(false),
+        };
+        if surface == Surface::DropIn {
+            if let Some(page) = self.0.drop_in_reader(&parts.headers) {
+                cors::expose(response.headers_mut(), &page);
+            }
+            response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
+        }
         finish(response.headers_mut(), id);
         let status = response.status().as_u16();
         self.0.metrics.of(operation, status).record(status, 0.0, Some(code));
@@ -232,20 +251,31 @@ impl Inner {
         seen: &mut Seen,
     ) -> Result<Response, Problem> {
         let meta = &mounted.meta;
-        if meta.access.is_for_browsers() {
-            // Before the first refusal: a page must be able to read why it was refused, and how long to wait.
-            seen.origin = parts.headers.get(header::ORIGIN).cloned();
-        }
         let around =
             Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now, request: arrival.id };
+        // Before the first refusal: a page must be able to read why it was refused, and how long to wait.
+        if meta.surface == Surface::DropIn {
+            seen.origin = self.drop_in_reader(&parts.headers);
+            seen.verdict = self.charge_drop_in(meta.access.limit(), around)?;
+        } else if meta.is_for_browsers() {
+            seen.origin = parts.headers.get(header::ORIGIN).cloned();
+        }
         // Probes and documents tell everyone the same; a monitor's stray header is not looked at.
         let is_open = meta.access.limit() == Limit::Unlimited && meta.access.is_public();
-        let mut identity = if is_open { Identity::stranger() } else { self.authenticate(around).await? };
+        let mut identity = if is_open { Identity::stranger() } else { self.identify(meta, around).await? };
         seen.caller = LogLine::caller_of(&identity.caller);
         seen.workspace = identity.caller.tenant().map(|tenant| tenant.workspace);
         self.admit(&meta.access, &mut identity, around)?;
-        seen.verdict = self.charge(meta.access.limit(), &identity, arrival.address)?;
+        if meta.surface == Surface::House {
+            seen.verdict = self.charge(meta.access.limit(), &identity, arrival.address)?;
+        }
         if let (Caller::Key(_), Some(key)) = (&identity.caller, &identity.key) {
+            if meta.surface == Surface::DropIn {
+                // Its own list let the page in, and `CORS_ORIGIN` does not matter.
+                seen.origin = parts.headers.get(header::ORIGIN).cloned();
+                let second = self.charge(meta.access.limit(), &identity, arrival.address)?;
+                seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
+            }
             self.cluster.touch(key, Some(arrival.address), arrival.now);
         }
         let body = if meta.method.has_body() {
@@ -254,32 +284,28 @@ impl Inner {
             if !is_open {
                 // A body may take its time, and meanwhile the credential may have been revoked.
                 let around = Surroundings { now: self.clock.now(), ..around };
-                identity = self.authenticate(around).await?;
+                identity = self.identify(meta, around).await?;
                 self.admit(&meta.access, &mut identity, around)?;
             }
             body
         } else {
             Bytes::new()
         };
-        let context = RequestContext {
-            id: arrival.id,
-            now: arrival.now,
-            address: arrival.address,
-            uri: parts.uri,
-            operation: meta,
-        };
+        let Arrival { id, now, address } = arrival;
+        let found = Found { id, now, address, own_origins: &self.config.own_origins };
+        let context = RequestContext::read(&found, &parts.headers, parts.uri, meta)?;
         if !meta.method.changes() {
             let run = AssertUnwindSafe((mounted.run)(Admitted { caller: identity.caller, body, context }));
             return run.catch_unwind().await.unwrap_or_else(|_| Err(Problem::unavailable("a handler panicked")));
         }
         let gate = Arc::clone(self);
-        let headers = if meta.creates { parts.headers } else { HeaderMap::new() };
         // A change runs to its end even when the client leaves: what is committed must also be
         // known to the keyring.
         tokio::spawn(async move {
             let caller = identity.caller.clone();
             let claim = if meta.creates {
-                idempotency::claim(&gate, meta, &caller, &headers, context.uri.path(), &body).await?
+                let key = context.idempotency_key.clone();
+                idempotency::claim(&gate, meta, &caller, key, context.uri.path(), &body).await?
             } else {
                 Claimed::No
             };
@@ -295,6 +321,13 @@ impl Inner {
         })
         .await
         .unwrap_or_else(|error| Err(Problem::unavailable(error)))
+    }
+
+    async fn identify(&self, meta: &Meta, around: Surroundings<'_>) -> Result<Identity, Problem> {
+        match meta.surface {
+            Surface::House => self.authenticate(around).await,
+            Surface::DropIn => self.authenticate_drop_in(&meta.access, around).await,
+        }
     }
 
     fn next_request_id(&self, now: Millis) -> RequestId {

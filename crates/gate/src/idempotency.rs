@@ -34,7 +34,7 @@ pub(crate) enum Claimed {
 }
 
 /// Bare or quoted (the draft says quoted, Stripe's clients send it bare): compared unquoted.
-fn read_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+pub(crate) fn read_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().unwrap_or("");
     let text = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
@@ -50,13 +50,14 @@ pub(crate) async fn claim(
     gate: &Inner,
     operation: &'static Meta,
     caller: &Caller,
-    headers: &HeaderMap,
+    key: Option<String>,
     path: &str,
     body: &Bytes,
 ) -> Result<Claimed, Problem> {
-    let Some(key) = read_key(headers)? else { return Ok(Claimed::No) };
+    let Some(key) = key else { return Ok(Claimed::No) };
     let (caller_id, tenant) = match caller {
-        Caller::Anonymous => return Ok(Claimed::No),
+        // The operator's keys are as public, and no operation that admits them keeps answers.
+        Caller::Anonymous | Caller::Static(_) => return Ok(Claimed::No),
         // Everybody has a widget key: one visitor's answer, with a session's token in it, is not
         // another's.
         Caller::Key(caller) if caller.kind == KeyKind::Widget => return Ok(Claimed::No),

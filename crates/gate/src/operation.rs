@@ -39,6 +39,15 @@ impl Method {
     }
 }
 
+/// Which clients an operation speaks to: what it reads a credential from, and what its errors look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Surface {
+    /// The house's own: one credential, one envelope.
+    House,
+    /// Clients of an existing widget server (seed S4): its header names, its error bodies.
+    DropIn,
+}
+
 /// An operation without its types: a row of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Meta {
@@ -56,6 +65,15 @@ pub struct Meta {
     pub status: u16,
     /// Whether it creates something, and so honours `Idempotency-Key`.
     pub creates: bool,
+    /// Which clients it speaks to.
+    pub surface: Surface,
+}
+
+impl Meta {
+    /// Whether a page on another origin may read its answers.
+    pub(crate) const fn is_for_browsers(&self) -> bool {
+        self.access.is_for_browsers() || matches!(self.surface, Surface::DropIn)
+    }
 }
 
 /// One operation as one value; its types are the document's and the handler's.
@@ -74,7 +92,8 @@ impl<I, O> Copy for Operation<I, O> {}
 
 impl<I, O> Operation<I, O> {
     const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
-        Self { meta: Meta { method, path, id, summary, access, status: 200, creates: false }, types: PhantomData }
+        let meta = Meta { method, path, id, summary, access, status: 200, creates: false, surface: Surface::House };
+        Self { meta, types: PhantomData }
     }
 
     /// An operation that reads.
@@ -105,6 +124,12 @@ impl<I, O> Operation<I, O> {
     #[must_use]
     pub const fn creates(self) -> Self {
         Self { meta: Meta { status: 201, creates: true, ..self.meta }, ..self }
+    }
+
+    /// Speaks to the clients of an existing widget server.
+    #[must_use]
+    pub const fn drop_in(self) -> Self {
+        Self { meta: Meta { surface: Surface::DropIn, ..self.meta }, ..self }
     }
 
     /// Answers 204 without a body.

@@ -167,12 +167,21 @@ impl Output for Empty {
 }
 
 /// Server-sent events: encoded parts, sent as they come.
-pub struct EventStream(Body);
+pub struct EventStream {
+    body: Body,
+    content_type: &'static str,
+}
 
 impl EventStream {
     /// A stream of already encoded events and comments.
     pub fn new(parts: impl Stream<Item = Bytes> + Send + 'static) -> Self {
-        Self(Body::from_stream(parts.map(Ok::<_, std::convert::Infallible>)))
+        let body = Body::from_stream(parts.map(Ok::<_, std::convert::Infallible>));
+        Self { body, content_type: "text/event-stream; charset=utf-8" }
+    }
+
+    /// A stream of already encoded lines, each a JSON value: `application/x-ndjson`.
+    pub fn ndjson(parts: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self { content_type: "application/x-ndjson; charset=utf-8", ..Self::new(parts) }
     }
 }
 
@@ -186,10 +195,10 @@ impl Output for EventStream {
     }
 
     fn into_response(self, status: StatusCode) -> Response {
-        let mut response = Response::new(self.0);
+        let mut response = Response::new(self.body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         // nginx buffers a streamed answer unless it is told not to.
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         response
@@ -204,20 +213,43 @@ pub struct Raw {
     /// The bytes.
     pub body: Bytes,
     /// Headers besides it.
-    pub headers: BTreeMap<&'static str, &'static str>,
+    pub headers: BTreeMap<&'static str, HeaderValue>,
+    /// Whether the client has these bytes already: 304, without them.
+    pub not_modified: bool,
 }
 
 impl Raw {
     /// Bytes of a media type.
     pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { content_type, body: body.into(), headers: BTreeMap::new() }
+        Self { content_type, body: body.into(), headers: BTreeMap::new(), not_modified: false }
     }
 
     /// With one more header.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &'static str) -> Self {
-        self.headers.insert(name, value);
+        self.headers.insert(name, HeaderValue::from_static(value));
         self
+    }
+
+    /// With one more header whose value is known at run time; one that is no header's value is left out.
+    #[must_use]
+    pub fn computed_header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
+    /// With an `ETag`, which is `tag` in quotes; 304 if the client's `If-None-Match` names it (RFC 9110,
+    /// section 13.1.2).
+    #[must_use]
+    pub fn tagged(self, tag: &str, if_none_match: Option<&str>) -> Self {
+        let quoted = format!("\"{tag}\"");
+        let names = |list: &str| {
+            list.split(',').map(str::trim).any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one) == quoted)
+        };
+        let not_modified = if_none_match.is_some_and(names);
+        Self { not_modified, ..self.computed_header("etag", &quoted) }
     }
 }
 
@@ -229,11 +261,13 @@ impl Output for Raw {
     }
 
     fn into_response(self, status: StatusCode) -> Response {
-        let mut response = Response::new(Body::from(self.body));
+        let (body, status) =
+            if self.not_modified { (Bytes::new(), StatusCode::NOT_MODIFIED) } else { (self.body, status) };
+        let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
         for (name, value) in self.headers {
-            response.headers_mut().insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, value);
         }
         response
     }

@@ -37,6 +37,8 @@ struct Details {
     verdict: Option<cluster::Verdict>,
     challenge: Option<Challenge>,
     cause: Option<Box<dyn Error + Send + Sync>>,
+    /// What the drop-in surface says, where that does not follow from the status.
+    said_as: Option<(StatusCode, &'static str)>,
 }
 
 #[derive(Clone, Copy)]
@@ -76,6 +78,7 @@ impl Problem {
             verdict: None,
             challenge: None,
             cause: None,
+            said_as: None,
         }))
     }
 
@@ -183,6 +186,25 @@ impl Problem {
         })
     }
 
+    /// 503 `UNAVAILABLE`: the model did not answer. The drop-in surface says 500, as its clients expect.
+    pub fn model_failed(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::unavailable(cause).said_as(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
+    }
+
+    /// 503 `NOT_CONFIGURED`: the operator set no admin key.
+    #[must_use]
+    pub(crate) fn admin_key_not_configured() -> Self {
+        const SENTENCE: &str = "ADMIN_API_KEY is not configured on this deployment";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_CONFIGURED", SENTENCE)
+            .said_as(StatusCode::SERVICE_UNAVAILABLE, SENTENCE)
+    }
+
+    /// What the drop-in surface says instead of what follows from the status: its clients' own words.
+    #[must_use]
+    pub fn said_as(self, status: StatusCode, text: &'static str) -> Self {
+        self.with(|details| details.said_as = Some((status, text)))
+    }
+
     /// The status it answers with.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -199,6 +221,36 @@ impl Problem {
     #[must_use]
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         self.0.cause.as_deref()
+    }
+
+    /// The answer in the envelope of the operation's surface.
+    pub(crate) fn into_answer(self, meta: &crate::Meta, request_id: RequestId) -> Response {
+        match meta.surface {
+            crate::Surface::House => self.into_response(request_id),
+            crate::Surface::DropIn => self.into_drop_in_response(!meta.method.has_body()),
+        }
+    }
+
+    /// The answer as clients of the drop-in surface know it; `is_query` when the input was the query.
+    pub(crate) fn into_drop_in_response(self, is_query: bool) -> Response {
+        let details = self.0;
+        let (status, text) =
+            details.said_as.unwrap_or_else(|| crate::drop_in::said(details.status, details.code, is_query));
+        let mut response = Response::new(Body::from(serde_json::json!({ "error": text }).to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if let Some(seconds) = details.retry_after.filter(|_| status != StatusCode::INTERNAL_SERVER_ERROR) {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(verdict) = details.verdict {
+            crate::flow::show_budget(headers, verdict);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // A 401 names a scheme (RFC 9110, section 11.6.1); here it is no registered one.
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("ApiKey realm=\"chatelaine\""));
+        }
+        response
     }
 
     pub(crate) fn into_response(self, request_id: RequestId) -> Response {

@@ -45,7 +45,7 @@ pub struct LogLine {
     /// The stable code of a refusal.
     pub code: Option<&'static str>,
     /// What kind of credential, and which.
-    pub caller: Option<(&'static str, &'static str, Ulid)>,
+    pub caller: Option<(&'static str, &'static str, Option<Ulid>)>,
     /// Whose.
     pub workspace: Option<WorkspaceId>,
     /// The client.
@@ -53,12 +53,15 @@ pub struct LogLine {
 }
 
 impl LogLine {
-    pub(crate) fn caller_of(caller: &Caller) -> Option<(&'static str, &'static str, Ulid)> {
+    pub(crate) fn caller_of(caller: &Caller) -> Option<(&'static str, &'static str, Option<Ulid>)> {
         match caller {
             Caller::Anonymous => None,
-            Caller::Key(key) => Some((key.kind.as_str(), ambient::KeyId::PREFIX, key.key.0)),
-            Caller::Session(session) => Some(("session", ambient::ConversationId::PREFIX, session.conversation.0)),
-            Caller::Member(member) => Some(("member", ambient::MemberId::PREFIX, member.member.0)),
+            Caller::Key(key) => Some((key.kind.as_str(), ambient::KeyId::PREFIX, Some(key.key.0))),
+            Caller::Session(session) => {
+                Some(("session", ambient::ConversationId::PREFIX, Some(session.conversation.0)))
+            }
+            Caller::Member(member) => Some(("member", ambient::MemberId::PREFIX, Some(member.member.0))),
+            Caller::Static(key) => Some(("static_key", key.kind.as_str(), None)),
         }
     }
 
@@ -73,7 +76,11 @@ impl LogLine {
             let _ = write!(out, r#","code":"{code}""#);
         }
         if let Some((kind, prefix, id)) = self.caller {
-            let _ = write!(out, r#","credential":"{kind}","credential_id":"{prefix}{id}""#);
+            let _ = write!(out, r#","credential":"{kind}","credential_id":"{prefix}"#);
+            if let Some(id) = id {
+                let _ = write!(out, "{id}");
+            }
+            out.push(b'"');
         }
         if let Some(workspace) = self.workspace {
             let _ = write!(out, r#","workspace_id":"{workspace}""#);
@@ -205,7 +212,7 @@ mod tests {
             status,
             micros: 12,
             code: (status != 200).then_some("NOT_FOUND"),
-            caller: Some(("secret", "key_", Ulid(2))),
+            caller: Some(("secret", "key_", Some(Ulid(2)))),
             workspace: Some(WorkspaceId(Ulid(3))),
             address: IpAddr::from([127, 0, 0, 1]),
         }

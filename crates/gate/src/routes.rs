@@ -1,4 +1,8 @@
-use std::{collections::BTreeMap, future::Future, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::Future,
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -7,12 +11,13 @@ use axum::{
     routing::{MethodFilter, MethodRouter},
 };
 use futures_util::FutureExt;
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tower::service_fn;
 
 use crate::{
-    Call, Gate, Meta, Method, Operation, Output, Problem, body, cors,
+    Call, Gate, Meta, Method, Operation, Output, Problem, Surface, body, cors,
     flow::{Admitted, Mounted, Run, success_status},
     operation::SchemaOf,
 };
@@ -83,7 +88,10 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// The service. Its operations live as long as the process.
     pub fn into_router(self, gate: &Gate) -> Router {
+        let unknown_drop_in = drop_in_prefixes(&self.rows);
         let mut paths: BTreeMap<&'static str, (MethodRouter, Vec<&'static str>, bool)> = BTreeMap::new();
+        let drop_in: BTreeSet<&'static str> =
+            self.rows.iter().filter(|row| row.meta.surface == Surface::DropIn).map(|row| row.meta.path).collect();
         for row in self.rows {
             let metrics = gate.0.metrics.of(row.meta.id, row.meta.status);
             let mounted: &'static Mounted = Box::leak(Box::new(Mounted { meta: row.meta, run: row.run, metrics }));
@@ -103,24 +111,46 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                     service_fn(move |_: Request| std::future::ready(Ok(cors::preflight(&allow)))),
                 );
             }
+            if drop_in.contains(path) {
+                let gate = gate.clone();
+                methods = methods.fallback(move |request: Request| {
+                    refuse(&gate, "method_not_allowed", Surface::DropIn, Problem::method_not_allowed, request)
+                });
+            }
             router = router.route(path, methods);
         }
         let (unknown, wrong) = (gate.clone(), gate.clone());
         router
-            .fallback(move |request: Request| refuse(&unknown, "not_found", Problem::not_found, request))
+            .fallback(move |request: Request| {
+                let path = request.uri().path();
+                if unknown_drop_in.iter().any(|prefix| path.starts_with(prefix.as_str())) {
+                    let not_found = || Problem::not_found().said_as(StatusCode::NOT_FOUND, "Not found");
+                    return refuse(&unknown, "not_found", Surface::DropIn, not_found, request);
+                }
+                refuse(&unknown, "not_found", Surface::House, Problem::not_found, request)
+            })
             .method_not_allowed_fallback(move |request: Request| {
-                refuse(&wrong, "method_not_allowed", Problem::method_not_allowed, request)
+                refuse(&wrong, "method_not_allowed", Surface::House, Problem::method_not_allowed, request)
             })
     }
+}
+
+/// Below which paths everything unknown is the drop-in surface's: below each of its own, unless the house
+/// has something there too.
+fn drop_in_prefixes(rows: &[Row]) -> Vec<String> {
+    let (own, house): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(|row| row.meta.surface == Surface::DropIn);
+    let prefixes = own.iter().map(|row| format!("{}/", row.meta.path.split("/{").next().unwrap_or_default()));
+    prefixes.filter(|prefix| !house.iter().any(|row| row.meta.path.starts_with(prefix.as_str()))).collect()
 }
 
 fn refuse(
     gate: &Gate,
     operation: &'static str,
+    surface: Surface,
     problem: fn() -> Problem,
     request: Request,
 ) -> impl Future<Output = Response> + use<> {
-    std::future::ready(gate.refuse(operation, problem(), &request.into_parts().0))
+    std::future::ready(gate.refuse(operation, surface, problem(), &request.into_parts().0))
 }
 
 const fn filter(method: Method) -> MethodFilter {

@@ -135,7 +135,12 @@ impl World {
             tokens,
             clock,
             random,
-            config: GateConfig { own_origins: Vec::new(), trusted_proxies: Vec::new(), body_limit: 256 * 1024 },
+            config: GateConfig {
+                own_origins: Vec::new(),
+                trusted_proxies: Vec::new(),
+                body_limit: 256 * 1024,
+                drop_in: None,
+            },
             metrics,
             log: RequestLog::off(),
         })
