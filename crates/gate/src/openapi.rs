@@ -6,7 +6,7 @@ use access::{Access, Role};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use crate::{Method, Routes, routes::Row};
+use crate::{Method, Routes, Surface, routes::Row};
 
 /// The document of every operation that `routes` holds.
 ///
@@ -28,6 +28,7 @@ pub fn document<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, version: &
     }
     let mut schemas = generator.take_definitions(true);
     schemas.insert("Error".to_owned(), error_schema());
+    schemas.insert("DropInError".to_owned(), drop_in_error_schema());
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -43,6 +44,13 @@ pub fn document<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, version: &
             "securitySchemes": {
                 "bearerAuth": {"type": "http", "scheme": "bearer", "description": "An API key or a session token"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key"},
+                "widgetApiKey": {
+                    "type": "apiKey", "in": "header", "name": "X-Widget-Api-Key",
+                    "description": "`WIDGET_API_KEY` or a widget key, where `X-API-Key` is not sent",
+                },
+                "adminApiKey": {
+                    "type": "apiKey", "in": "header", "name": "X-Admin-Api-Key", "description": "`ADMIN_API_KEY`",
+                },
             },
         },
     })
@@ -65,11 +73,12 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
         "x-admits": admits(&meta.access),
         "responses": responses(row, output),
     });
-    if meta.access.is_public() {
-        out["security"] = json!([]);
-    } else {
-        out["security"] = json!([{"bearerAuth": []}, {"apiKey": []}]);
-    }
+    out["security"] = match meta.surface {
+        _ if meta.access.is_public() => json!([]),
+        Surface::House => json!([{"bearerAuth": []}, {"apiKey": []}]),
+        Surface::DropIn if meta.access.admits_static_admin() => json!([{"adminApiKey": []}]),
+        Surface::DropIn => json!([{"apiKey": []}, {"widgetApiKey": []}]),
+    };
     if meta.method.has_body() {
         if let Some(schema) = input.filter(|schema| !properties(schema, definitions).is_empty()) {
             out["requestBody"] = json!({"content": {"application/json": {"schema": schema}}});
@@ -103,11 +112,20 @@ fn responses(row: &Row, output: Option<Value>) -> Value {
     let meta = &row.meta;
     let mut out = Map::new();
     let mut success = json!({"description": "Success"});
-    if let Some(media_type) = row.media_type {
+    let media_type = match (meta.surface, row.media_type) {
+        // The same stream, as lines.
+        (Surface::DropIn, Some("text/event-stream")) => Some("application/x-ndjson"),
+        (_, media_type) => media_type,
+    };
+    if let Some(media_type) = media_type {
         success["content"] =
             json!({ media_type: output.map_or_else(|| json!({}), |schema| json!({"schema": schema})) });
     }
     out.insert(meta.status.to_string(), success);
+    let error = match meta.surface {
+        Surface::House => "#/components/schemas/Error",
+        Surface::DropIn => "#/components/schemas/DropInError",
+    };
     let mut refusals = BTreeSet::from([400]);
     if !meta.access.is_public() {
         refusals.extend([401, 403]);
@@ -116,7 +134,12 @@ fn responses(row: &Row, output: Option<Value>) -> Value {
         refusals.insert(404);
     }
     if meta.method.has_body() {
-        refusals.extend([408, 413, 415, 422]);
+        refusals.extend([408, 413]);
+    }
+    match meta.surface {
+        Surface::House if meta.method.has_body() => refusals.extend([415, 422]),
+        Surface::DropIn if meta.method.has_body() => refusals.extend([402, 500]),
+        Surface::House | Surface::DropIn => {}
     }
     if meta.method != Method::Get {
         refusals.insert(409);
@@ -131,7 +154,7 @@ fn responses(row: &Row, output: Option<Value>) -> Value {
             status.to_string(),
             json!({
                 "description": description.unwrap_or("Refused"),
-                "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+                "content": {"application/json": {"schema": {"$ref": error}}},
             }),
         );
     }
@@ -150,6 +173,8 @@ fn admits(access: &Access) -> Vec<&'static str> {
         (access.required_scope().is_some(), "secret_key"),
         (access.admits_widgets(), "widget_key"),
         (access.admits_sessions(), "session_token"),
+        (access.admits_static_widget(), "static_widget_key"),
+        (access.admits_static_admin(), "static_admin_key"),
         (access.required_role().is_some(), "member"),
     ];
     doors.into_iter().filter_map(|(open, name)| open.then_some(name)).collect()
@@ -185,5 +210,13 @@ fn error_schema() -> Value {
                 }},
             },
         }},
+    })
+}
+
+fn drop_in_error_schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": {"type": "string", "description": "What clients of this surface know"}},
     })
 }

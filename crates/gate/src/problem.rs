@@ -92,6 +92,13 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "INVALID_REQUEST", message)
     }
 
+    /// 402 `INSUFFICIENT_CREDITS`: a metered workspace with nothing left.
+    #[must_use]
+    pub fn insufficient_credits() -> Self {
+        let message = "The workspace has no credits left; grant some, or turn metering off";
+        Self::new(StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS", message)
+    }
+
     /// 404 `NOT_FOUND`: absent, or not visible to this credential; the same bytes but for the
     /// request's id.
     #[must_use]
@@ -189,6 +196,11 @@ impl Problem {
     /// 503 `UNAVAILABLE`: the model did not answer. The drop-in surface says 500, as its clients expect.
     pub fn model_failed(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::unavailable(cause).said_as(StatusCode::INTERNAL_SERVER_ERROR, "Internal server error")
+    }
+
+    /// 503 `NOT_CONFIGURED`: the operator has not set this up; says what.
+    pub fn not_configured(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "NOT_CONFIGURED", message)
     }
 
     /// 503 `NOT_CONFIGURED`: the operator set no admin key.
