@@ -13,6 +13,8 @@ pub enum Limit {
     Message,
     /// Reading a session's history: per session.
     History,
+    /// What else a session asks, such as to end: per session, and never refused by a key's day.
+    Session,
     /// Open to strangers: per address.
     Public,
     /// The drop-in surface: per address, in a window of its own.
@@ -219,7 +221,7 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    use ambient::{ConversationId, KeyId, MemberId, Ulid, WorkspaceId};
+    use ambient::{ConversationId, KeyId, MemberId, Millis, Ulid, WorkspaceId};
     use credential::key::Environment;
 
     use super::*;
@@ -246,7 +248,7 @@ mod tests {
             tenant: TENANT,
             key: KeyId(Ulid(2)),
             epoch: 0,
-            expires_at: ambient::Millis(i64::MAX),
+            expires_at: Millis(i64::MAX),
         })
     }
 

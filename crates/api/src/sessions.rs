@@ -38,7 +38,7 @@ pub(crate) const END_CHAT_SESSION: Operation<Nothing, Bare<EndedSession>> = Oper
     "/v1/chat/sessions/{id}/end",
     "end_chat_session",
     "End the session; its token dies.",
-    Access::closed(Limit::Message).session().audited(),
+    Access::closed(Limit::Session).session().audited(),
 );
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
