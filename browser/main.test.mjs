@@ -2,10 +2,22 @@
 
 import { after, before, describe } from 'node:test';
 import { world } from './rig/world.mjs';
+import accessibility from './tests/accessibility.mjs';
+import allowed from './tests/allowed.mjs';
 import fetching from './tests/fetching.mjs';
+import frame from './tests/frame.mjs';
+import policy from './tests/policy.mjs';
+import refused from './tests/refused.mjs';
+import rendering from './tests/rendering.mjs';
 
 describe('browsers', () => {
   before(() => world.start());
   after(() => world.stop());
   fetching();
+  allowed();
+  refused();
+  accessibility();
+  policy();
+  rendering();
+  frame();
 });

@@ -48,7 +48,9 @@ export class Program {
 
   #finish(why) {
     children.delete(this.child);
-    for (const waiter of this.waiting) waiter.reject(new Error(`${this.path} ${why}:\n${this.lines.join('\n')}`));
+    const sentence = `${this.path} ${why}:\n${this.lines.join('\n')}`;
+    for (const waiter of this.waiting) waiter.reject(new Error(sentence));
+    if (!this.isStopping) console.error(sentence);
     return why;
   }
 
@@ -68,6 +70,7 @@ export class Program {
   }
 
   async stop() {
+    this.isStopping = true;
     this.child.kill('SIGTERM');
     const timer = setTimeout(() => this.child.kill('SIGKILL'), 5_000);
     await this.ended;

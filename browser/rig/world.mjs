@@ -1,5 +1,7 @@
 // Everything that a test needs, started once for all of them.
 
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
 import { launch, visit } from './browser.mjs';
 import { Front } from './front.mjs';
 import { Model } from './model.mjs';
@@ -8,6 +10,8 @@ import { Server } from './server.mjs';
 export const CHAT = 'https://chat.test';
 /** A page of the customer whose keys list `example.com`. */
 export const SHOP = 'https://shop.example.com';
+
+const PICTURES = fileURLToPath(new URL('../../target/browser/', import.meta.url));
 
 class World {
   async start() {
@@ -26,6 +30,12 @@ class World {
     await this.server?.stop();
     this.model?.stop();
     this.front?.stop();
+  }
+
+  /** Where the picture of this name goes. */
+  picture(name) {
+    mkdirSync(PICTURES, { recursive: true });
+    return `${PICTURES}${name}.png`;
   }
 
   /** Runs `use` with a visitor's page and closes their profile after it. */
