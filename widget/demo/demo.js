@@ -1,0 +1,71 @@
+// The demo page. The widget key comes in the fragment of the address, which no browser sends to a
+// server, or from the form.
+(function () {
+  "use strict";
+
+  var body = document.body;
+  var by = function (id) {
+    return document.getElementById(id);
+  };
+
+  function line(source, key, agent, integrity) {
+    var more = integrity ? ' integrity="' + integrity + '" crossorigin="anonymous"' : "";
+    return (
+      '<script src="' + source + '" data-widget-key="' + key + '" data-agent-id="' + agent + '"' + more + " async></script>"
+    );
+  }
+
+  // As a customer's page would have it.
+  function embed(key, agent) {
+    var script = document.createElement("script");
+    script.src = "/widget/chat-widget.js";
+    script.async = true;
+    script.dataset.widgetKey = key;
+    script.dataset.agentId = agent;
+    body.appendChild(script);
+    var server = body.dataset.server;
+    by("snippet").textContent = line(server + "/widget/chat-widget.js", key, agent);
+    by("snippet-pinned").textContent = line(server + body.dataset.pinned, key, agent, body.dataset.integrity);
+    by("snippets").hidden = false;
+  }
+
+  // What stands in the line to copy is what these are made of, and nothing that would end an attribute.
+  function clean(text) {
+    return /^[A-Za-z0-9_-]{1,128}$/.test(text || "") ? text : "";
+  }
+
+  function asked() {
+    var given = new URLSearchParams(location.hash.slice(1));
+    return { key: clean(given.get("key")), agent: clean(given.get("agent")) };
+  }
+
+  by("copy").addEventListener("click", function () {
+    var copied = function () {
+      by("copied").textContent = "Copied.";
+    };
+    var not = function () {
+      by("copied").textContent = "This browser does not let a page copy; select the line instead.";
+    };
+    if (navigator.clipboard) navigator.clipboard.writeText(by("snippet").textContent).then(copied, not);
+    else not();
+  });
+  by("form").addEventListener("submit", function (event) {
+    event.preventDefault();
+    var key = clean(by("key").value.trim());
+    var agent = clean(by("agent").value.trim());
+    if (key && agent) location.hash = new URLSearchParams({ key: key, agent: agent }).toString();
+  });
+  // One chat a page: another key begins a new one.
+  window.addEventListener("hashchange", function () {
+    location.reload();
+  });
+
+  var wanted = asked();
+  if (wanted.key && wanted.agent) {
+    embed(wanted.key, wanted.agent);
+  } else {
+    by("form").hidden = false;
+    by("key").value = wanted.key;
+    by("agent").value = wanted.agent;
+  }
+})();

@@ -1,0 +1,161 @@
+//! The chat widget's script: its parts, joined once at the start.
+
+use std::io::Write as _;
+
+use bytes::Bytes;
+use data_encoding::{BASE64, HEXLOWER};
+use flate2::{Compression, write::GzEncoder};
+use gate::{Problem, Raw, RequestContext};
+use sha2::{Digest, Sha256, Sha384};
+
+/// In the order in which they are joined.
+const PARTS: &[(&str, &str)] = &[];
+
+/// As little as a page can be asked to wait for before it knows of a new version.
+const NEWEST: &str = "public, max-age=300";
+const FOR_GOOD: &str = "public, max-age=31536000, immutable";
+
+/// The script, as it is and compressed. Clones share.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    plain: Bytes,
+    gzip: Bytes,
+    /// Of the plain text: its name among versions.
+    hash: String,
+}
+
+impl Script {
+    pub(crate) fn build() -> Self {
+        let text = join(PARTS.iter().map(|(_, text)| *text));
+        let gzip = compress(text.as_bytes());
+        let hash = HEXLOWER.encode(&Sha256::digest(&text)[..8]);
+        Self { plain: text.into(), gzip: gzip.into(), hash }
+    }
+
+    /// `chat-widget-{hash}.js`.
+    pub(crate) fn pinned_name(&self) -> String {
+        format!("chat-widget-{}.js", self.hash)
+    }
+
+    /// For the `integrity` attribute (Subresource Integrity).
+    pub(crate) fn integrity(&self) -> String {
+        format!("sha384-{}", BASE64.encode(&Sha384::digest(&self.plain)))
+    }
+
+    /// Under the name that stays.
+    pub(crate) fn newest(&self, request: &RequestContext) -> Raw {
+        self.answer(request, NEWEST)
+    }
+
+    /// Under the name of this version; no other version is here.
+    pub(crate) fn pinned(&self, request: &RequestContext) -> Result<Raw, Problem> {
+        let asked = request.param("file").unwrap_or_default();
+        if asked == self.pinned_name() { Ok(self.answer(request, FOR_GOOD)) } else { Err(Problem::not_found()) }
+    }
+
+    fn answer(&self, request: &RequestContext, keep: &'static str) -> Raw {
+        let (body, tag) = match request.accepts_gzip {
+            true => (&self.gzip, format!("{}-gzip", self.hash)),
+            false => (&self.plain, self.hash.clone()),
+        };
+        let raw = Raw::new("text/javascript; charset=utf-8", body.clone())
+            .header("cache-control", keep)
+            .header("vary", "Accept-Encoding")
+            // A page under COEP may load it, and one that checks its hash asks by CORS.
+            .header("cross-origin-resource-policy", "cross-origin")
+            .header("access-control-allow-origin", "*")
+            .tagged(&tag, request.if_none_match.as_deref());
+        // Of a 304 there is nothing to decode.
+        if request.accepts_gzip && !raw.not_modified { raw.header("content-encoding", "gzip") } else { raw }
+    }
+}
+
+/// One function around all parts, so that a page sees no name of theirs. Lines that are a comment, and
+/// what a line is indented by, go.
+fn join<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut joined = String::from("(function(){\"use strict\";\n");
+    for line in parts.into_iter().flat_map(str::lines).map(str::trim) {
+        if !line.is_empty() && !line.starts_with("//") {
+            joined.push_str(line);
+            joined.push('\n');
+        }
+    }
+    joined.push_str("})();\n");
+    joined
+}
+
+/// gzip at its best. Writing to memory cannot fail; if it did, a client would see a broken file.
+fn compress(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let _ = encoder.write_all(text);
+    encoder.finish().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::Read,
+        path::Path,
+        process::{Command, Stdio},
+    };
+
+    use super::*;
+
+    /// The most that a page is asked to load, in bytes of gzip (issue "Browsers").
+    const LIMIT: usize = 15 * 1024;
+
+    #[test]
+    fn the_widget_is_small() {
+        let script = Script::build();
+        println!("widget: {} bytes, {} gzipped (limit {LIMIT})", script.plain.len(), script.gzip.len());
+        assert!(script.gzip.len() <= LIMIT, "{} bytes", script.gzip.len());
+    }
+
+    #[test]
+    fn every_part_is_in_it_in_the_order_of_their_names() {
+        let mut files: Vec<String> = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("parts"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".js"))
+            .collect();
+        files.sort();
+        let named: Vec<&str> = PARTS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(named, files);
+    }
+
+    #[test]
+    fn comments_and_indentation_go_and_nothing_else() {
+        let joined = join(["// a\n  let a = \"//b\"; // c\n", "\n\tif (a) {\n    a()\n  }\n//last"]);
+        assert_eq!(joined, "(function(){\"use strict\";\nlet a = \"//b\"; // c\nif (a) {\na()\n}\n})();\n");
+    }
+
+    #[test]
+    fn the_joined_script_parses_and_holds_nothing_that_a_strict_policy_refuses() {
+        let script = Script::build();
+        let mut node = Command::new("node")
+            .args(["--check", "--input-type=commonjs", "-"])
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("node, which the tests of the widget need");
+        node.stdin.take().unwrap().write_all(&script.plain).unwrap();
+        let output = node.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = std::str::from_utf8(&script.plain).unwrap();
+        for refused in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"] {
+            assert!(!text.contains(refused), "{refused}");
+        }
+        assert!(!text.contains("createElement(\"style\")") && !text.contains("createElement('style')"));
+    }
+
+    #[test]
+    fn what_is_compressed_is_the_script() {
+        let script = Script::build();
+        let mut text = Vec::new();
+        flate2::read::GzDecoder::new(&script.gzip[..]).read_to_end(&mut text).unwrap();
+        assert_eq!(text, script.plain);
+        assert_eq!(script.hash.len(), 16);
+        assert!(script.integrity().starts_with("sha384-") && script.integrity().len() == 7 + 64);
+    }
+}
