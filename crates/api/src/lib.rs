@@ -9,6 +9,7 @@ mod app;
 mod audit;
 mod bots;
 mod conversations;
+mod credits;
 mod encode;
 mod input;
 mod integrations;
@@ -23,6 +24,7 @@ mod service_accounts;
 mod sessions;
 pub mod setup;
 mod system;
+mod voice;
 
 pub use app::{App, AppParts, AppSettings};
 use gate::Routes;
@@ -38,7 +40,9 @@ pub fn routes(app: App) -> Routes<App> {
     bots::mount(&mut routes);
     integrations::mount(&mut routes);
     sessions::mount(&mut routes);
+    voice::mount(&mut routes);
     conversations::mount(&mut routes);
+    credits::mount(&mut routes);
     audit::mount(&mut routes);
     setup::mount(&mut routes);
     system::mount(&mut routes);

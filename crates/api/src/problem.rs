@@ -11,6 +11,9 @@ pub(crate) fn of_chat(error: ChatError) -> Problem {
         ChatError::Ended | ChatError::Revoked => Refusal::InvalidToken.into(),
         ChatError::Busy => Problem::rate_limited(1),
         ChatError::Invalid { field, message } => Problem::invalid_field(field, message),
+        ChatError::NoCredits => Problem::insufficient_credits(),
+        ChatError::NotConfigured(sentence) => Problem::not_configured(sentence),
+        ChatError::Reused => Problem::invalid_field("Idempotency-Key", "It was sent before, with another message"),
         ChatError::Full(sentence) => Problem::conflict(sentence),
         ChatError::Conflict(what) => Problem::conflict(format!("Already there, or no longer possible: {what}")),
         other => Problem::unavailable(other),
@@ -48,6 +51,10 @@ mod tests {
         let status = |error| of_chat(error).status().as_u16();
         assert_eq!(status(ChatError::Unavailable("disk".into())), 503);
         assert_eq!(status(ChatError::Stopping), 503);
+        let code = |error| of_chat(error).code();
+        assert_eq!((status(ChatError::NoCredits), code(ChatError::NoCredits)), (402, "INSUFFICIENT_CREDITS"));
+        let without = || ChatError::NotConfigured("no LiveKit");
+        assert_eq!((status(without()), code(without())), (503, "NOT_CONFIGURED"));
         assert_eq!(status(ChatError::Ended), 401);
         assert_eq!(status(ChatError::NotFound), 404);
         assert_eq!(status(ChatError::Busy), 429);

@@ -20,6 +20,7 @@ mod sse;
 mod text;
 mod turn;
 mod upstream;
+mod voice;
 
 pub use chat::{Chat, ChatParts, OpenSession, OpenedSession};
 pub use choice::model_of;
@@ -30,3 +31,4 @@ pub use event_id::{EventId, EventIdError, Numbered};
 pub use headers::{HEADER_MASK, Headers};
 pub use reply::{Reply, ReplyErrorCode, ReplyEvent, Usage};
 pub use send::{MAX_MESSAGE, SayTo, SendOptions};
+pub use voice::OpenedVoice;
