@@ -8,8 +8,23 @@ use flate2::{Compression, write::GzEncoder};
 use gate::{Problem, Raw, RequestContext};
 use sha2::{Digest, Sha256, Sha384};
 
+macro_rules! part {
+    ($name:literal) => {
+        ($name, include_str!(concat!("../parts/", $name)))
+    };
+}
+
 /// In the order in which they are joined.
-const PARTS: &[(&str, &str)] = &[];
+const PARTS: &[(&str, &str)] = &[
+    part!("10-words.js"),
+    part!("20-style.js"),
+    part!("30-markdown.js"),
+    part!("40-wire.js"),
+    part!("50-talk.js"),
+    part!("60-view.js"),
+    part!("70-element.js"),
+    part!("80-page.js"),
+];
 
 /// As little as a page can be asked to wait for before it knows of a new version.
 const NEWEST: &str = "public, max-age=300";

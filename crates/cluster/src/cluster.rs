@@ -49,7 +49,7 @@ pub struct ClusterConfig {
     /// Requests to the drop-in surface from one address, in `drop_in_window_ms`.
     pub drop_in_requests: u32,
     /// The window of that budget, in milliseconds, at least 1.
-    pub drop_in_window_ms: u32,
+    pub drop_in_window_ms: u64,
     /// Buckets in memory, a hard cap: half for callers, half for addresses.
     pub max_buckets: usize,
     /// Sessions in memory; beyond it those that rested longest are read again when they are used.

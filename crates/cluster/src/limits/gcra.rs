@@ -38,8 +38,11 @@ impl Rate {
     }
 
     /// `quota` requests in `window_ms` milliseconds, which is at least 1.
-    pub(super) const fn per_window(quota: u32, window_ms: u32) -> Self {
-        Self::per(quota, if window_ms == 0 { 1 } else { window_ms as u64 } * (SECOND / 1000))
+    pub(super) const fn per_window(quota: u32, window_ms: u64) -> Self {
+        let window_ms = if window_ms == 0 { 1 } else { window_ms };
+        // A century at most, so that nothing overflows.
+        let most = 100 * 366 * (DAY / (SECOND / 1000));
+        Self::per(quota, (SECOND / 1000) * if window_ms < most { window_ms } else { most })
     }
 
     /// An interval is never nothing: a budget of more than one a nanosecond is no budget.

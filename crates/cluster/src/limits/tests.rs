@@ -177,6 +177,9 @@ fn the_drop_in_surface_has_the_window_that_the_operator_sets() {
     assert_eq!(short.charge(&[Bucket::DropIn(address)], at(0)).window_s, 2, "whole seconds, rounded up");
     let tiny = Limits::new(&ClusterConfig { drop_in_requests: u32::MAX, drop_in_window_ms: 0, ..config() });
     assert!(tiny.charge(&[Bucket::DropIn(address)], at(0)).allowed, "nothing is divided by nothing");
+    let endless = Limits::new(&ClusterConfig { drop_in_requests: 1, drop_in_window_ms: u64::MAX, ..config() });
+    assert!(endless.charge(&[Bucket::DropIn(address)], at(SECOND)).allowed);
+    assert!(!endless.charge(&[Bucket::DropIn(address)], at(SECOND)).allowed, "and nothing overflows");
 }
 
 #[test]
