@@ -15,7 +15,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::events::Events;
+use crate::{events::Events, lines::Lines};
 
 /// Longer than anything a healthy server takes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -167,6 +167,20 @@ impl Request {
     /// # Panics
     /// When the answer is not a stream of events.
     pub async fn stream(self) -> Events {
+        let (headers, body, connection) = self.open_stream("text/event-stream").await;
+        Events::new(headers, body, connection)
+    }
+
+    /// Sends it and reads NDJSON lines as they come.
+    ///
+    /// # Panics
+    /// When the answer is none.
+    pub async fn lines(self) -> Lines {
+        let (headers, body, connection) = self.open_stream("application/x-ndjson").await;
+        Lines::new(headers, body, connection)
+    }
+
+    async fn open_stream(self, wanted: &str) -> (HeaderMap, Incoming, Connection) {
         let about = format!("{} {}", self.method, self.target);
         let opened = tokio::time::timeout(PATIENCE, self.open()).await;
         let Ok((response, connection)) = opened else { panic!("{about}: no answer in {PATIENCE:?}") };
@@ -176,8 +190,8 @@ impl Request {
             panic!("{about}: {} {}", parts.status, String::from_utf8_lossy(&body));
         }
         let media_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        assert!(media_type.is_some_and(|text| text.starts_with("text/event-stream")), "{about}: {media_type:?}");
-        Events::new(parts.headers, body, connection)
+        assert!(media_type.is_some_and(|text| text.starts_with(wanted)), "{about}: {media_type:?}");
+        (parts.headers, body, connection)
     }
 
     async fn open(self) -> (http::Response<Incoming>, Connection) {

@@ -6,6 +6,7 @@
 mod client;
 mod database;
 mod events;
+mod lines;
 mod persona;
 mod process;
 mod server;
@@ -17,9 +18,10 @@ use std::time::{Duration, Instant};
 pub use client::{Answer, Client, Request};
 pub use database::{Backend, TestDatabase, server_url};
 pub use events::{Event, Events, text_of};
+pub use lines::Lines;
 pub use persona::Persona;
 pub use process::Process;
-pub use server::{Options, TestServer};
+pub use server::{ADMIN_API_KEY, Options, TestServer, WIDGET_API_KEY, drop_in};
 pub use upstream::Upstream;
 pub use world::{DOMAIN, ORIGIN, World, id_of};
 

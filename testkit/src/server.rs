@@ -9,7 +9,7 @@ use std::{
 use ambient::{Clock, OsRandom, SystemClock};
 use chatelaine::{
     Ambient, Config, Running, Server,
-    config::{Concealed, Limits},
+    config::{Concealed, DropIn, Limits},
 };
 use gate::RequestLog;
 
@@ -30,6 +30,26 @@ pub struct Options {
     pub public_url: Option<String>,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<String>,
+    /// The drop-in surface's settings; see [`drop_in`].
+    pub drop_in: Option<DropIn>,
+}
+
+/// The widget key of [`drop_in`].
+pub const WIDGET_API_KEY: &str = "the-widget-key-of-these-tests-0123456789";
+/// Its admin key.
+pub const ADMIN_API_KEY: &str = "the-admin-key-of-these-tests-0123456789";
+
+/// The drop-in surface with both keys, for pages of everywhere, with a budget that no test meets by accident.
+///
+/// # Panics
+/// When the defaults cannot be read.
+#[must_use]
+pub fn drop_in() -> DropIn {
+    let mut settings = Config::defaults().expect("the defaults").dropin;
+    settings.widget_api_key = Some(Concealed::new(WIDGET_API_KEY.to_owned()));
+    settings.admin_api_key = Some(Concealed::new(ADMIN_API_KEY.to_owned()));
+    settings.rate_limit_max_requests = 1_000_000;
+    settings
 }
 
 impl std::fmt::Debug for Options {
@@ -57,6 +77,7 @@ impl Default for Options {
             allow_loopback: true,
             public_url: None,
             trusted_proxies: Vec::new(),
+            drop_in: None,
         }
     }
 }
@@ -112,6 +133,9 @@ impl TestServer {
         config.limits = options.limits;
         config.drain_seconds = options.drain_seconds;
         config.trusted_proxies = options.trusted_proxies.iter().map(|net| net.parse().expect("a network")).collect();
+        if let Some(drop_in) = &options.drop_in {
+            config.dropin.clone_from(drop_in);
+        }
         if options.allow_loopback {
             config.outbound.allow = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network")).to_vec();
         }

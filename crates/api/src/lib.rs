@@ -28,10 +28,17 @@ mod voice;
 
 pub use app::{App, AppParts, AppSettings};
 use gate::Routes;
+pub use problem::of_chat as problem_of_chat;
 
 /// Every operation of the API, mounted.
 #[must_use]
 pub fn routes(app: App) -> Routes<App> {
+    routes_with(app, |_| {})
+}
+
+/// The same with the operations of other rooms that belong into the document.
+#[must_use]
+pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Routes<App> {
     let mut routes = Routes::new(app);
     me::mount(&mut routes);
     keys::mount(&mut routes);
@@ -46,6 +53,7 @@ pub fn routes(app: App) -> Routes<App> {
     audit::mount(&mut routes);
     setup::mount(&mut routes);
     system::mount(&mut routes);
+    mount_others(&mut routes);
     routes.state().describe(&routes);
     routes
 }

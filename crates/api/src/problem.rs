@@ -5,7 +5,7 @@ use chat::ChatError;
 use gate::Problem;
 
 /// The answer to a failed conversation. A dead session is a dead token: 401.
-pub(crate) fn of_chat(error: ChatError) -> Problem {
+pub fn of_chat(error: ChatError) -> Problem {
     match error {
         ChatError::NotFound => Problem::not_found(),
         ChatError::Ended | ChatError::Revoked => Refusal::InvalidToken.into(),
@@ -58,6 +58,7 @@ mod tests {
         assert_eq!(status(ChatError::Ended), 401);
         assert_eq!(status(ChatError::NotFound), 404);
         assert_eq!(status(ChatError::Busy), 429);
+        assert_eq!(status(ChatError::Reused), 422);
         assert_eq!(status(ChatError::Invalid { field: "url", message: "no".to_owned() }), 422);
     }
 }

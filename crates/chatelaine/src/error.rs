@@ -62,6 +62,20 @@ pub enum StartError {
         /// The identifier of the one given.
         given: String,
     },
+    /// A setting is of the right form and cannot be used.
+    #[error("{name}: {message}")]
+    Setting {
+        /// Its name in the environment.
+        name: &'static str,
+        /// Why, in one sentence.
+        message: String,
+    },
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// The model of the drop-in surface cannot be set up.
+    #[error("the model of the drop-in surface cannot be set up: {0}")]
+    Model(#[source] chat::ChatError),
     /// The operating system gives no randomness.
     #[error(transparent)]
     Random(#[from] ambient::RandomError),

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 mod data_dir;
+mod dropin;
 mod error;
 mod lease;
 mod listener;

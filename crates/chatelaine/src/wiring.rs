@@ -14,7 +14,7 @@ use gate::{Gate, GateConfig, GateParts, Metrics};
 use store::Store;
 use tokio_util::task::TaskTracker;
 
-use crate::{Ambient, Config, StartError};
+use crate::{Ambient, Config, StartError, dropin as dropin_surface};
 
 /// The largest request body, in bytes.
 const BODY_LIMIT: usize = 256 * 1024;
@@ -64,8 +64,9 @@ pub(crate) async fn wire(
         clock: clock.clone(),
         random: random.clone(),
         drain: replies.clone(),
-        credits: Credits::new(store.clone(), clock.clone(), Prices::default(), replies.clone()),
-        livekit: None,
+        credits: Credits::new(store.clone(), clock.clone(), Prices::from(config.credits), replies.clone()),
+        livekit: config.livekit.server()?,
+        session_life_ms: i64::from(config.tokens.session_seconds) * 1000,
     });
     let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
     let app = App::new(AppParts {
@@ -82,6 +83,10 @@ pub(crate) async fn wire(
             ready: ready.clone(),
         },
     });
+    let (answering, drop_in) = match dropin_surface::prepare(&config.dropin, &app).await? {
+        Some(ready) => (Some(ready.bot), Some(ready.gate)),
+        None => (None, None),
+    };
     let gate = Gate::new(GateParts {
         cluster,
         store,
@@ -94,15 +99,14 @@ pub(crate) async fn wire(
             own_origins: own_origins(config, address),
             trusted_proxies: config.trusted_proxies.clone(),
             body_limit: BODY_LIMIT,
-            drop_in: None,
+            drop_in,
         },
         metrics,
         log: request_log.clone(),
     })?;
-    let mut routes = api::routes(app.clone());
+    let mut routes = api::routes_with(app.clone(), |routes| dropin::mount(routes, answering));
     dashboard::mount(&mut routes);
     widget::mount(&mut routes);
-    dropin::mount(&mut routes);
     Ok(Wired { app, router: routes.into_router(&gate), tokens, parser, replies, ready })
 }
 
@@ -140,6 +144,8 @@ fn budgets(config: &Config) -> ClusterConfig {
         public_per_minute: limits.public_per_minute,
         failures_per_minute: limits.failures_per_minute,
         widget_messages_per_minute: limits.widget_messages_per_minute,
+        drop_in_requests: config.dropin.rate_limit_max_requests,
+        drop_in_window_ms: config.dropin.rate_limit_window_ms,
         ..ClusterConfig::default()
     }
 }

@@ -30,7 +30,7 @@ pub fn mount(routes: &mut Routes<App>) {
 }
 
 async fn show_landing_page(app: App, _: Call<Nothing>) -> Result<Raw, Problem> {
-    let first = app.store().workspace_count().await? == 0;
+    let first = app.store().member_count().await? == 0;
     Ok(page(landing(first)))
 }
 

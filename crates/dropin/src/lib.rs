@@ -3,8 +3,21 @@
 //!
 //! What is never here: a conversation of its own kind. It asks `chat` as every other surface does.
 
+mod admin;
+mod chatting;
+mod lines;
+mod message;
+mod text;
+
+use ambient::BotId;
 use api::App;
 use gate::Routes;
 
-/// Adds the surface to the table.
-pub fn mount(_: &mut Routes<App>) {}
+/// Whose conversations those of the environment's key are, in their names.
+const STATIC: &str = "static";
+
+/// Adds the surface to the table. `bot` answers under the environment's widget key.
+pub fn mount(routes: &mut Routes<App>, bot: Option<BotId>) {
+    chatting::mount(routes, bot);
+    admin::mount(routes);
+}

@@ -255,7 +255,7 @@ impl Inner {
             Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now, request: arrival.id };
         // Before the first refusal: a page must be able to read why it was refused, and how long to wait.
         if meta.surface == Surface::DropIn {
-            seen.origin = self.drop_in_reader(&parts.headers);
+            
             seen.verdict = self.charge_drop_in(meta.access.limit(), around)?;
         } else if meta.is_for_browsers() {
             seen.origin = parts.headers.get(header::ORIGIN).cloned();
@@ -294,7 +294,8 @@ impl Inner {
         let Arrival { id, now, address } = arrival;
         let found = Found { id, now, address, own_origins: &self.config.own_origins };
         let context = RequestContext::read(&found, &parts.headers, parts.uri, meta)?;
-        if !meta.method.changes() {
+        // A message of the drop-in surface is answered in one piece: when its client leaves, the model is to stop.
+        if !meta.method.changes() || meta.surface == Surface::DropIn {
             let run = AssertUnwindSafe((mounted.run)(Admitted { caller: identity.caller, body, context }));
             return run.catch_unwind().await.unwrap_or_else(|_| Err(Problem::unavailable("a handler panicked")));
         }

@@ -15,7 +15,7 @@ const IMPATIENCE: Duration = Duration::from_millis(100);
 const FIRST_RUN: &str = "first-run.txt";
 
 pub(super) fn run(flags: &Flags, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
-    let config = Config::load(flags, environment)?;
+    let config = Config::load_for_serving(flags, environment)?;
     logs::start(&config, terminal)?;
     let runtime = runtime(&config)?;
     let outcome = runtime.block_on(async {
@@ -78,9 +78,9 @@ fn say_where(running: &Running, config: &Config, terminal: &Terminal) {
     }
 }
 
-/// A server without a workspace needs its first owner: a link that works once.
+/// A server without people needs its first owner: a link that works once.
 async fn first_steps(running: &Running, config: &Config, terminal: &Terminal) -> Result<(), Failure> {
-    if running.app().store().workspace_count().await.map_err(anyhow::Error::from)? > 0 {
+    if running.app().store().member_count().await.map_err(anyhow::Error::from)? > 0 {
         if let Some(data) = running.data() {
             let _ = std::fs::remove_file(data.file(FIRST_RUN));
         }

@@ -4,7 +4,9 @@ use toml::{Table, Value};
 
 use super::{
     Concealed, ConfigError,
+    dropin::{self, NODE_ENV, PLAIN_NAMES, PORT},
     layers::{self, Layer},
+    services::LIVEKIT_NAMES,
 };
 
 const PREFIX: &str = "CHATELAINE_";
@@ -12,13 +14,18 @@ const PREFIX: &str = "CHATELAINE_";
 /// Names that are no settings: secrets, what the command line's client needs, and the test rig's.
 const OTHERS: [&str; 5] = ["SECRET", "SECRET_PREVIOUS", "CONFIG", "URL", "API_KEY"];
 
-/// The variables that begin with `CHATELAINE_`, without that beginning. `Debug` shows the names.
+/// The variables that may be settings. `Debug` shows the names.
 #[derive(Clone, Default)]
-pub struct Environment(BTreeMap<String, Concealed>);
+pub struct Environment {
+    /// Those that begin with `CHATELAINE_`, without that beginning.
+    ours: BTreeMap<String, Concealed>,
+    /// Those of the drop-in surface's original, and of LiveKit.
+    plain: BTreeMap<String, Concealed>,
+}
 
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.ours.keys().chain(self.plain.keys())).finish()
     }
 }
 
@@ -31,17 +38,66 @@ impl Environment {
         )
     }
 
-    /// What is given; names with the prefix.
+    /// What is given; names as they are in the environment. All but the settings are left out.
     pub fn from_pairs(pairs: impl IntoIterator<Item = (String, String)>) -> Self {
-        let ours = pairs.into_iter().filter_map(|(name, value)| {
-            let name = name.strip_prefix(PREFIX)?.to_owned();
-            (!is_foreign(&name)).then(|| (name, Concealed::new(value)))
-        });
-        Self(ours.collect())
+        let mut environment = Self::default();
+        for (name, value) in pairs {
+            let value = Concealed::new(value);
+            if let Some(name) = name.strip_prefix(PREFIX) {
+                if !is_foreign(name) {
+                    environment.ours.insert(name.to_owned(), value);
+                }
+            } else if [NODE_ENV, PORT].contains(&name.as_str())
+                || LIVEKIT_NAMES.contains(&name.as_str())
+                || PLAIN_NAMES.iter().any(|(known, _)| *known == name)
+            {
+                environment.plain.insert(name, value);
+            }
+        }
+        environment
     }
 
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(Concealed::expose).filter(|value| !value.is_empty())
+        self.ours.get(name).map(Concealed::expose).filter(|value| !value.is_empty())
+    }
+
+    pub(super) fn get_plain(&self, name: &str) -> Option<&str> {
+        self.plain.get(name).map(|text| text.expose().trim()).filter(|value| !value.is_empty())
+    }
+
+    /// Whether the original would run in earnest.
+    pub(super) fn is_production(&self) -> bool {
+        self.get_plain(NODE_ENV) == Some("production")
+    }
+
+    /// The settings among the original's names, and which of these do not count because no widget key is
+    /// set, here or in `others`.
+    pub(super) fn plain_layer(
+        &self,
+        defaults: &Table,
+        others: &[&Layer],
+    ) -> Result<(Layer, Vec<&'static str>), ConfigError> {
+        let mut table = match self.get_plain(PORT) {
+            Some(port) if !others.iter().any(|layer| layer.find("listen").is_some()) => dropin::listen_on(port)?,
+            _ => Table::new(),
+        };
+        let set = PLAIN_NAMES.iter().filter_map(|(name, setting)| Some((*name, *setting, self.get_plain(name)?)));
+        let set: Vec<_> = set.collect();
+        let is_text = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
+        let is_on = set.iter().any(|(_, setting, _)| *setting == "widget_api_key")
+            || others.iter().any(|layer| layer.find("dropin.widget_api_key").is_some_and(is_text));
+        if !is_on {
+            return Ok((Layer::environment(table), set.into_iter().map(|(name, ..)| name).collect()));
+        }
+        for (name, setting, text) in set {
+            let path = format!("dropin.{setting}");
+            let Some(default) = layers::find(defaults, &path) else { continue };
+            let origin = format!("the environment's {name}");
+            let wrong = |expected| ConfigError::Type { origin, name: path.clone(), expected };
+            let value = typed(text, default).map_err(wrong)?;
+            insert(&mut table, &path, value);
+        }
+        Ok((Layer::environment(table), Vec::new()))
     }
 
     pub(super) fn secret(&self) -> Option<Concealed> {
@@ -71,7 +127,7 @@ impl Environment {
     /// The settings among the variables; each takes the type that its default has.
     pub(super) fn layer(&self, defaults: &Table) -> Result<Layer, ConfigError> {
         let mut table = Table::new();
-        for (name, text) in &self.0 {
+        for (name, text) in &self.ours {
             if OTHERS.contains(&name.as_str()) {
                 continue;
             }

@@ -19,6 +19,11 @@ impl Layer {
         Self { origin: "the environment".to_owned(), table }
     }
 
+    /// The value that it has at a dotted path.
+    pub(super) fn find(&self, path: &str) -> Option<&Value> {
+        find(&self.table, path)
+    }
+
     pub(super) fn flags(table: Table) -> Self {
         Self { origin: "the command line".to_owned(), table }
     }

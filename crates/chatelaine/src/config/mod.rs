@@ -3,9 +3,11 @@
 //! The defaults are a file that the binary carries (`config.default.toml`), and that file says
 //! which settings exist. This module is the only reader of the environment.
 
+mod dropin;
 mod environment;
 mod error;
 mod layers;
+mod services;
 mod value;
 
 use std::{
@@ -18,9 +20,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Table;
 
+pub use dropin::{CorsOrigin, DropIn};
 pub use environment::Environment;
 pub use error::ConfigError;
 use layers::Layer;
+pub use services::{Credits, LiveKit};
 pub use value::Concealed;
 
 /// The commented defaults, as `chatelaine config` prints them.
@@ -70,6 +74,12 @@ pub struct Config {
     pub keys: Keys,
     /// The signing of tokens.
     pub tokens: Tokens,
+    /// What replies of metered workspaces cost.
+    pub credits: Credits,
+    /// The media server of voice sessions.
+    pub livekit: LiveKit,
+    /// The surface of an existing widget server.
+    pub dropin: DropIn,
 }
 
 /// Budgets, each a minute and at least 1, but for the last.
@@ -145,6 +155,9 @@ pub struct Tokens {
     /// `HS256` or `EdDSA`.
     #[serde(deserialize_with = "value::algorithm")]
     pub algorithm: Algorithm,
+    /// How long a chat session's token lives.
+    #[serde(deserialize_with = "value::session_seconds")]
+    pub session_seconds: u32,
 }
 
 /// What the command line said; it goes before everything else.
@@ -175,12 +188,43 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn load_over(presets: Table, flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
-        let mut settings = layers::defaults()?;
-        let named = flags.config.clone().or_else(|| environment.config_file());
-        let file = named.as_deref().map(read_file).transpose()?;
-        let layers =
-            [Some(Layer::presets(presets)), file, Some(environment.layer(&settings)?), Some(flag_layer(flags))];
-        for layer in layers.into_iter().flatten() {
+        let defaults = layers::defaults()?;
+        let layers = [
+            Some(Layer::presets(presets)),
+            named_file(flags, environment)?,
+            Some(environment.layer(&defaults)?),
+            Some(flag_layer(flags)),
+        ];
+        Self::of(defaults, layers.into_iter().flatten(), environment)
+    }
+
+    /// As [`Config::load`], with the names of the original of the drop-in surface between the file and the
+    /// other names of the environment, and with that surface's keys checked. What `chatelaine try` prints does
+    /// not depend on such common names.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_for_serving(flags: &Flags, environment: &Environment) -> Result<Self, ConfigError> {
+        let defaults = layers::defaults()?;
+        let file = named_file(flags, environment)?;
+        let ours = [environment.layer(&defaults)?, flag_layer(flags)];
+        let above: Vec<&Layer> = file.iter().chain(&ours).collect();
+        let (plain, ignored) = environment.plain_layer(&defaults, &above)?;
+        let layers = file.into_iter().chain([plain]).chain(ours);
+        let mut config = Self::of(defaults, layers, environment)?;
+        config.livekit.fill(environment);
+        config.livekit.server()?;
+        config.dropin.ignored = ignored;
+        config.dropin.check(&config.keys.prefixes, environment.is_production())?;
+        Ok(config)
+    }
+
+    fn of(
+        mut settings: Table,
+        layers: impl Iterator<Item = Layer>,
+        environment: &Environment,
+    ) -> Result<Self, ConfigError> {
+        for layer in layers {
             layers::put(&mut settings, layer)?;
         }
         let mut config: Self = layers::read(settings)?;
@@ -203,6 +247,12 @@ impl Config {
     pub fn is_postgres(&self) -> bool {
         self.database_url.as_ref().is_some_and(|url| url.expose().starts_with("postgres"))
     }
+}
+
+/// The file that the command line or the environment names.
+fn named_file(flags: &Flags, environment: &Environment) -> Result<Option<Layer>, ConfigError> {
+    let named = flags.config.clone().or_else(|| environment.config_file());
+    named.as_deref().map(read_file).transpose()
 }
 
 fn read_file(path: &Path) -> Result<Layer, ConfigError> {
