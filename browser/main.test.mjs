@@ -8,11 +8,16 @@ import fetching from './tests/fetching.mjs';
 import frame from './tests/frame.mjs';
 import policy from './tests/policy.mjs';
 import refused from './tests/refused.mjs';
+import { renewal } from './tests/renewal.mjs';
 import rendering from './tests/rendering.mjs';
 
 describe('browsers', () => {
   before(() => world.start());
-  after(() => world.stop());
+  after(async () => {
+    await renewal.stop();
+    await world.stop();
+  });
+  renewal.begins();
   fetching();
   allowed();
   refused();
@@ -20,4 +25,5 @@ describe('browsers', () => {
   policy();
   rendering();
   frame();
+  renewal.goesOn();
 });

@@ -110,7 +110,6 @@ async function pagesThroughTheLog() {
   });
 }
 
-/** Everything that a polite live region said, in order, without what it said when it was emptied. */
 async function announcesWholeMessagesOnce() {
   await world.visit({}, async (page) => {
     const widget = await Widget.at(page);
@@ -118,7 +117,12 @@ async function announcesWholeMessagesOnce() {
     await widget.look((root) => {
       window.announced = [];
       for (const region of root.querySelectorAll('[aria-live=polite], [aria-live=assertive], [role=status], [role=alert]')) {
-        const take = () => region.textContent.trim() && window.announced.push(region.textContent.trim());
+        // As a screen reader does: what is added is said, what is taken away is not.
+        const take = (records) => {
+          for (const { addedNodes, target, type } of records) {
+            for (const node of type === 'characterData' ? [target] : addedNodes) window.announced.push(node.textContent.trim());
+          }
+        };
         new MutationObserver(take).observe(region, { subtree: true, childList: true, characterData: true });
       }
     });

@@ -142,7 +142,7 @@ async function stopsWhenAsked() {
     asked.say('In the beginning ');
     await widget.sees('In the beginning');
     await (await widget.part('send')).click();
-    await within('the model is let go', asked.left);
+    await within('the model is let go at once, not when nobody has come back', asked.left, 5_000);
     await isStored(bot, [['user', 'Tell me everything'], ['assistant', 'In the beginning ']]);
     await widget.say('Shorter');
     (await world.model.next('Shorter')).end('No.');

@@ -19,7 +19,7 @@ async function isRefused(origin) {
     const since = world.proxy.requests.length;
     await widget.open();
     await widget.sees('not available on this page');
-    const isReason = (line) => /^error: Chatelaine: .*allowed_domains/.test(line);
+    const isReason = (line) => /^error: Chatelaine: .*(allowed_domains|allowed domains)/.test(line);
     await until(() => `the reason on the console, not ${page.seen.console}`, () => page.seen.console.some(isReason));
     const reason = page.seen.console.find(isReason);
     assert.ok(reason.includes(new URL(origin).host), reason);
