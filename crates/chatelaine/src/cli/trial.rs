@@ -73,7 +73,9 @@ pub(super) fn run(arguments: Try, environment: &Environment, terminal: &Terminal
 fn load(data: Option<PathBuf>, listen: Option<String>, environment: &Environment) -> Result<Config, Failure> {
     let presets: Table = PRESETS.parse().map_err(|error: toml::de::Error| ConfigError::Value(error.to_string()))?;
     let flags = Flags { data, listen, ..Flags::default() };
-    let config = Config::load_over(presets, &flags, environment)?;
+    let mut config = Config::load_over(presets, &flags, environment)?;
+    // What it prints does not depend on it, and the workspace that it would make is not a trial's.
+    config.dropin.widget_api_key = None;
     // Its credentials are on a terminal and its limits are off.
     if !config.listen.ip().is_loopback() {
         return Err(Failure::usage(format!(
@@ -99,6 +101,8 @@ fn show(made: &Trial, throw_away: bool, data: &Path, terminal: &Terminal) {
              again; the keys below are new ones.",
         ),
     }
+    terminal.out(format!("\n# The chat in a browser: {}", made.demo_url));
+    terminal.out(format!("# The same on a page of yours, on localhost: {}", made.embed));
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("chatelaine"));
     for (number, line) in trial::try_lines(made, &program).iter().enumerate() {
         terminal.out(format!("\n# {}. {}\n{}", number + 1, line.title, line.command));

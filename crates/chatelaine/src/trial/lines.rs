@@ -148,6 +148,8 @@ mod tests {
             service_account_id: "svc_00000000000000000000000003".parse().unwrap(),
             workflow_id: None,
             deployment_id: None,
+            demo_url: "http://127.0.0.1:8787/demo#key=tk_widget_a&agent=bot_b".into(),
+            embed: "<script></script>".into(),
             keys,
         }
     }

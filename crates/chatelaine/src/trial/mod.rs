@@ -40,6 +40,10 @@ pub struct Trial {
     pub workflow_id: Option<String>,
     /// Not there yet.
     pub deployment_id: Option<DeploymentId>,
+    /// A page with the chat on it; the widget key is in its fragment.
+    pub demo_url: String,
+    /// The line that puts the chat on a page of `example.com` or `localhost`.
+    pub embed: String,
     /// The credentials, in clear.
     pub keys: TrialKeys,
 }
@@ -137,6 +141,12 @@ pub(crate) async fn furnish(app: &App, url: &str) -> anyhow::Result<Trial> {
         restricted: maker.key("Try: reads only", server, reads, KeySettings::default(), None).await?,
     };
     Ok(Trial {
+        demo_url: format!("{url}/demo#key={}&agent={bot_id}", keys.widget),
+        embed: format!(
+            "<script src=\"{url}/widget/chat-widget.js\" data-widget-key=\"{}\" data-agent-id=\"{bot_id}\" \
+             async></script>",
+            keys.widget
+        ),
         url: url.to_owned(),
         workspace_id,
         owner,

@@ -41,6 +41,8 @@ mod limits;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod pages;
+#[cfg(test)]
 mod secrecy;
 #[cfg(test)]
 mod serve;
@@ -52,3 +54,5 @@ mod system;
 mod try_lines;
 #[cfg(test)]
 mod upstreams;
+#[cfg(test)]
+mod widget_keys;

@@ -27,6 +27,30 @@ async fn bash(command: &str) -> (Option<i32>, String, String) {
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
+/// The demo's address and the line for a page, followed as a browser would.
+async fn the_printed_chat_is_there(printed: &[String]) {
+    let after = |mark: &str| {
+        let line =
+            printed.iter().find_map(|line| line.split_once(mark)).unwrap_or_else(|| panic!("{mark}: {printed:#?}"));
+        line.1.to_owned()
+    };
+    let (demo, embed) = (after("in a browser: "), after("on localhost: "));
+    let (page, fragment) = demo.split_once('#').unwrap();
+    let (url, path) = page.split_at(page.rfind('/').unwrap());
+    assert_eq!(path, "/demo", "the key is in the fragment alone, which is not sent");
+    let body = client(url).get(path).send().await.expect(200).text();
+    let (key, agent) = fragment.strip_prefix("key=").unwrap().split_once("&agent=").unwrap();
+    assert!(key.starts_with("tk_widget_") && !body.contains(key));
+    let attribute =
+        |name: &str| embed.split_once(&format!(" {name}=\"")).unwrap().1.split('"').next().unwrap().to_owned();
+    assert_eq!((attribute("data-widget-key"), attribute("data-agent-id")), (key.to_owned(), agent.to_owned()));
+    let source = attribute("src");
+    let script = client(url).get(source.strip_prefix(url).unwrap()).send().await.expect(200);
+    assert!(script.header("content-type").starts_with("text/javascript"));
+    let open = client(url).post("/v1/chat/sessions", &serde_json::json!({"agent_id": agent})).bearer(key);
+    let _ = open.origin(url).send().await.expect(201);
+}
+
 async fn json_line(process: &Process) -> Value {
     let line = process.line(|line| line.starts_with('{')).await;
     serde_json::from_str(&line).unwrap()
@@ -52,6 +76,7 @@ fn every_printed_line_works_when_it_is_pasted() {
             })
             .collect();
         assert!(commands.len() >= 12, "{printed:#?}");
+        the_printed_chat_is_there(&printed).await;
         let (mut streamed, mut refused) = (0, Vec::new());
         for _round in 0..2 {
             for command in &commands {
@@ -96,9 +121,18 @@ fn json_is_one_line_and_each_credential_in_it_works() {
         let made = json_line(&process).await;
         assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
         let members: Vec<&String> = made.as_object().unwrap().keys().collect();
-        for member in
-            ["url", "workspace_id", "owner", "bot_id", "service_account_id", "workflow_id", "deployment_id", "keys"]
-        {
+        for member in [
+            "demo_url",
+            "embed",
+            "url",
+            "workspace_id",
+            "owner",
+            "bot_id",
+            "service_account_id",
+            "workflow_id",
+            "deployment_id",
+            "keys",
+        ] {
             assert!(members.iter().any(|given| *given == member), "{member}: {members:?}");
         }
         assert_eq!(
