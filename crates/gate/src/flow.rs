@@ -255,7 +255,7 @@ impl Inner {
             Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now, request: arrival.id };
         // Before the first refusal: a page must be able to read why it was refused, and how long to wait.
         if meta.surface == Surface::DropIn {
-            
+            seen.origin = self.drop_in_reader(&parts.headers);
             seen.verdict = self.charge_drop_in(meta.access.limit(), around)?;
         } else if meta.is_for_browsers() {
             seen.origin = parts.headers.get(header::ORIGIN).cloned();
