@@ -4,6 +4,7 @@ import { after, before, describe } from 'node:test';
 import { world } from './rig/world.mjs';
 import accessibility from './tests/accessibility.mjs';
 import allowed from './tests/allowed.mjs';
+import dropin from './tests/dropin.mjs';
 import fetching from './tests/fetching.mjs';
 import frame from './tests/frame.mjs';
 import policy from './tests/policy.mjs';
@@ -25,5 +26,6 @@ describe('browsers', () => {
   policy();
   rendering();
   frame();
+  dropin();
   renewal.goesOn();
 });

@@ -38,8 +38,8 @@ class Proxied {
   take(request, response) {
     if (this.refuses) return request.socket.destroy();
     const { method, url: path, headers, socket } = request;
+    if (!this.sockets.has(socket)) socket.once('close', () => this.sockets.delete(socket));
     this.sockets.add(socket);
-    socket.once('close', () => this.sockets.delete(socket));
     const entry = { method, path, headers };
     this.requests.push(entry);
     const instead = this.answer?.(entry);

@@ -7,7 +7,8 @@ const escape = (text) => String(text).replace(/[&<>"]/g, (sign) => `&#${sign.cha
 
 /** The script tag as a customer pastes it. */
 export function scriptTag(attributes, source = `${CHAT}/widget/chat-widget.js`) {
-  const listed = Object.entries(attributes).map(([name, value]) => ` data-${name}="${escape(value)}"`);
+  const given = Object.entries(attributes).filter(([, value]) => value !== undefined);
+  const listed = given.map(([name, value]) => ` data-${name}="${escape(value)}"`);
   return `<script src="${source}" defer${listed.join('')}></script>`;
 }
 
