@@ -2,15 +2,14 @@
 
 use access::{Access, Caller, KeyCaller, Limit, Refusal, Scope, SessionCaller};
 use ambient::{BotId, ConversationId, Millis};
-use chat::{MAX_MESSAGE, OpenSession, SendOptions};
-use gate::{Bare, Call, EventStream, FieldError, Nothing, Operation, Problem, Routes, field};
+use chat::{EventId, MAX_MESSAGE, OpenSession, SendOptions};
+use gate::{Bare, Call, EventStream, FieldError, Nothing, Operation, Problem, RequestContext, Routes, field};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::MessageRecord;
 
 use crate::{
-    App,
-    encode::sse,
+    App, encode,
     input::{self, Metadata},
     problem::of_chat,
 };
@@ -25,13 +24,32 @@ pub(crate) const CREATE_CHAT_SESSION: Operation<NewSession, Bare<OpenedSession>>
 pub(crate) const SEND_CHAT_MESSAGE: Operation<NewMessage, EventStream> = Operation::post(
     "/v1/chat/sessions/{id}/messages",
     "send_chat_message",
-    "Send a message; the reply streams as server-sent events.",
+    "Send a message; the reply streams as server-sent events, or as lines of JSON. With `Idempotency-Key` it \
+     can be sent again: the reply then goes on after `Last-Event-ID`.",
     Access::closed(Limit::Message).session(),
 );
 pub(crate) const LIST_CHAT_MESSAGES: Operation<HistoryQuery, Bare<History>> = Operation::get(
     "/v1/chat/sessions/{id}/messages",
     "list_chat_messages",
     "Read the session's newest messages, the oldest of them first.",
+    Access::closed(Limit::History).session(),
+);
+pub(crate) const FOLLOW_CHAT_SESSION: Operation<Nothing, EventStream> = Operation::get(
+    "/v1/chat/sessions/{id}/events",
+    "follow_chat_session",
+    "Follow the session's replies as they come, from `Last-Event-ID` on; eight at a time may.",
+    Access::closed(Limit::History).session(),
+);
+pub(crate) const CANCEL_CHAT_REPLY: Operation<Nothing, Bare<CancelledReply>> = Operation::post(
+    "/v1/chat/sessions/{id}/cancel",
+    "cancel_chat_reply",
+    "Stop the reply that is on its way; what was said is kept.",
+    Access::closed(Limit::History).session(),
+);
+pub(crate) const RENEW_CHAT_SESSION: Operation<Nothing, Bare<RenewedSession>> = Operation::post(
+    "/v1/chat/sessions/{id}/renew",
+    "renew_chat_session",
+    "Get another token for the session, before this one runs out.",
     Access::closed(Limit::History).session(),
 );
 pub(crate) const END_CHAT_SESSION: Operation<Nothing, Bare<EndedSession>> = Operation::post(
@@ -45,6 +63,9 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(CREATE_CHAT_SESSION, create_chat_session);
     routes.mount(SEND_CHAT_MESSAGE, send_chat_message);
     routes.mount(LIST_CHAT_MESSAGES, list_chat_messages);
+    routes.mount(FOLLOW_CHAT_SESSION, follow_chat_session);
+    routes.mount(CANCEL_CHAT_REPLY, cancel_chat_reply);
+    routes.mount(RENEW_CHAT_SESSION, renew_chat_session);
     routes.mount(END_CHAT_SESSION, end_chat_session);
 }
 
@@ -69,6 +90,8 @@ pub(crate) struct OpenedSession {
     conversation_id: ConversationId,
     /// The bearer token of the end user's browser: 24 hours, 30 idle minutes.
     session_token: String,
+    /// How many seconds it lives; it can be renewed before.
+    expires_in: i64,
     /// The bot's name.
     agent_name: String,
     /// The bot's first words.
@@ -113,6 +136,22 @@ pub(crate) struct HistoryMessage {
     timestamp: Millis,
     /// Tokens, as the upstream counts them, or words where it does not say.
     token_count: Option<u64>,
+}
+
+/// Whether a reply was stopped.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(crate) struct CancelledReply {
+    /// False when none was on its way.
+    cancelled: bool,
+}
+
+/// Another token of the same session.
+#[derive(Clone, Serialize, JsonSchema)]
+pub(crate) struct RenewedSession {
+    /// The bearer token; the one before it lives on to its own end.
+    session_token: String,
+    /// How many seconds it lives.
+    expires_in: i64,
 }
 
 /// A session that is over.
@@ -170,6 +209,7 @@ async fn create_chat_session(app: App, call: Call<NewSession>) -> Result<Bare<Op
     Ok(Bare(OpenedSession {
         conversation_id: opened.conversation,
         session_token: opened.token,
+        expires_in: opened.expires_in,
         agent_name: opened.agent_name,
         greeting: opened.greeting,
         agent_model: opened.agent_model,
@@ -179,8 +219,9 @@ async fn create_chat_session(app: App, call: Call<NewSession>) -> Result<Bare<Op
 async fn send_chat_message(app: App, call: Call<NewMessage>) -> Result<EventStream, Problem> {
     let session = session(&call)?.clone();
     call.input.check()?;
-    let reply = app.chat().send(&session, call.input.message, SendOptions::default()).await.map_err(of_chat)?;
-    Ok(EventStream::new(sse::stream(reply, sse::HEARTBEAT)))
+    let options = SendOptions { after: last_event(&call.request), client_key: call.request.idempotency_key };
+    let reply = app.chat().send(&session, call.input.message, options).await.map_err(of_chat)?;
+    Ok(encode::respond(reply, call.request.wants_ndjson))
 }
 
 async fn list_chat_messages(app: App, call: Call<HistoryQuery>) -> Result<Bare<History>, Problem> {
@@ -194,10 +235,29 @@ async fn list_chat_messages(app: App, call: Call<HistoryQuery>) -> Result<Bare<H
     Ok(Bare(History { count: messages.len(), messages }))
 }
 
+async fn follow_chat_session(app: App, call: Call<Nothing>) -> Result<EventStream, Problem> {
+    let session = session(&call)?;
+    let follow = app.chat().follow(session, last_event(&call.request)).await.map_err(of_chat)?;
+    Ok(encode::respond(follow, call.request.wants_ndjson))
+}
+
+async fn cancel_chat_reply(app: App, call: Call<Nothing>) -> Result<Bare<CancelledReply>, Problem> {
+    Ok(Bare(CancelledReply { cancelled: app.chat().cancel(session(&call)?).await }))
+}
+
+async fn renew_chat_session(app: App, call: Call<Nothing>) -> Result<Bare<RenewedSession>, Problem> {
+    let (session_token, expires_in) = app.chat().renew(session(&call)?).map_err(of_chat)?;
+    Ok(Bare(RenewedSession { session_token, expires_in }))
+}
+
 async fn end_chat_session(app: App, call: Call<Nothing>) -> Result<Bare<EndedSession>, Problem> {
     let actor = call.actor();
     app.chat().end(session(&call)?, call.audit(&actor, None)).await.map_err(of_chat)?;
     Ok(Bare(EndedSession { success: true, message: "The session has ended" }))
+}
+
+fn last_event(request: &RequestContext) -> Option<EventId> {
+    request.last_event_id.as_deref().map(EventId::of_last_event)
 }
 
 fn opener(caller: &Caller) -> Result<&KeyCaller, Problem> {

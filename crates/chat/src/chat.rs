@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use access::{KeyCaller, SessionCaller, Tenant};
 use ambient::{BotId, Clock, ConversationId, Millis, Random};
@@ -8,10 +8,8 @@ use serde_json::Value;
 use store::{AuditEntry, MessageRecord, NewConversation, Store};
 use tokio_util::task::TaskTracker;
 
-use crate::{ChatError, Credits, choice::model_of, text::count_words, turn::Turns};
+use crate::{ChatError, Credits, choice::model_of, live::Registry, send::RESUME_GRACE, text::count_words, turn::Turns};
 
-/// How long a session token lives at most, in milliseconds: 24 hours (contract, section 2).
-const SESSION_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
 const MAX_USER_IDENTIFIER: usize = 255;
 const MAX_METADATA: usize = 4096;
 const MAX_HISTORY: u32 = 100;
@@ -38,6 +36,8 @@ pub struct ChatParts {
     pub credits: Credits,
     /// The LiveKit server of voice sessions, if there is one.
     pub livekit: Option<LiveKit>,
+    /// How long a session token lives at most, in milliseconds: 24 hours by the contract, section 2.
+    pub session_life_ms: i64,
 }
 
 /// Conversations and their replies. Clones share everything.
@@ -45,6 +45,8 @@ pub struct ChatParts {
 pub struct Chat {
     pub(crate) parts: Arc<ChatParts>,
     pub(crate) turns: Turns,
+    pub(crate) live: Registry,
+    pub(crate) grace: Duration,
 }
 
 impl fmt::Debug for Chat {
@@ -69,8 +71,10 @@ pub struct OpenSession {
 pub struct OpenedSession {
     /// Its conversation.
     pub conversation: ConversationId,
-    /// For the end user's browser: 24 hours, this conversation alone.
+    /// For the end user's browser, for this conversation alone.
     pub token: String,
+    /// How long the token lives, in seconds.
+    pub expires_in: i64,
     /// The bot's name.
     pub agent_name: String,
     /// The bot's first words, already in the history.
@@ -89,7 +93,14 @@ impl Chat {
     /// Puts it together; nothing runs until somebody calls.
     #[must_use]
     pub fn new(parts: ChatParts) -> Self {
-        Self { parts: Arc::new(parts), turns: Turns::default() }
+        let live = Registry::new(Arc::clone(&parts.clock));
+        Self { parts: Arc::new(parts), turns: Turns::default(), live, grace: RESUME_GRACE }
+    }
+
+    /// Lets a reply that can be resumed go on so long without a reader, instead of ten seconds.
+    #[must_use]
+    pub fn with_resume_grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
     }
 
     /// Opens a conversation with a bot and mints its token, bound to the opener's key, the key's
@@ -99,7 +110,7 @@ impl Chat {
     /// [`ChatError::NotFound`] for a bot that is not the opener's, [`ChatError::Invalid`] for a field.
     pub async fn open_session(&self, opener: &KeyCaller, request: OpenSession) -> Result<OpenedSession, ChatError> {
         check_request(&request)?;
-        let ChatParts { store, clock, tokens, cluster, .. } = &*self.parts;
+        let ChatParts { store, cluster, .. } = &*self.parts;
         let data = store.workspace(opener.tenant);
         let bot = data.bot(request.bot).await?;
         let integrations = data.integrations(bot.id).await?;
@@ -116,22 +127,57 @@ impl Chat {
             let words = Some(count_words(greeting));
             data.append_message(conversation.id, "assistant", greeting, "complete", words).await?;
         }
-        let now = clock.now();
-        let token = tokens.sign_session(&claims(opener, conversation.id, now)).map_err(ChatError::unavailable)?;
-        cluster.open_session(SessionEntry {
+        let entry = SessionEntry {
             conversation: conversation.id,
             tenant: opener.tenant,
             key: opener.key,
             epoch: opener.epoch,
             origin: opener.origin.clone(),
-        });
+        };
+        let (token, expires_in) = self.mint(&entry, opener.expires_at)?;
+        cluster.open_session(entry);
         Ok(OpenedSession {
             conversation: conversation.id,
             token,
+            expires_in,
             agent_name: bot.name,
             greeting,
             agent_model: model_of(&integrations),
         })
+    }
+
+    /// Another token for the same session, bound to the same key, epoch and origin, and how many seconds it
+    /// lives. The one that asks lives on to its own end.
+    ///
+    /// # Errors
+    /// [`ChatError::Ended`] and [`ChatError::Revoked`] when the session died in the meantime.
+    pub fn renew(&self, session: &SessionCaller) -> Result<(String, i64), ChatError> {
+        let entry = self.parts.cluster.session_entry(session.conversation).ok_or(ChatError::Ended)?;
+        let key = self.parts.cluster.key_by_id(session.key).ok_or(ChatError::Revoked)?;
+        if entry.key != session.key || entry.epoch != session.epoch {
+            return Err(ChatError::Revoked);
+        }
+        self.mint(&entry, key.expires_at())
+    }
+
+    /// A token, and how many seconds it lives: never longer than its key.
+    fn mint(&self, entry: &SessionEntry, key_ends: Option<Millis>) -> Result<(String, i64), ChatError> {
+        let ChatParts { clock, tokens, session_life_ms, .. } = &*self.parts;
+        let now = clock.now();
+        let end = now.plus(*session_life_ms);
+        let expires_at = key_ends.map_or(end, |key| key.min(end));
+        let claims = SessionClaims {
+            conversation: entry.conversation,
+            workspace: entry.tenant.workspace,
+            environment: entry.tenant.environment,
+            key: entry.key,
+            epoch: entry.epoch,
+            origin: entry.origin.as_deref().map(str::to_owned),
+            issued_at: now,
+            expires_at,
+        };
+        let token = tokens.sign_session(&claims).map_err(ChatError::unavailable)?;
+        Ok((token, expires_at.since(now) / 1000))
     }
 
     /// The newest `limit` messages (1 to 100), oldest first; none when the conversation was deleted.
@@ -165,19 +211,6 @@ impl Chat {
         self.parts.store.workspace(tenant).delete_conversation(conversation, audit).await?;
         self.parts.cluster.drop_session(conversation);
         Ok(())
-    }
-}
-
-fn claims(opener: &KeyCaller, conversation: ConversationId, now: Millis) -> SessionClaims {
-    SessionClaims {
-        conversation,
-        workspace: opener.tenant.workspace,
-        environment: opener.tenant.environment,
-        key: opener.key,
-        epoch: opener.epoch,
-        origin: opener.origin.as_deref().map(str::to_owned),
-        issued_at: now,
-        expires_at: now.plus(SESSION_LIFE_MS),
     }
 }
 

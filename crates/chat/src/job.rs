@@ -7,14 +7,17 @@ use access::Tenant;
 use ambient::ConversationId;
 use cluster::{CutReason, Grant};
 use store::{BotRecord, IntegrationRecord, StoreError};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     ReplyErrorCode, ReplyEvent, Usage,
     chat::ChatParts,
     choice::{ECHO, choose},
+    credits::Hold,
     headers::{Headers, place},
-    reply::Sink,
+    live::Place,
+    log::ReplyLog,
+    reply::CUT_PATIENCE,
     text::count_words,
     turn::Turn,
     upstream::{Answer, Call, Failure, Message, Said, ask, echo},
@@ -22,8 +25,6 @@ use crate::{
 
 /// The longest a reply may take, however slowly it keeps coming.
 const REPLY_LIMIT: Duration = Duration::from_secs(600);
-/// How long a cut waits for the partial answer to be stored before it says that it cut.
-const CUT_PATIENCE: Duration = Duration::from_millis(250);
 /// How long the end of an answered call is waited for, so that its connection can be used again.
 const REST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -35,6 +36,20 @@ pub(crate) struct Job {
     pub(crate) bot: BotRecord,
     /// The message to be answered.
     pub(crate) text: String,
+    /// How many messages have come after it: parts of an earlier answer.
+    pub(crate) later: u32,
+    /// How many messages the model reads, instead of what the bot says.
+    pub(crate) context_messages: Option<u32>,
+    /// How long it goes on without a reader.
+    pub(crate) grace: Duration,
+}
+
+/// What a reply runs with.
+pub(crate) struct Leave {
+    pub(crate) grant: Arc<Grant>,
+    pub(crate) turn: Turn,
+    pub(crate) hold: Hold,
+    pub(crate) place: Place,
 }
 
 enum Outcome {
@@ -46,63 +61,85 @@ enum Outcome {
     Left,
 }
 
+/// Ends the log in any case, so that no reader waits for ever.
+struct Writing<'a> {
+    place: &'a Place,
+    log: &'a Arc<ReplyLog>,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.log.end(ReplyErrorCode::Internal.event());
+        self.place.finish(self.log);
+    }
+}
+
 impl Job {
-    pub(crate) async fn run(self, grant: Grant, turn: Turn, sink: Sink) {
-        let Sink { events, cut } = sink;
-        let mut answer = Answer::new(&events);
+    pub(crate) async fn run(self, leave: Leave, log: Arc<ReplyLog>) {
+        let Leave { grant, turn, hold, place } = leave;
+        let writing = Writing { place: &place, log: &log };
+        let mut prompt_words = 0;
         // Dropping the losing branch drops the call to the upstream with its connection.
         let outcome = tokio::select! {
             biased;
             reason = grant.cancelled() => Outcome::Cut(reason),
-            () = events.closed() => Outcome::Left,
-            outcome = timeout(REPLY_LIMIT, self.answer(&events, &mut answer)) => match outcome {
+            () = log.stopped() => Outcome::Failed(ReplyErrorCode::Cancelled),
+            () = place.abandoned(&log, self.grace) => Outcome::Left,
+            outcome = timeout(REPLY_LIMIT, self.answer(&log, &mut prompt_words)) => match outcome {
                 Ok(Ok(usage)) => Outcome::Said(usage),
                 Ok(Err(failure)) => Outcome::Failed(failure.code),
                 Err(_) => Outcome::Failed(ReplyErrorCode::UpstreamTimeout),
             },
         };
-        let text = answer.into_text();
-        let last = match outcome {
-            Outcome::Said(usage) => match self.keep(text, "complete", Some(usage.output_tokens)).await {
-                Ok(()) => ReplyEvent::End { usage, end_session: false },
-                Err(code) => code.event(),
-            },
+        let text = log.text();
+        let usage = match outcome {
+            Outcome::Said(usage) => usage,
+            _ => Usage { input_tokens: prompt_words, output_tokens: count_words(&text) },
+        };
+        let hold = if usage.output_tokens == 0 && text.is_empty() { None } else { Some(hold) };
+        match outcome {
+            Outcome::Said(usage) => {
+                let kept = self.keep(text, "complete", Some(usage.output_tokens)).await;
+                settle(hold, usage).await;
+                log.end(kept.map_or_else(ReplyErrorCode::event, |()| ReplyEvent::End { usage, end_session: false }));
+            }
             Outcome::Failed(code) => {
                 self.keep_partial(text).await;
-                code.event()
+                settle(hold, usage).await;
+                log.end(code.event());
             }
-            Outcome::Left => return self.keep_partial(text).await,
+            Outcome::Left => {
+                // Who comes back later has it answered anew, after this turn.
+                place.forget(&log);
+                self.keep_partial(text).await;
+                log.end(ReplyErrorCode::Cancelled.event());
+                settle(hold, usage).await;
+            }
             Outcome::Cut(reason) => {
-                let event = ReplyErrorCode::from(reason).event();
                 let mut keeping = pin!(self.keep_partial(text));
                 let in_time = timeout(CUT_PATIENCE, &mut keeping).await.is_ok();
-                // Nobody may be listening any more, which is fine.
-                let _ = cut.send(event);
+                log.cut(ReplyErrorCode::from(reason).event());
                 if !in_time {
                     keeping.await;
                 }
-                return;
+                settle(hold, usage).await;
             }
-        };
-        // A reader who takes his time with the last event does not keep the next message waiting.
-        drop(turn);
-        tokio::select! {
-            biased;
-            reason = grant.cancelled() => drop(cut.send(ReplyErrorCode::from(reason).event())),
-            _ = events.send(last) => {}
         }
+        drop(writing);
+        drop(turn);
     }
 
-    async fn answer(&self, events: &mpsc::Sender<ReplyEvent>, answer: &mut Answer<'_>) -> Result<Usage, Failure> {
-        let start = ReplyEvent::Start { agent_name: self.bot.name.clone() };
-        events.send(start).await.map_err(Failure::internal)?;
+    async fn answer(&self, log: &ReplyLog, prompt_words: &mut u64) -> Result<Usage, Failure> {
+        log.add(ReplyEvent::Start { agent_name: self.bot.name.clone() });
         let data = self.parts.store.workspace(self.tenant);
         let integrations = data.integrations(self.bot.id).await.map_err(internal)?;
-        let messages = self.prompt().await.map_err(internal)?;
+        let messages = self.prompt(log.position).await.map_err(internal)?;
+        *prompt_words = messages.iter().map(|message| count_words(&message.content)).sum();
         let order = choose(&integrations, &*self.parts.random).map_err(Failure::internal)?;
         let mut failure = Failure::new(ReplyErrorCode::NotConfigured, "no integration is on");
+        let answer = Answer(log);
         for integration in order {
-            match self.ask(integration, &messages, answer).await {
+            match self.ask(integration, &messages, &answer).await {
                 Ok(usage) => return Ok(usage),
                 Err(new) => failure = new,
             }
@@ -112,7 +149,7 @@ impl Job {
                 "an integration failed",
             );
             // The reader has seen words of this one: another cannot begin anew.
-            if !answer.text().is_empty() {
+            if !answer.is_empty() {
                 break;
             }
         }
@@ -123,10 +160,10 @@ impl Job {
         &self,
         integration: &IntegrationRecord,
         messages: &[Message],
-        answer: &mut Answer<'_>,
+        answer: &Answer<'_>,
     ) -> Result<Usage, Failure> {
         if integration.kind == ECHO {
-            return echo(&self.text, answer).await;
+            return echo(&self.text, answer);
         }
         let ChatParts { secrets, outbound, drain, .. } = &*self.parts;
         let place = place(self.tenant, integration.id);
@@ -147,9 +184,11 @@ impl Job {
     }
 
     /// The instructions, then the last messages of the conversation, with the one to be answered.
-    async fn prompt(&self) -> Result<Vec<Message>, StoreError> {
+    async fn prompt(&self, position: u64) -> Result<Vec<Message>, StoreError> {
         let data = self.parts.store.workspace(self.tenant);
-        let window = data.last_messages(self.conversation, self.bot.context_messages.max(1)).await?;
+        let count = self.context_messages.unwrap_or(self.bot.context_messages).max(1);
+        let mut window = data.last_messages(self.conversation, count.saturating_add(self.later)).await?;
+        window.retain(|message| message.position <= position);
         let instructions = self.bot.instructions.as_deref().filter(|text| !text.trim().is_empty());
         let system = instructions.map(|text| Message { role: "system".to_owned(), content: text.to_owned() });
         let said = window.into_iter().map(|message| Message { role: message.role, content: message.content });
@@ -176,6 +215,12 @@ impl Job {
                 Err(ReplyErrorCode::Internal)
             }
         }
+    }
+}
+
+async fn settle(hold: Option<Hold>, usage: Usage) {
+    if let Some(hold) = hold {
+        hold.settle(usage).await;
     }
 }
 

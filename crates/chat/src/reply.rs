@@ -1,17 +1,25 @@
 use std::{
     fmt,
-    pin::Pin,
+    pin::{Pin, pin},
+    sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use cluster::CutReason;
-use futures_util::Stream;
-use tokio::sync::{mpsc, oneshot};
+use cluster::{CutReason, Grant};
+use futures_util::{
+    Stream, StreamExt,
+    stream::{self, BoxStream},
+};
+use tokio::time::timeout;
 
-use crate::{EventId, Numbered};
+use crate::{
+    EventId, Numbered,
+    log::{Found, Reader, ReplyLog},
+};
 
-/// Events between the task that answers and the one who reads: a slow reader slows the upstream.
-pub(crate) const BUFFER: usize = 64;
+/// How long a cut waits for the partial answer to be stored before it says that it cut.
+pub(crate) const CUT_PATIENCE: Duration = Duration::from_millis(250);
 
 /// What a reply cost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +150,14 @@ impl ReplyErrorCode {
     }
 }
 
+impl ReplyEvent {
+    /// Whether its reply says no more.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        matches!(self, Self::End { .. } | Self::Error { .. })
+    }
+}
+
 impl From<CutReason> for ReplyErrorCode {
     fn from(reason: CutReason) -> Self {
         match reason {
@@ -153,13 +169,11 @@ impl From<CutReason> for ReplyErrorCode {
     }
 }
 
-/// A reply on its way, a stream of [`ReplyEvent`]. Dropping it says that the client left: the call
-/// to the upstream is cancelled at once and what had come is stored as `partial`.
+/// A reply on its way, a stream of [`Numbered`] events. Dropping it says that the client left. Then the
+/// call to the upstream is cancelled, at once, or in ten seconds where the client can come back, and what
+/// had come is stored as `partial`.
 pub struct Reply {
-    events: mpsc::Receiver<ReplyEvent>,
-    /// Overtakes what is buffered: after a revocation not one more word goes out.
-    cut: Option<oneshot::Receiver<ReplyEvent>>,
-    last: EventId,
+    events: BoxStream<'static, Numbered>,
 }
 
 impl fmt::Debug for Reply {
@@ -168,20 +182,23 @@ impl fmt::Debug for Reply {
     }
 }
 
-/// The writing side of a [`Reply`].
-pub(crate) struct Sink {
-    pub(crate) events: mpsc::Sender<ReplyEvent>,
-    pub(crate) cut: oneshot::Sender<ReplyEvent>,
-}
-
 impl Reply {
-    pub(crate) fn channel(position: u64) -> (Sink, Self) {
-        let (events, receive_events) = mpsc::channel(BUFFER);
-        let (cut, receive_cut) = oneshot::channel();
-        (
-            Sink { events, cut },
-            Self { events: receive_events, cut: Some(receive_cut), last: EventId { position, number: 0 } },
-        )
+    /// Reads `log` on from `after`, for as long as the grant holds.
+    pub(crate) fn new(reader: Reader, grant: Arc<Grant>, after: Option<EventId>) -> Self {
+        let (position, log) = (reader.log().position, reader.log());
+        let (seen, gap) = match after {
+            // Of this reply nothing has been seen.
+            None => (0, false),
+            Some(after) if after.position < position => (0, false),
+            Some(after) if after.position == position => log.place_of(after.number).map_or((0, true), |it| (it, false)),
+            Some(_) => (0, true),
+        };
+        let reading = Reading { reader, grant, seen, gap, over: false };
+        let events = stream::unfold(reading, |mut reading| async move {
+            let event = reading.next().await?;
+            Some((event, reading))
+        });
+        Self { events: events.boxed() }
     }
 }
 
@@ -189,56 +206,78 @@ impl Stream for Reply {
     type Item = Numbered;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Numbered>> {
-        self.poll_event(cx).map(|event| {
-            let event = event?;
-            self.last.number += 1;
-            Some(Numbered { id: self.last, event })
-        })
+        self.events.poll_next_unpin(cx)
     }
 }
 
-impl Reply {
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Option<ReplyEvent>> {
-        if let Some(cut) = &mut self.cut
-            && let Poll::Ready(result) = Pin::new(cut).poll(cx)
-        {
-            self.cut = None;
-            if let Ok(event) = result {
-                self.events.close();
-                while self.events.try_recv().is_ok() {}
-                return Poll::Ready(Some(event));
+struct Reading {
+    reader: Reader,
+    grant: Arc<Grant>,
+    seen: usize,
+    gap: bool,
+    over: bool,
+}
+
+impl Reading {
+    async fn next(&mut self) -> Option<Numbered> {
+        let log = Arc::clone(self.reader.log());
+        if self.over {
+            return None;
+        }
+        if self.grant.reason().is_none() && std::mem::take(&mut self.gap) {
+            return Some(Numbered { id: log.id(self.seen), event: ReplyEvent::Gap });
+        }
+        loop {
+            let mut changed = pin!(log.changed());
+            changed.as_mut().enable();
+            if let Some(reason) = self.grant.reason() {
+                self.over = true;
+                return Some(last_words(&log, reason).await);
+            }
+            match log.read(&mut self.seen) {
+                Found::Event(numbered) => {
+                    self.over = numbered.event.is_last();
+                    return Some(numbered);
+                }
+                Found::Over => return None,
+                Found::Later => tokio::select! {
+                    _ = self.grant.cancelled() => {}
+                    () = changed => {}
+                },
             }
         }
-        self.events.poll_recv(cx)
     }
+}
+
+/// The last event of a stream that was cut. What had come is stored by then, if that is quick.
+pub(crate) async fn last_words(log: &ReplyLog, reason: CutReason) -> Numbered {
+    let _ = timeout(CUT_PATIENCE, log.over()).await;
+    Numbered { id: log.last_id(), event: ReplyErrorCode::from(reason).event() }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::StreamExt;
+    use std::collections::HashSet;
 
     use super::*;
 
-    #[tokio::test]
-    async fn events_come_in_order_and_then_nothing() {
-        let (sink, reply) = Reply::channel(1);
-        sink.events.send(ReplyEvent::Delta("a".to_owned())).await.unwrap();
-        sink.events.send(ReplyErrorCode::Internal.event()).await.unwrap();
-        drop(sink);
-        let all: Vec<_> = reply.map(|numbered| numbered.event).collect().await;
-        assert_eq!(all, [ReplyEvent::Delta("a".to_owned()), ReplyErrorCode::Internal.event()]);
-    }
-
-    #[tokio::test]
-    async fn a_cut_overtakes_what_is_buffered_and_is_the_last_event() {
-        let (sink, mut reply) = Reply::channel(1);
-        for _ in 0..BUFFER {
-            sink.events.send(ReplyEvent::Delta("secret".to_owned())).await.unwrap();
-        }
-        sink.cut.send(ReplyErrorCode::Revoked.event()).unwrap();
-        assert_eq!(reply.next().await.map(|numbered| numbered.event), Some(ReplyErrorCode::Revoked.event()));
-        assert!(sink.events.is_closed(), "the task sees that nobody reads any more");
-        drop(sink.events);
-        assert_eq!(reply.next().await, None);
+    #[test]
+    fn every_code_has_a_name_and_a_sentence_of_its_own() {
+        let all = [
+            ReplyErrorCode::Revoked,
+            ReplyErrorCode::Ended,
+            ReplyErrorCode::Expired,
+            ReplyErrorCode::Shutdown,
+            ReplyErrorCode::UpstreamUnavailable,
+            ReplyErrorCode::UpstreamTimeout,
+            ReplyErrorCode::UpstreamRefused,
+            ReplyErrorCode::NotConfigured,
+            ReplyErrorCode::Cancelled,
+            ReplyErrorCode::Superseded,
+            ReplyErrorCode::Internal,
+        ];
+        let names: HashSet<_> = all.iter().map(|code| code.as_str()).collect();
+        let sentences: HashSet<_> = all.iter().map(|code| code.message()).collect();
+        assert_eq!((names.len(), sentences.len()), (all.len(), all.len()));
     }
 }

@@ -266,6 +266,12 @@ impl Cluster {
         Ok(inner.sessions.visit(id, tenant, key, now).unwrap_or(SessionState::Ended))
     }
 
+    /// A live session, as it was opened; `None` when it has ended or is not in memory.
+    #[must_use]
+    pub fn session_entry(&self, conversation: ConversationId) -> Option<SessionEntry> {
+        self.0.sessions.live(conversation)
+    }
+
     /// Forgets a session whose conversation was deleted and cuts its streams; says how many.
     pub fn drop_session(&self, conversation: ConversationId) -> u64 {
         self.0.sessions.end(conversation, self.0.clock.now());

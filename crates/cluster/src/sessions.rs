@@ -142,8 +142,12 @@ impl Sessions {
 
     /// What a stream of this session is bound to; `None` when it has ended or is not in memory.
     pub(crate) fn bound(&self, conversation: ConversationId) -> Option<Bound> {
+        self.live(conversation).map(|SessionEntry { epoch, origin, .. }| Bound { epoch, origin })
+    }
+
+    pub(crate) fn live(&self, conversation: ConversationId) -> Option<SessionEntry> {
         match self.shard(conversation).lock().sessions.get(&conversation) {
-            Some(Session::Live { entry, .. }) => Some(Bound { epoch: entry.epoch, origin: entry.origin.clone() }),
+            Some(Session::Live { entry, .. }) => Some(entry.clone()),
             _ => None,
         }
     }

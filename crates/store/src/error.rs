@@ -31,7 +31,7 @@ pub enum StoreError {
 }
 
 /// Which rule a unique violation broke, by what both databases put into their message.
-const UNIQUE: &[(&str, &str)] = &[("email", "email"), ("api_key_secrets", "secret")];
+const UNIQUE: &[(&str, &str)] = &[("email", "email"), ("api_key_secrets", "secret"), ("client_key", "client_key")];
 
 impl StoreError {
     /// What `statement` ran into.

@@ -111,6 +111,7 @@ impl World {
             drain: TaskTracker::new(),
             credits: Credits::new(store.clone(), Arc::clone(&clock), Prices::default(), TaskTracker::new()),
             livekit: None,
+            session_life_ms: 24 * 3600 * 1000,
         });
         let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
         let app = App::new(AppParts {

@@ -1,7 +1,6 @@
 use outbound::OutboundError;
-use tokio::sync::mpsc;
 
-use crate::{Cause, ReplyErrorCode, ReplyEvent};
+use crate::{Cause, ReplyErrorCode, log::ReplyLog, text::count_words};
 
 /// The longest answer that is kept, in bytes.
 pub(crate) const MAX_ANSWER: usize = 1024 * 1024;
@@ -33,37 +32,30 @@ impl From<OutboundError> for Failure {
     }
 }
 
-/// What has been said so far; each part is on its way to the reader before the next is read.
-pub(crate) struct Answer<'a> {
-    text: String,
-    events: &'a mpsc::Sender<ReplyEvent>,
-}
+/// Where an upstream's words go; whoever reads the reply has them before the next are read.
+pub(crate) struct Answer<'a>(pub(crate) &'a ReplyLog);
 
-impl<'a> Answer<'a> {
-    pub(crate) fn new(events: &'a mpsc::Sender<ReplyEvent>) -> Self {
-        Self { text: String::new(), events }
-    }
-
-    /// Appends `delta` and passes it on; waits while the reader is behind.
-    pub(crate) async fn say(&mut self, mut delta: String) -> Result<(), Failure> {
+impl Answer<'_> {
+    /// Appends `delta`.
+    pub(crate) fn say(&self, mut delta: String) -> Result<(), Failure> {
         // PostgreSQL has no room for it in a text: an answer that holds it would be lost whole.
         delta.retain(|c| c != '\0');
         if delta.is_empty() {
             return Ok(());
         }
-        if self.text.len() + delta.len() > MAX_ANSWER {
+        if self.0.len() + delta.len() > MAX_ANSWER {
             return Err(Failure::new(ReplyErrorCode::UpstreamUnavailable, "the answer is longer than 1 MiB"));
         }
-        self.text.push_str(&delta);
-        self.events.send(ReplyEvent::Delta(delta)).await.map_err(Failure::internal)
+        self.0.say(&delta);
+        Ok(())
     }
 
-    pub(crate) fn text(&self) -> &str {
-        &self.text
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.len() == 0
     }
 
-    pub(crate) fn into_text(self) -> String {
-        self.text
+    pub(crate) fn words(&self) -> u64 {
+        count_words(&self.0.text())
     }
 }
 
@@ -71,14 +63,22 @@ impl<'a> Answer<'a> {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn what_no_database_keeps_is_not_said() {
-        let (events, mut said) = mpsc::channel(4);
-        let mut answer = Answer::new(&events);
-        answer.say("a\0b".to_owned()).await.unwrap();
-        answer.say("\0".to_owned()).await.unwrap();
-        assert_eq!(answer.text(), "ab");
-        assert_eq!(said.try_recv().ok(), Some(ReplyEvent::Delta("ab".to_owned())));
-        assert!(said.try_recv().is_err());
+    #[test]
+    fn what_no_database_keeps_is_not_said() {
+        let log = ReplyLog::new(1, 0, "hi", None);
+        let answer = Answer(&log);
+        answer.say("a\0b".to_owned()).unwrap();
+        answer.say("\0".to_owned()).unwrap();
+        assert_eq!(log.text(), "ab");
+        assert_eq!(log.last_id().number, 1, "nothing said is no event");
+    }
+
+    #[test]
+    fn an_answer_has_a_mebibyte_at_most() {
+        let log = ReplyLog::new(1, 0, "hi", None);
+        let answer = Answer(&log);
+        answer.say("x".repeat(MAX_ANSWER)).unwrap();
+        assert_eq!(answer.say("y".to_owned()).unwrap_err().code, ReplyErrorCode::UpstreamUnavailable);
+        assert_eq!(log.len(), MAX_ANSWER);
     }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn ask(
     client: &Client,
     call: Call,
     messages: &[Message],
-    answer: &mut Answer<'_>,
+    answer: &Answer<'_>,
 ) -> Result<Said, Failure> {
     let body = write_request(&call.model, messages).map_err(Failure::internal)?;
     let request = Request {
@@ -56,7 +56,7 @@ pub(crate) async fn ask(
     };
     let usage = usage.unwrap_or_else(|| Usage {
         input_tokens: messages.iter().map(|message| count_words(&message.content)).sum(),
-        output_tokens: count_words(answer.text()),
+        output_tokens: answer.words(),
     });
     Ok(Said { usage, rest })
 }
@@ -75,16 +75,16 @@ fn is_json(response: &Response) -> bool {
     kind.trim_start().to_ascii_lowercase().starts_with("application/json")
 }
 
-async fn read_whole(response: Response, answer: &mut Answer<'_>) -> Result<Option<Usage>, Failure> {
+async fn read_whole(response: Response, answer: &Answer<'_>) -> Result<Option<Usage>, Failure> {
     let body = response.bytes(MAX_WHOLE).await?;
     let part = accept(read_body(&body))?.unwrap_or_default();
-    answer.say(part.text).await?;
+    answer.say(part.text)?;
     Ok(part.usage)
 }
 
 async fn read_stream(
     mut response: Response,
-    answer: &mut Answer<'_>,
+    answer: &Answer<'_>,
 ) -> Result<(Option<Usage>, Option<Response>), Failure> {
     let (mut parser, mut events, mut bytes) = (sse::Parser::default(), Vec::new(), 0_usize);
     let (mut usage, mut finished) = (None, false);
@@ -106,7 +106,7 @@ async fn read_stream(
             let Some(part) = accept(read_event(&data))? else {
                 return Ok((usage, (!at_end).then_some(response)));
             };
-            answer.say(part.text).await?;
+            answer.say(part.text)?;
             usage = part.usage.or(usage);
             finished |= part.finished;
         }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use access::SessionCaller;
-use chat::{ChatError, Reply, ReplyErrorCode, ReplyEvent};
+use chat::{ChatError, Reply, ReplyErrorCode, ReplyEvent, SendOptions};
 use tokio::time::timeout;
 
 use crate::world::{World, audit, next, read, text_of};
@@ -53,7 +53,10 @@ async fn revoking_the_key_cuts_the_reply() {
     assert!(is_cut(&events, ReplyErrorCode::Revoked), "{events:?}");
     world.upstream.wait_for_cancelled(1).await;
     assert_eq!(world.wait_for_messages(&session, 2).await[1].status, "partial");
-    assert!(matches!(world.chat.send(&session, "more".to_owned()).await, Err(ChatError::Revoked)));
+    assert!(matches!(
+        world.chat.send(&session, "more".to_owned(), SendOptions::default()).await,
+        Err(ChatError::Revoked)
+    ));
     assert_eq!(world.history(&session).await.len(), 2, "what was refused is not stored");
 }
 
@@ -78,7 +81,10 @@ async fn ending_the_session_cuts_the_reply_and_refuses_the_next() {
     let (session, reply) = running(&world).await;
     world.chat.end(&session, audit()).await.unwrap();
     assert!(is_cut(&read(reply).await, ReplyErrorCode::Ended));
-    assert!(matches!(world.chat.send(&session, "more".to_owned()).await, Err(ChatError::Ended)));
+    assert!(matches!(
+        world.chat.send(&session, "more".to_owned(), SendOptions::default()).await,
+        Err(ChatError::Ended)
+    ));
     let conversation = world.store.workspace(world.tenant).conversation(session.conversation).await.unwrap();
     assert!(conversation.ended_at.is_some());
 }
@@ -93,7 +99,7 @@ async fn deleting_the_conversation_cuts_the_reply_and_leaves_nothing() {
     world.drain.close();
     world.drain.wait().await;
     assert!(world.history(&session).await.is_empty());
-    let error = world.chat.send(&session, "more".to_owned()).await.unwrap_err();
+    let error = world.chat.send(&session, "more".to_owned(), SendOptions::default()).await.unwrap_err();
     assert!(matches!(error, ChatError::NotFound | ChatError::Ended), "{error:?}");
 }
 
@@ -103,7 +109,7 @@ async fn who_waits_in_line_is_cut_as_well() {
     let (session, reply) = running(&world).await;
     let waiting = tokio::spawn({
         let (chat, session) = (world.chat.clone(), session.clone());
-        async move { chat.send(&session, "second".to_owned()).await }
+        async move { chat.send(&session, "second".to_owned(), SendOptions::default()).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     world.cluster.revoke_key(world.tenant, world.key, audit()).await.unwrap();

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
+mod continuity;
 mod cuts;
+mod following;
 mod integrations;
 mod replies;
 mod sessions;

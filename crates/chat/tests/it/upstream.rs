@@ -188,6 +188,12 @@ async fn answer(socket: &mut TcpStream, model: &str, state: &State) -> std::io::
         "flood" => loop {
             token(socket, &"x".repeat(1000)).await?;
         },
+        "long" => {
+            for _ in 0..400 {
+                token(socket, &"x".repeat(100)).await?;
+            }
+            write(socket, &format!("{END}{DONE}")).await?;
+        }
         "huge" => {
             for _ in 0..200 {
                 token(socket, &"x".repeat(50_000)).await?;

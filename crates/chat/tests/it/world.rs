@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use access::{Actor, KeyCaller, KeyKind, ScopeSet, SessionCaller, Tenant};
-use ambient::{BotId, Clock, IntegrationId, KeyId, OsRandom, Random, SystemClock};
+use ambient::{BotId, Clock, IntegrationId, KeyId, Millis, OsRandom, Random, SystemClock};
 use chat::{
-    Chat, ChatError, ChatParts, Credits, Headers, NewIntegration, OpenSession, OpenedSession, Prices, Reply, ReplyEvent,
+    Chat, ChatError, ChatParts, Credits, Headers, NewIntegration, Numbered, OpenSession, OpenedSession, Prices, Reply,
+    ReplyEvent, SendOptions,
 };
 use cluster::{Cluster, ClusterConfig};
 use credential::{Algorithm, Environment, Family, Parser, Prefixes, RootSecret, Secrets, Tokens};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use store::{AuditEntry, BotChange, KeySettings, MessageRecord, NewBot, NewMember, NewWorkspace, Store};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -21,6 +22,7 @@ pub(crate) struct World {
     pub(crate) chat: Chat,
     pub(crate) store: Store,
     pub(crate) cluster: Cluster,
+    secrets: Arc<Secrets>,
     pub(crate) tokens: Arc<Tokens>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) tenant: Tenant,
@@ -60,20 +62,9 @@ impl World {
         );
         let cluster = cluster.await.unwrap();
         let key = create_key(&cluster, tenant).await;
-        let policy = outbound::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], ..outbound::Policy::default() };
         let drain = TaskTracker::new();
-        let chat = Chat::new(ChatParts {
-            store: store.clone(),
-            cluster: cluster.clone(),
-            outbound: outbound::Client::new(policy).unwrap(),
-            secrets,
-            tokens: Arc::clone(&tokens),
-            clock: Arc::clone(&clock),
-            random,
-            drain: drain.clone(),
-            credits: Credits::new(store.clone(), Arc::clone(&clock), Prices::default(), drain.clone()),
-            livekit: None,
-        });
+        let parts = (store.clone(), cluster.clone(), Arc::clone(&secrets), Arc::clone(&tokens));
+        let chat = chat_of(parts, Arc::clone(&clock), drain.clone());
         let bot = NewBot {
             name: "Ada".to_owned(),
             description: None,
@@ -84,7 +75,13 @@ impl World {
         };
         let bot = store.workspace(tenant).create_bot(bot, audit()).await.unwrap().id;
         let upstream = Upstream::start().await;
-        Self { chat, store, cluster, tokens, clock, tenant, key, bot, upstream, drain, directory }
+        Self { chat, store, cluster, secrets, tokens, clock, tenant, key, bot, upstream, drain, directory }
+    }
+
+    /// What memory held is gone, as when a server starts anew.
+    pub(crate) fn forget(&mut self) {
+        let parts = (self.store.clone(), self.cluster.clone(), Arc::clone(&self.secrets), Arc::clone(&self.tokens));
+        self.chat = chat_of(parts, Arc::clone(&self.clock), self.drain.clone());
     }
 
     /// A world whose bot asks `model` of the test upstream.
@@ -147,11 +144,11 @@ impl World {
 
     pub(crate) async fn session(&self) -> SessionCaller {
         let conversation = self.open().await.unwrap().conversation;
-        SessionCaller { conversation, tenant: self.tenant, key: self.key, epoch: 0 }
+        SessionCaller { conversation, tenant: self.tenant, key: self.key, epoch: 0, expires_at: Millis(i64::MAX) }
     }
 
     pub(crate) async fn send(&self, session: &SessionCaller, text: &str) -> Reply {
-        self.chat.send(session, text.to_owned()).await.unwrap()
+        self.chat.send(session, text.to_owned(), SendOptions::default()).await.unwrap()
     }
 
     /// Sends and reads to the end.
@@ -178,6 +175,27 @@ impl World {
     }
 }
 
+fn chat_of(
+    (store, cluster, secrets, tokens): (Store, Cluster, Arc<Secrets>, Arc<Tokens>),
+    clock: Arc<dyn Clock>,
+    drain: TaskTracker,
+) -> Chat {
+    let policy = outbound::Policy { allow: vec!["127.0.0.0/8".parse().unwrap()], ..outbound::Policy::default() };
+    Chat::new(ChatParts {
+        credits: Credits::new(store.clone(), Arc::clone(&clock), Prices::default(), drain.clone()),
+        store,
+        cluster,
+        outbound: outbound::Client::new(policy).unwrap(),
+        secrets,
+        tokens,
+        clock,
+        random: Arc::new(OsRandom),
+        drain,
+        livekit: None,
+        session_life_ms: 24 * 3600 * 1000,
+    })
+}
+
 async fn create_key(cluster: &Cluster, tenant: Tenant) -> KeyId {
     let new = cluster::NewKey {
         environment: Environment::Live,
@@ -191,11 +209,19 @@ async fn create_key(cluster: &Cluster, tenant: Tenant) -> KeyId {
     cluster.create_key(tenant, new, Family::Secret, audit()).await.unwrap().0.id
 }
 
-pub(crate) async fn read(reply: Reply) -> Vec<ReplyEvent> {
+pub(crate) async fn read(reply: impl Stream<Item = Numbered>) -> Vec<ReplyEvent> {
+    read_numbered(reply).await.into_iter().map(|numbered| numbered.event).collect()
+}
+
+pub(crate) async fn read_numbered(reply: impl Stream<Item = Numbered>) -> Vec<Numbered> {
     timeout(Duration::from_secs(10), reply.collect()).await.expect("the reply does not end")
 }
 
-pub(crate) async fn next(reply: &mut Reply) -> ReplyEvent {
+pub(crate) async fn next(reply: &mut (impl Stream<Item = Numbered> + Unpin)) -> ReplyEvent {
+    next_numbered(reply).await.event
+}
+
+pub(crate) async fn next_numbered(reply: &mut (impl Stream<Item = Numbered> + Unpin)) -> Numbered {
     timeout(Duration::from_secs(5), reply.next()).await.expect("no event").expect("the reply is over")
 }
 

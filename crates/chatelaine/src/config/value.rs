@@ -91,6 +91,13 @@ pub(super) fn budget<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, 
     }
 }
 
+pub(super) fn session_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        seconds @ 60..=86_400 => Ok(seconds),
+        _ => Err(D::Error::custom("must be 60 to 86400")),
+    }
+}
+
 pub(super) fn algorithm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Algorithm, D::Error> {
     let text = String::deserialize(deserializer)?;
     [Algorithm::Hs256, Algorithm::EdDsa]

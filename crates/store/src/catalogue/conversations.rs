@@ -53,8 +53,12 @@ statements! {
         WHERE workspace_id = $1 AND environment = $2 AND id = $3 RETURNING message_count, ended_at";
     INSERT_MESSAGE "insert_message"
         "INSERT INTO messages (workspace_id, environment, conversation_id, position, id, role, content, status,
-            token_count, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            token_count, created_at, client_key)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+    MESSAGE_BY_CLIENT_KEY "message_by_client_key" concat!(
+        "SELECT ", message_columns!(),
+        " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND client_key = $4"
+    );
     MESSAGES "messages" concat!(
         "SELECT ", message_columns!(),
         " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3

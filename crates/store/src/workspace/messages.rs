@@ -26,6 +26,47 @@ impl Workspace {
         status: &str,
         token_count: Option<u64>,
     ) -> Result<MessageRecord, StoreError> {
+        self.append(conversation, (role, content, status), token_count, None).await
+    }
+
+    /// Appends a message of the user, once for each `client_key` in its conversation.
+    ///
+    /// # Errors
+    /// As [`Workspace::append_message`], and [`StoreError::Conflict`] `client_key` when it is there already.
+    pub async fn append_message_once(
+        &self,
+        conversation: ConversationId,
+        content: &str,
+        token_count: Option<u64>,
+        client_key: &str,
+    ) -> Result<MessageRecord, StoreError> {
+        self.append(conversation, ("user", content, "complete"), token_count, Some(client_key)).await
+    }
+
+    /// The message that its sender called so.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn message_by_client_key(
+        &self,
+        conversation: ConversationId,
+        client_key: &str,
+    ) -> Result<Option<MessageRecord>, StoreError> {
+        let named = self.own(&sql::MESSAGE_BY_CLIENT_KEY).id(conversation).text(client_key);
+        match self.one(named, message_record).await {
+            Ok(message) => Ok(Some(message)),
+            Err(StoreError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn append(
+        &self,
+        conversation: ConversationId,
+        (role, content, status): (&str, &str, &str),
+        token_count: Option<u64>,
+        client_key: Option<&str>,
+    ) -> Result<MessageRecord, StoreError> {
         let now = self.store.now();
         let id = MessageId::mint(self.store.clock(), self.store.random())?;
         let mut tx = self.store.begin().await?;
@@ -36,7 +77,10 @@ impl Workspace {
         }
         let position: u64 = row.count("message_count")?;
         let insert = self.own(&sql::INSERT_MESSAGE).id(conversation).count(position).id(id);
-        tx.execute(insert.text(role).text(content).text(status).maybe_count(token_count).time(now)).await?;
+        tx.execute(
+            insert.text(role).text(content).text(status).maybe_count(token_count).time(now).maybe_text(client_key),
+        )
+        .await?;
         tx.commit().await?;
         Ok(MessageRecord {
             id,

@@ -74,6 +74,35 @@ async fn messages_have_places_without_gaps_also_when_they_come_at_once() {
 }
 
 #[tokio::test]
+async fn a_message_with_a_key_is_stored_once_in_its_conversation() {
+    on_each(async |world| {
+        let (live, conversation) = begun(world).await;
+        let say = |text: &'static str| live.append_message_once(conversation.id, text, Some(1), "k-1");
+        let said = tokio::join!(say("a"), say("b"));
+        let (stored, refused) = match said {
+            (Ok(stored), Err(refused)) | (Err(refused), Ok(stored)) => (stored, refused),
+            both => panic!("{both:?}"),
+        };
+        assert!(matches!(refused, StoreError::Conflict("client_key")), "{refused:?}");
+        assert_eq!(live.conversation(conversation.id).await.unwrap().message_count, 1, "no place is lost");
+        let found = live.message_by_client_key(conversation.id, "k-1").await.unwrap().unwrap();
+        assert_eq!((found.id, found.role.as_str(), found.content), (stored.id, "user", stored.content));
+        assert!(live.message_by_client_key(conversation.id, "k-2").await.unwrap().is_none());
+        let other = NewConversation {
+            bot: conversation.bot,
+            channel: "session".to_owned(),
+            key: None,
+            user_identifier: None,
+            metadata: None,
+        };
+        let other = live.create_conversation(other).await.unwrap();
+        assert!(live.message_by_client_key(other.id, "k-1").await.unwrap().is_none());
+        live.append_message_once(other.id, "a", None, "k-1").await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn the_last_messages_and_those_after_one_come_oldest_first() {
     on_each(async |world| {
         let (live, conversation) = begun(world).await;
