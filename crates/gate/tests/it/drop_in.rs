@@ -246,3 +246,21 @@ async fn lines_are_sent_as_they_come_and_the_handler_learns_the_idempotency_key(
         assert_eq!(world.chat(&[key, ("idempotency-key", sent)]).await.json()["idempotency_key"], "one");
     }
 }
+
+#[tokio::test]
+async fn a_servers_key_in_a_page_is_refused_like_any_other_and_told_to_the_operator() {
+    let world = any().await;
+    let key = ("x-api-key", world.secret.as_str());
+    assert_eq!(world.chat(&[key]).await.whole(), UNAUTHORIZED);
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    assert_eq!(world.exposures().await, 0, "from a server it is a mistake, and no leak");
+    assert_eq!(world.chat(&[key, ("origin", EVIL)]).await.whole(), UNAUTHORIZED);
+    // Written beside the answer.
+    for _ in 0..100 {
+        if world.exposures().await == 1 {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("the audit log does not tell of it");
+}

@@ -205,6 +205,12 @@ impl World {
         self.clock.advance(std::time::Duration::from_secs(60));
     }
 
+    /// How many exposed keys the audit log tells of.
+    pub(crate) async fn exposures(&self) -> u64 {
+        let page = store::PageRequest { page: 1, per_page: 1 };
+        self.store.workspace(self.tenant).audit(page, Some("api_key.exposed")).await.unwrap().total
+    }
+
     pub(crate) async fn revoke_widget(&self) {
         let actor = Actor::system();
         let audit = AuditEntry { actor: &actor, action: "test", detail: None };
