@@ -162,6 +162,20 @@ impl Request {
         }
     }
 
+    /// Sends it and hangs up on a success: its answer is without the body, which may have no end.
+    pub async fn send_and_leave(self) -> Answer {
+        let about = format!("{} {}", self.method, self.target);
+        let opened = tokio::time::timeout(PATIENCE, self.open()).await;
+        let Ok((response, _connection)) = opened else { panic!("{about}: no answer in {PATIENCE:?}") };
+        let (parts, body) = response.into_parts();
+        let body = if parts.status.is_success() {
+            Bytes::new()
+        } else {
+            body.collect().await.expect("the whole answer").to_bytes()
+        };
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
     /// Sends it and reads events as they come.
     ///
     /// # Panics
