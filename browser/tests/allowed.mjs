@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { until, within } from '../rig/patience.mjs';
 import { Widget } from '../rig/widget.mjs';
-import { world } from '../rig/world.mjs';
+import { SHOP, world } from '../rig/world.mjs';
 
 /** A bot of the test's own, so that what is stored is what this test did. */
 const makeBot = () => world.server.makeBot(world.model, 'manual', { greeting: 'Welcome to the shop.' });
@@ -188,6 +188,35 @@ async function saysThatTheModelFailed() {
   });
 }
 
+/** What the site's own server hands out: it has the secret key, the page has none. */
+async function chatsWithTheSitesTokens() {
+  const bot = await makeBot();
+  const tokens = [];
+  const mint = async () => {
+    const opened = await world.server.ask('POST', '/v1/chat/sessions', { agent_id: bot.id }, 201);
+    tokens.push({ token: opened.session_token, conversationId: opened.conversation_id });
+    world.front.put(`${SHOP}/token`, JSON.stringify(tokens.at(-1)), { 'content-type': 'application/json' });
+  };
+  await mint();
+  await world.visit({}, async (page) => {
+    const stub = `<script>window.Chatelaine = window.Chatelaine || function () { (Chatelaine.q = Chatelaine.q || []).push(arguments); };
+      Chatelaine('init', { getToken: () => fetch('/token').then((answer) => answer.json()) });</script>`;
+    const place = { path: '/members', body: stub, attributes: { 'widget-key': undefined, 'agent-id': undefined } };
+    const widget = await Widget.at(page, place);
+    await widget.open();
+    await widget.say('A member speaks');
+    (await world.model.next('A member speaks')).end('To a member.');
+    await widget.sees('To a member.');
+    await world.server.ask('DELETE', `/v1/conversations/${tokens[0].conversationId}`, undefined, 204);
+    await mint();
+    await widget.say('With another token');
+    (await world.model.next('With another token')).end('Of the same member.');
+    await widget.sees('Of the same member.');
+    assert.equal(tokens.length, 2);
+    assert.equal(await widget.count('With another token'), 1);
+  });
+}
+
 export default () =>
   describe('a page on a listed origin', () => {
     it('greets, streams, stores once, and has its history after a reload', greetsStreamsAndStores);
@@ -196,5 +225,6 @@ export default () =>
     it('sends what was written offline as soon as there is a network, once', sendsLaterWhatCouldNotBeSent);
     it('stops a reply, keeps its beginning and goes on', stopsWhenAsked);
     it('shows how long to wait after a 429, and then goes on', waitsAsLongAsItIsTold);
+    it("chats with tokens that the site's own server hands out, and asks for another when one is of no use", chatsWithTheSitesTokens);
     it('says when the model failed, and goes on', saysThatTheModelFailed);
   });
