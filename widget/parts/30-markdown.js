@@ -1,10 +1,8 @@
 // A small part of Markdown as DOM nodes, in linear time. What is not understood is text.
 
 const link = (address, text) => {
-  try {
-    if (/^(https?|mailto):$/.test(new URL(address).protocol)) return make("a", { href: address, target: "_blank", rel: "noopener nofollow ugc" }, text);
-  } catch {}
-  return null;
+  const url = tryTo(() => new URL(address));
+  return url && /^(https?|mailto):$/.test(url.protocol) && make("a", { href: address, target: "_blank", rel: "noopener nofollow ugc" }, text);
 };
 
 // Code, runs of stars, links, addresses and line breaks; every repetition is bounded or ends at its own delimiter.
@@ -98,16 +96,15 @@ const list = (lines) => {
       continue;
     }
     const indent = found[1].length;
-    const isNumbered = found[2].length > 1;
-    const tag = isNumbered ? "ol" : "ul";
+    const tag = found[2].length > 1 ? "ol" : "ul";
     while (levels.length > 1 && indent < levels[0].indent) levels.shift();
     const isDeeper = levels[0] && indent > levels[0].indent + 1;
     if (!levels[0] || isDeeper || levels[0].node.localName !== tag) {
-      const node = make(tag, isNumbered && { start: parseInt(found[2], 10) });
+      const node = make(tag, { start: parseInt(found[2], 10) || 1 });
       (isDeeper ? item : levels[0] ? levels.shift().node.parentNode : root).append("\n", node);
       levels.unshift({ node, indent });
     }
-    item = inline(make("li", { dir: "auto" }), found[3]);
+    item = inline(make("li"), found[3]);
     levels[0].node.append(item, "\n");
   }
   return root;
@@ -134,9 +131,11 @@ const render = (body, text, W) => {
     if (kind === "code") node = codeBlock(source, W);
     else if (kind === "list") node = list(lines);
     else {
-      node = make("p", { dir: "auto" });
+      node = make("p");
       inline(kind === "title" ? node.appendChild(make("strong")) : node, source);
     }
+    // Last, because a browser works a direction out anew with each child.
+    for (const part of kind === "list" ? node.querySelectorAll("ul,ol") : [node]) part.dir = "auto";
     node.append("\n");
     if (before) before.node.replaceWith(node);
     else body.append(node);

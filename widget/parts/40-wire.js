@@ -2,11 +2,12 @@
 
 // Storage may be missing or forbidden (sandboxed frames, private windows): then this page's memory is all there is.
 const openStore = (kind, name) => {
+  const area = tryTo(() => (kind === "local" ? localStorage : kind !== "none" && sessionStorage));
   const store = {
-    state: {},
+    state: tryTo(() => JSON.parse(area.getItem(name))) || {},
     save(change) {
       Object.assign(store.state, change);
-      attempt((area) => area.setItem(name, JSON.stringify(store.state)));
+      tryTo(() => area.setItem(name, JSON.stringify(store.state)));
     },
     // The conversation goes; whether the panel is open stays.
     clear() {
@@ -15,16 +16,10 @@ const openStore = (kind, name) => {
       store.save({ isOpen });
     },
   };
-  const attempt = (work) => {
-    try {
-      if (kind !== "none") work(kind === "local" ? localStorage : sessionStorage);
-    } catch {}
-  };
-  attempt((area) => (store.state = JSON.parse(area.getItem(name)) || {}));
   return store;
 };
 
-const newId = () => (crypto.randomUUID ? crypto.randomUUID() : Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join("-"));
+const newId = () => crypto.getRandomValues(new Uint32Array(4)).join("-");
 
 const failure = (status, code, more) => Object.assign(new Error(code), { status, code }, more);
 
@@ -35,6 +30,8 @@ const accepted = async (answer, more) => {
   const { error = "" } = await response.json().catch(() => ({}));
   throw failure(response.status, error.code || "refused", { wait: Number(response.headers.get("retry-after")) || 5, message: error.message || error, ...more });
 };
+
+const readJson = async (answer, more) => (await accepted(answer, more)).json();
 
 const request = (url, method, headers, body, signal) => {
   if (body) headers["Content-Type"] = "application/json";
@@ -61,12 +58,12 @@ const sessionLink = (o, store, onRenewed) => {
     const { id, until, life } = store.state;
     const left = until - life / 5 - Date.now();
     if (!life || until < Date.now()) return;
-    if (left > 0) return void (timer = setTimeout(renew, Math.min(left, 2e9)));
+    if (left > 0) return void (timer = setTimeout(renew, left));
     try {
-      const fresh = await (await accepted(own("POST", "renew"))).json();
+      const fresh = await readJson(own("POST", "renew"));
       if (id === store.state.id) keepToken(fresh.session_token, fresh.expires_in);
     } catch (error) {
-      if (!error.status || error.status > 428) timer = setTimeout(renew, 5000 + Math.random() * 5000);
+      if (!error.status || error.status > 428) timer = setTimeout(renew, 9000);
     }
   };
   const keepToken = (token, seconds = 0) => {
@@ -79,7 +76,7 @@ const sessionLink = (o, store, onRenewed) => {
     const { getToken } = o;
     const fresh = getToken
       ? (await Promise.resolve().then(getToken).catch((error) => ({ error }))) || {}
-      : await (await accepted(call("POST", "", { agent_id: o.agentId, user_identifier: o.user }, null, null, o.widgetKey), { isOpening: true })).json();
+      : await readJson(call("POST", "", { agent_id: o.agentId, user_identifier: o.user }, null, null, o.widgetKey), { isOpening: true });
     // The site's server may hand on our own answer as it is.
     const id = fresh.conversationId || fresh.conversation_id;
     const token = fresh.token || fresh.session_token;
@@ -95,7 +92,7 @@ const sessionLink = (o, store, onRenewed) => {
     opening = opening || adopt().finally(() => (opening = null));
     return opening;
   };
-  const history = async () => (await (await accepted(own("GET", "messages?limit=50"))).json()).messages.filter(({ role }) => role !== "system");
+  const history = async () => (await readJson(own("GET", "messages?limit=50"))).messages.filter(({ role }) => role !== "system");
 
   return {
     limit: 10000,
@@ -128,19 +125,12 @@ const DROP_IN_ID = "os-chatbot-session-id";
 
 const dropInLink = (o, store) => {
   const history = async () => [...(store.state.said || [])];
-  const identify = (change) => {
-    try {
-      if (o.storage !== "none") change(localStorage);
-    } catch {}
-  };
+  const area = tryTo(() => o.storage !== "none" && localStorage);
   return {
     limit: 4000,
     begin() {
-      let id = store.state.id || newId();
-      identify((area) => {
-        id = area.getItem(DROP_IN_ID) || id;
-        area.setItem(DROP_IN_ID, id);
-      });
+      const id = tryTo(() => area.getItem(DROP_IN_ID)) || store.state.id || newId();
+      tryTo(() => area.setItem(DROP_IN_ID, id));
       store.save({ id });
       return history();
     },
@@ -150,7 +140,7 @@ const dropInLink = (o, store) => {
     stop() {},
     end() {
       store.clear();
-      identify((area) => area.removeItem(DROP_IN_ID));
+      tryTo(() => area.removeItem(DROP_IN_ID));
     },
     said: (role, content) => store.save({ said: [...(store.state.said || []), { role, content, timestamp: Date.now() }].slice(-50) }),
   };
@@ -171,14 +161,8 @@ const readEvents = async (response, onBytes, onEvent) => {
     for (const line of lines) {
       const [, field, text] = /^(id:|data:)?\s*(.*)/.exec(line);
       if (field === "id:") id = text.trim();
-      if (text[0] !== "{") continue;
-      let event;
-      try {
-        event = JSON.parse(text);
-      } catch {
-        continue;
-      }
-      const outcome = await onEvent(event, event.id || id);
+      const event = text[0] === "{" && tryTo(() => JSON.parse(text));
+      const outcome = event && (await onEvent(event, event.id || id));
       if (outcome) {
         reader.cancel().catch(() => {});
         return outcome;

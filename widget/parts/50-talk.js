@@ -41,11 +41,12 @@ const makeTalk = (o, store, ui) => {
   };
 
   // What cannot be helped by trying again: said to the visitor in words, and to the site's owner with the reason.
-  const giveUp = (error, text) => {
+  const giveUp = (error, item, text) => {
     const { code, message } = error;
-    complain(`${message || code}${code === "ORIGIN_NOT_ALLOWED" ? ` (add ${location.host} to the domains of the widget key)` : ""}`);
+    complain(message || code);
     ui.emit("error", { code, message });
-    if (text) ui.notice(text);
+    if (item) item.problem = text;
+    if (!item || isDead) ui.notice(text);
     return FAILED;
   };
 
@@ -55,7 +56,7 @@ const makeTalk = (o, store, ui) => {
     let isSecond = false;
     while (!isDead) {
       const before = item && item.last;
-      let error = failure(0, "network", { message: "the connection was lost" });
+      let error = failure(0, "network");
       try {
         const outcome = await work();
         if (outcome) return outcome;
@@ -79,12 +80,12 @@ const makeTalk = (o, store, ui) => {
       if (isStale || status === 403) {
         isDead = true;
         ui.setBlocked(true);
-        return giveUp(error, W.foreign);
+        return giveUp(error, item, W.foreign);
       }
-      const isFinal = error.isFinal || (status >= 400 && status <= 500 && ![408, 409, 425].includes(status));
-      if (status === 402 || isFinal || code === "NOT_CONFIGURED") return giveUp(error, W.unavailable);
+      const isFinal = error.isFinal || (status >= 400 && status <= 500 && ![408, 409].includes(status));
+      if (status === 402 || isFinal || code === "NOT_CONFIGURED") return giveUp(error, item, W.unavailable);
       tries = (item && item.last !== before) || !navigator.onLine ? 1 : tries + 1;
-      if (tries > 5) return giveUp(error, item ? "" : W.unavailable);
+      if (tries > 5) return giveUp(error, item, item ? W.unsent : W.unavailable);
       if (item) ui.status(item, W.waiting);
       else ui.notice(W.waiting);
       await pause(500 * 2 ** tries * (0.5 + Math.random() / 2));
@@ -180,7 +181,7 @@ const makeTalk = (o, store, ui) => {
       queue.shift();
       if (outcome === FAILED) {
         failed.add(item);
-        ui.fail(item, isDead ? null : () => {
+        ui.fail(item, isDead ? W.unsent : item.problem, isDead ? null : () => {
           failed.delete(item);
           item.last = item.answer = "";
           queue.push(item);
@@ -220,6 +221,7 @@ const makeTalk = (o, store, ui) => {
       const item = { key: newId(), text, answer: "" };
       queue.push(item);
       remember();
+      ui.notice();
       ui.show(item);
       begin().then(run);
       return true;

@@ -16,9 +16,8 @@ const makeView = (host, root, o, on) => {
 
   const placeholder = o.inputPlaceholder || W.placeholder;
   const title = make("div", { class: "t", id: "t" });
-  const header = make("div", { class: "h", part: "header" }, title, iconButton("end", W.end, () => view.notice(isAsking ? "" : W.end + "?", "OK", on.end)));
-  let isAsking = false;
-  const log = make("div", { class: "l", part: "log", role: "log", "aria-live": "off", "aria-label": W.log, tabindex: 0 });
+  const header = make("div", { class: "h", part: "header" }, title, iconButton("end", W.end, () => view.notice(W.end + "?", "OK", on.end)));
+  const log = make("div", { class: "l", part: "log", role: "log", "aria-live": "off", "aria-labelledby": "t", tabindex: 0 });
   const spoken = make("div", { class: "v", "aria-live": "polite" });
   const notices = make("div", { class: "n", role: "status" });
   const input = make("textarea", { part: "input", rows: 1, "aria-label": placeholder, placeholder, enterkeyhint: "send" });
@@ -26,7 +25,7 @@ const makeView = (host, root, o, on) => {
   const panel = make("div", { class: "p", part: "panel", id: "p", role: isPopup ? "dialog" : "group", "aria-labelledby": "t" },
     header, log, notices, make("div", { class: "f" }, make("div", { class: "e" }, input, sendButton)));
   const launcher = iconButton("chat", W.open, () => on.toggle(), { class: "o", part: "launcher", "aria-expanded": false, "aria-controls": "p" });
-  const outer = make("div", { class: `r ${o.mode} ${o.position}`, role: o.mode === "page" ? "main" : "region", lang: tag, dir: /^(ar|he|fa|ur)/.test(tag) ? "rtl" : "ltr" }, panel, spoken);
+  const outer = make("div", { class: `r ${o.mode} ${o.position}`, role: o.mode !== "page" || document.querySelector("main") ? "region" : "main", lang: tag, dir: /^(ar|he|fa|ur)/.test(tag) ? "rtl" : "ltr" }, panel, spoken);
   if (isPopup) {
     header.append(iconButton("close", W.close, () => on.close()));
     outer.append(launcher);
@@ -45,19 +44,13 @@ const makeView = (host, root, o, on) => {
     change();
     if (follows) log.scrollTop = log.scrollHeight;
   };
-  const relabel = (button, name, label) => {
-    button.replaceChildren(icon(name));
-    button.setAttribute("aria-label", label);
-    button.title = label;
-  };
 
   const message = (role, at) => {
-    const when = new Date(at || Date.now());
-    const body = make("div", { class: "c", dir: "auto" });
+    const body = make("div", { class: "c" });
     const status = make("span");
     const author = make("span", { class: "v" }, (role === "user" ? W.you : o.title || agent) + ": ");
-    const time = make("time", { datetime: when.toISOString() }, when.toLocaleTimeString(tag, { hour: "2-digit", minute: "2-digit" }));
-    const node = make("div", { class: role === "user" ? "m u" : "m", part: "message " + role }, author, body, make("div", { class: "i" }, time, " ", status));
+    const time = new Date(at || Date.now()).toLocaleTimeString(tag, { hour: "numeric", minute: "2-digit" });
+    const node = make("div", { class: role === "user" ? "m u" : "m", part: "message " + role }, author, body, make("div", { class: "i" }, time + " ", status));
     return { node, body, status };
   };
   const removeReply = (item) => {
@@ -164,7 +157,7 @@ const makeView = (host, root, o, on) => {
       if (open) launcher.classList.remove("unread");
       dress();
       grow(() => {}, true);
-      if (open ? takesFocus : had) (open ? input : launcher).focus({ preventScroll: true });
+      if (open ? takesFocus : had) (open ? input : launcher).focus();
     },
     setLimit: (limit) => input.setAttribute("maxlength", limit),
     setAgent(name, greeting) {
@@ -187,14 +180,12 @@ const makeView = (host, root, o, on) => {
     note: (text) => grow(() => log.append(make("div", { class: "m i" }, text))),
     // A countdown's figure changes for the eye alone.
     notice(text, label, action, figure) {
-      isAsking = label === "OK" && text;
       if (figure && notices.shown === text) return void (notices.lastChild.textContent = figure + " s");
       notices.shown = text;
-      notices.replaceChildren(text || "");
-      if (!text) notices.replaceChildren();
+      notices.replaceChildren(...(text ? [text] : []));
       if (figure) notices.append(" ", make("span", { "aria-hidden": true }, figure + " s"));
       if (label) {
-        notices.append(" ", make("button", { type: "button", onclick: () => {
+        notices.append(" ", make("button", { onclick: () => {
           view.setBlocked(false);
           view.notice();
           input.focus();
@@ -205,7 +196,7 @@ const makeView = (host, root, o, on) => {
     },
     say(role, text, at) {
       const it = message(role, at);
-      if (role === "user") it.body.textContent = text;
+      if (role === "user") it.body.append(make("div", { dir: "auto" }, text));
       else render(it.body, text, W);
       grow(() => log.append(it.node), true);
       return it;
@@ -238,7 +229,7 @@ const makeView = (host, root, o, on) => {
         frame = 0;
         grow(() => draw(item));
       };
-      frame = document.hidden || item.answer.length > 20000 ? setTimeout(next, 250) : requestAnimationFrame(next);
+      frame = item.answer.length > 20000 ? setTimeout(next, 250) : requestAnimationFrame(next);
     },
     tool(item, name) {
       item.tool = name && name + "…";
@@ -252,13 +243,13 @@ const makeView = (host, root, o, on) => {
       if (isPopup && !isOpen) launcher.classList.add("unread");
       on.emit("message", { role: "assistant", text: item.answer });
     },
-    fail(item, again) {
+    fail(item, text, again) {
       const { status } = item.view;
       if (!item.answer) removeReply(item);
-      status.textContent = W.unsent;
-      announce(W.unsent);
+      status.textContent = text;
+      announce(text);
       if (again) {
-        status.append(" ", make("button", { type: "button", onclick: () => {
+        status.append(" ", make("button", { onclick: () => {
           input.focus();
           again();
         } }, W.retry));

@@ -21,7 +21,7 @@ const optionsOf = (host) => {
 
 // The reason why there can be no chat, naming the attribute.
 const mistakeIn = (o) => {
-  if (/^(sk|fln)_/.test(o.widgetKey || o.apiKey)) return "there is a server key on this page. Take it off and revoke it: data-widget-key is for a widget key";
+  if (/^(sk|fln)_/.test(o.widgetKey || o.apiKey)) return "data-widget-key holds a server key: take it off this page and revoke it";
   const needed = o.apiUrl || o.apiKey ? ["apiUrl", "apiKey"] : o.getToken ? [] : ["widgetKey", "agentId"];
   const missing = needed.find((name) => !o[name]);
   return missing && `data-${missing.replace(/[A-Z]/, (letter) => "-" + letter.toLowerCase())} is missing`;
@@ -29,7 +29,7 @@ const mistakeIn = (o) => {
 
 const makeChat = (host) => {
   const o = optionsOf(host);
-  const store = openStore(o.storage, `chatelaine:${o.apiUrl || o.server}:${o.agentId || ""}`);
+  const store = openStore(o.storage, ["chatelaine", o.apiUrl || o.server, o.agentId, o.embeddingOrigin].join());
   const isPopup = o.mode === "popup";
   let talk = null;
   let isOpen = false;

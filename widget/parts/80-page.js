@@ -39,7 +39,7 @@ const data = { ...(HOME && HOME.dataset) };
 const earlier = window.Chatelaine;
 const isSecond = earlier && earlier.init;
 const boot = () => {
-  if (Object.keys(data).some((name) => name !== "manual")) (isSecond ? earlier : commands).init(data);
+  if (Object.keys(data).length) (isSecond ? earlier : commands).init(data);
 };
 
 if (!isSecond) {
@@ -48,7 +48,7 @@ if (!isSecond) {
   for (const call of (earlier && earlier.q) || []) window.Chatelaine(...call);
   for (const name of ["DOMContentLoaded", "turbo:load", "astro:page-load"]) document.addEventListener(name, place);
   window.addEventListener("load", () => {
-    if (!element() && !("manual" in data)) complain("data-widget-key is missing");
+    if (!element()) complain("data-widget-key is missing");
   });
 }
 boot();
