@@ -23,7 +23,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug)]
 pub struct Event {
     /// Its `id:`.
-    pub id: u64,
+    pub id: String,
     /// Its `data:`, parsed.
     pub data: Value,
     /// When its last byte was here.
@@ -116,7 +116,7 @@ impl Events {
                 continue;
             }
             let [id, data] = lines[..] else { panic!("not one `id:` and one `data:` line: {text:?}") };
-            let id = id.strip_prefix("id: ").and_then(|id| id.parse().ok()).expect("a numbered event");
+            let id = id.strip_prefix("id: ").expect("a numbered event").to_owned();
             let data = data.strip_prefix("data: ").and_then(|data| serde_json::from_str(data).ok()).expect("JSON data");
             self.ready.push_back(Event { id, data, at: now() });
         }

@@ -42,9 +42,9 @@ async fn a_session_is_opened_used_read_and_ended(world: &World) {
     assert_eq!(events.headers["cache-control"], "no-store");
     assert_eq!(events.headers["x-accel-buffering"], "no");
     let first = events.next().await.unwrap();
-    assert_eq!((first.id, &first.data), (1, &json!({"type": "stream_start", "agent_name": "Ada"})));
+    assert_eq!((first.id.as_str(), &first.data), ("2-1", &json!({"type": "stream_start", "agent_name": "Ada"})));
     let rest = events.rest().await;
-    assert!(rest.iter().zip(2..).all(|(event, id)| event.id == id), "numbered without gaps");
+    assert!(rest.iter().zip(2..).all(|(event, number)| event.id == format!("2-{number}")), "numbered without gaps");
     let (end, chunks) = rest.split_last().unwrap();
     assert!(chunks.len() >= 4 && chunks.iter().all(|event| event.kind() == "chunk" && !event.delta().is_empty()));
     assert_eq!((end.kind(), &end.data["end_session"]), ("stream_end", &json!(false)));

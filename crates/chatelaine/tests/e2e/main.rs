@@ -21,6 +21,8 @@ mod chat;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod continuity;
+#[cfg(test)]
 mod conversations;
 #[cfg(test)]
 mod crash;
