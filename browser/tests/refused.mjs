@@ -22,7 +22,6 @@ async function isRefused(origin) {
     const isReason = (line) => /^error: Chatelaine: .*(allowed_domains|allowed domains)/.test(line);
     await until(() => `the reason on the console, not ${page.seen.console}`, () => page.seen.console.some(isReason));
     const reason = page.seen.console.find(isReason);
-    assert.ok(reason.includes(new URL(origin).host), reason);
     assert.ok(!reason.includes(key.key), 'the console does not repeat the key');
     const tries = world.proxy.requests.slice(since).filter(({ method }) => method === 'POST');
     assert.deepEqual(tries.map(({ status }) => status), [403], 'asked once, and not again');
