@@ -9,7 +9,7 @@ use std::{
 use ambient::{Clock, OsRandom, SystemClock};
 use chatelaine::{
     Ambient, Config, Running, Server,
-    config::{Concealed, DropIn, Limits},
+    config::{Concealed, DropIn, Limits, LiveKit},
 };
 use gate::RequestLog;
 
@@ -32,6 +32,8 @@ pub struct Options {
     pub trusted_proxies: Vec<String>,
     /// The drop-in surface's settings; see [`drop_in`].
     pub drop_in: Option<DropIn>,
+    /// The media server of voice sessions, which no test talks to; see [`livekit`].
+    pub livekit: Option<LiveKit>,
 }
 
 /// The widget key of [`drop_in`].
@@ -50,6 +52,21 @@ pub fn drop_in() -> DropIn {
     settings.admin_api_key = Some(Concealed::new(ADMIN_API_KEY.to_owned()));
     settings.rate_limit_max_requests = 1_000_000;
     settings
+}
+
+/// The API key of [`livekit`].
+pub const LIVEKIT_API_KEY: &str = "APItestsonly";
+/// Its API secret.
+pub const LIVEKIT_API_SECRET: &str = "the-livekit-secret-of-these-tests-0123456789";
+
+/// A LiveKit server that is nowhere.
+#[must_use]
+pub fn livekit() -> LiveKit {
+    LiveKit {
+        url: "wss://voice.example.com".to_owned(),
+        api_key: LIVEKIT_API_KEY.to_owned(),
+        api_secret: Some(Concealed::new(LIVEKIT_API_SECRET.to_owned())),
+    }
 }
 
 impl std::fmt::Debug for Options {
@@ -78,6 +95,7 @@ impl Default for Options {
             public_url: None,
             trusted_proxies: Vec::new(),
             drop_in: None,
+            livekit: Some(livekit()),
         }
     }
 }
@@ -136,6 +154,9 @@ impl TestServer {
         if let Some(drop_in) = &options.drop_in {
             config.dropin.clone_from(drop_in);
         }
+        if let Some(livekit) = &options.livekit {
+            config.livekit.clone_from(livekit);
+        }
         if options.allow_loopback {
             config.outbound.allow = ["127.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network")).to_vec();
         }
@@ -153,6 +174,13 @@ impl TestServer {
     pub async fn restart(self) -> Self {
         self.running.shutdown().await;
         Self::open(self.database, self.options, self.log).await
+    }
+
+    /// The same with other options.
+    #[must_use]
+    pub async fn restart_with(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self.restart().await
     }
 
     /// Stops it; the data is gone with the answer.

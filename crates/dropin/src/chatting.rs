@@ -165,6 +165,8 @@ fn of_chat(error: ChatError) -> Problem {
     match error {
         ChatError::Revoked => Refusal::InvalidApiKey.into(),
         ChatError::Ended => Problem::not_found(),
+        // The conversation was there a moment ago: it is its bot that was deleted.
+        ChatError::NotFound => no_bot(),
         other => api::problem_of_chat(other),
     }
 }

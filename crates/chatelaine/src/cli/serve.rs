@@ -98,13 +98,13 @@ async fn first_steps(running: &Running, config: &Config, terminal: &Terminal) ->
         Some(data) => data.write_private(FIRST_RUN, &steps)?,
         None => DataDir::open(&config.data)?.write_private(FIRST_RUN, &steps)?,
     };
-    terminal.err(format!("There is no workspace yet. How to make it, within 30 minutes: see {}", path.display()));
+    terminal.err(format!("This server has no owner yet. How to become it, within 30 minutes: see {}", path.display()));
     Ok(())
 }
 
 fn steps(url: &str, token: &str) -> String {
     format!(
-        "There is no workspace yet. Make it with this link, which works once, within 30 minutes:\n\
+        "This server has no owner yet. Become it with this link, which works once, within 30 minutes:\n\
          \n  {url}/setup#{token}\n\
          \nor in a shell:\n\
          \n  curl -sS {url}/v1/setup -H 'Content-Type: application/json' -d '{{\"token\":\"{token}\",\

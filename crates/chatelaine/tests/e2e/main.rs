@@ -27,7 +27,11 @@ mod conversations;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod credits;
+#[cfg(test)]
 mod drain;
+#[cfg(test)]
+mod dropin;
 #[cfg(test)]
 mod firewall;
 #[cfg(test)]
@@ -56,5 +60,7 @@ mod system;
 mod try_lines;
 #[cfg(test)]
 mod upstreams;
+#[cfg(test)]
+mod voice;
 #[cfg(test)]
 mod widget_keys;
