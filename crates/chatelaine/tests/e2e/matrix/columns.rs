@@ -2,15 +2,18 @@
 
 use std::time::Duration;
 
-use access::{Access, Caller, KeyCaller, KeyKind, Limit, MemberCaller, Refusal, Role, Scope, ScopeSet, SessionCaller};
-use ambient::{Clock, DeploymentId, KeyId, MemberId, OsRandom, RunId, SystemClock, Ulid};
+use access::{
+    Access, Caller, KeyCaller, KeyKind, Limit, MemberCaller, Refusal, Role, Scope, ScopeSet, SessionCaller,
+    StaticCaller, StaticKind,
+};
+use ambient::{Clock, DeploymentId, KeyId, MemberId, Millis, OsRandom, RunId, SystemClock, Ulid};
 use credential::{
     key::{Environment, Family},
     token::{ParticipantClaims, SessionClaims},
 };
-use gate::Meta;
+use gate::{Meta, Surface};
 use serde_json::json;
-use testkit::{Persona, World};
+use testkit::{ADMIN_API_KEY, Persona, WIDGET_API_KEY, World};
 
 /// How a credential stands, besides what it may.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ enum Standing {
     Elsewhere(Caller),
     /// A good session token, on another conversation.
     OtherConversation(Caller),
+    /// A key of the environment: it proves nothing outside the drop-in surface.
+    Static(Caller),
 }
 
 /// What the table and the standing promise.
@@ -78,7 +83,10 @@ pub(crate) struct Column {
 const LISTS_ELSEWHERE: [&str; 1] = ["list_bot_conversations"];
 
 /// Operations that name something in the body.
-const NAMES_IN_BODY: [&str; 1] = ["create_chat_session"];
+const NAMES_IN_BODY: [&str; 2] = ["create_chat_session", "create_voice_session"];
+
+/// Operations on what pays for live data: no test key has to do with it.
+const LIVE_ONLY: [&str; 2] = ["update_credits", "grant_credits"];
 
 fn is_unlooked(access: &Access) -> bool {
     access.is_public() && access.limit() == Limit::Unlimited
@@ -106,7 +114,11 @@ impl Column {
         if is_unlooked(access) {
             return Expected::Word("ok");
         }
+        if operation.surface == Surface::DropIn {
+            return self.expected_of_drop_in(access);
+        }
         match &self.standing {
+            Standing::Static(_) => Expected::Word("401"),
             Standing::Worthless => Expected::Word("401"),
             Standing::Twice => Expected::Word("400"),
             Standing::InBrowser => Expected::Word("leak"),
@@ -116,15 +128,31 @@ impl Column {
                 refused => refused,
             },
             Standing::Elsewhere(caller) => match decided(access, caller) {
+                Expected::Word("ok") if self.name == "test" && LIVE_ONLY.contains(&operation.id) => {
+                    Expected::Word("kind")
+                }
+                Expected::Word("ok") if access.is_public() => Expected::Word("ok"),
                 Expected::Word("ok") if LISTS_ELSEWHERE.contains(&operation.id) => Expected::Empty,
                 Expected::Word("ok") if names_something(operation) => Expected::NotFound,
                 decided => decided,
             },
             Standing::OtherConversation(caller) => match decided(access, caller) {
-                Expected::Word("ok") if operation.path.contains('{') => Expected::Word("other"),
+                Expected::Word("ok") if operation.path.contains('{') && !access.is_public() => Expected::Word("other"),
                 decided => decided,
             },
         }
+    }
+}
+
+impl Column {
+    /// The drop-in surface knows its keys and widget keys; everything else is one and the same 401.
+    fn expected_of_drop_in(&self, access: &Access) -> Expected {
+        let admitted = |caller| decided(access, caller) == Expected::Word("ok");
+        Expected::Word(match &self.standing {
+            Standing::Own(caller) | Standing::Static(caller) if admitted(caller) => "ok",
+            Standing::OnForeignPage(caller) if admitted(caller) => "page",
+            _ => "401",
+        })
     }
 }
 
@@ -251,6 +279,7 @@ impl Maker<'_> {
             tenant: world.tenant(),
             key: KeyId(Ulid(1)),
             epoch: 0,
+            expires_at: Millis(i64::MAX),
         });
         let token = world.session().await;
         self.add(
@@ -292,6 +321,17 @@ impl Maker<'_> {
         );
         self.add("secret", "a secret key with the scope admin", owner, Standing::Own(all));
     }
+
+    fn keys_of_the_environment(&mut self) {
+        let keys = [
+            ("env_widget", "WIDGET_API_KEY of the environment", WIDGET_API_KEY, StaticKind::Widget),
+            ("env_admin", "ADMIN_API_KEY of the environment", ADMIN_API_KEY, StaticKind::Admin),
+        ];
+        for (name, about, text, kind) in keys {
+            let caller = Caller::Static(StaticCaller { kind, tenant: self.world.tenant() });
+            self.add(name, about, self.world.anonymous().with(name, text), Standing::Static(caller));
+        }
+    }
 }
 
 /// All columns that can be sent.
@@ -303,5 +343,6 @@ pub(crate) async fn columns(world: &World) -> Vec<Column> {
     maker.credentials_that_prove_nothing().await;
     maker.tokens_that_prove_nothing().await;
     maker.good_credentials().await;
+    maker.keys_of_the_environment();
     maker.columns
 }

@@ -5,8 +5,8 @@ mod columns;
 mod objects;
 mod page;
 
-use gate::Meta;
-use testkit::{Answer, Backend, World};
+use gate::{Meta, Surface};
+use testkit::{Answer, Backend, Options, World};
 
 use columns::{Column, Expected, columns};
 use objects::{Objects, Target};
@@ -17,8 +17,10 @@ on_each! {
 
 /// Every operation of the server, in the order in which they are mounted.
 pub(crate) fn table(world: &World) -> Vec<Meta> {
-    let mut routes = api::routes(world.server().running().app().clone());
+    let app = world.server().running().app().clone();
+    let mut routes = api::routes_with(app, |routes| dropin::mount(routes, None));
     dashboard::mount(&mut routes);
+    widget::mount(&mut routes);
     routes.table()
 }
 
@@ -36,12 +38,15 @@ fn observed(answer: &Answer) -> String {
         (403, "SECRET_KEY_IN_BROWSER") => "leak",
         (403, "CONVERSATION_MISMATCH") => "other",
         (404, "NOT_FOUND") => "404",
+        // The drop-in surface has a text and no code.
+        (401, "") if answer.json()["error"] == "Unauthorized" => "401",
+        (403, "") if answer.json()["error"] == "Origin not allowed" => "page",
         (status, code) => return format!("{status} {code}"),
     };
     cell.to_owned()
 }
 
-async fn send(target: &Target, column: &Column) -> Answer {
+async fn send(operation: &Meta, target: &Target, column: &Column) -> Answer {
     let by = match &target.session {
         // A session reaches its own conversation, whichever that is.
         Some(session) if column.uses_own_session => session,
@@ -51,14 +56,20 @@ async fn send(target: &Target, column: &Column) -> Answer {
     if let Some(second) = &column.second {
         request = request.header("x-api-key", second);
     }
+    if operation.surface == Surface::DropIn && !by.credential().is_empty() {
+        let header = if operation.access.admits_static_admin() { "x-admin-api-key" } else { "x-api-key" };
+        request = request.header(header, by.credential());
+    }
     if let Some(body) = &target.body {
         request = request.json(body);
     }
-    request.send().await
+    // Who follows a session is told of what will be said in it, without an end.
+    if operation.id == "follow_chat_session" { request.send_and_leave().await } else { request.send().await }
 }
 
 async fn every_operation_by_every_credential(backend: Backend) {
-    let world = World::new(backend).await;
+    let options = Options { drop_in: Some(testkit::drop_in()), ..Options::default() };
+    let world = World::with(backend, options).await;
     let table = table(&world);
     let columns = columns(&world).await;
     let objects = Objects::new(&world).await;
@@ -67,7 +78,7 @@ async fn every_operation_by_every_credential(backend: Backend) {
         for column in &columns {
             let expected = column.expected(operation);
             let target = objects.target(operation).await;
-            let answer = send(&target, column).await;
+            let answer = send(operation, &target, column).await;
             let seen = observed(&answer);
             if seen != expected.word() {
                 wrong.push(format!(
@@ -81,7 +92,7 @@ async fn every_operation_by_every_credential(backend: Backend) {
             match expected {
                 // Another's is answered as what was never there.
                 Expected::NotFound => {
-                    let absent = send(&target.absent(), column).await;
+                    let absent = send(operation, &target.absent(), column).await;
                     assert_eq!(
                         answer.body_without_id(),
                         absent.body_without_id(),
@@ -93,7 +104,8 @@ async fn every_operation_by_every_credential(backend: Backend) {
                 Expected::Empty => assert_eq!(answer.json()["meta"]["total"], 0, "{} by {}", operation.id, column.name),
                 Expected::Word("401") => {
                     let challenge = answer.header("www-authenticate");
-                    assert!(challenge.starts_with("Bearer "), "{} by {}: {challenge}", operation.id, column.name);
+                    let scheme = if operation.surface == Surface::DropIn { "ApiKey " } else { "Bearer " };
+                    assert!(challenge.starts_with(scheme), "{} by {}: {challenge}", operation.id, column.name);
                 }
                 Expected::Word(_) => {}
             }

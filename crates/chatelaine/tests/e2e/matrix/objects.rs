@@ -3,7 +3,7 @@
 
 use gate::{Meta, Method};
 use serde_json::{Value, json};
-use testkit::{Persona, World, id_of};
+use testkit::{Persona, WIDGET_API_KEY, World, id_of};
 
 /// A request, without its credential.
 pub(crate) struct Target {
@@ -35,14 +35,29 @@ pub(crate) struct Objects<'a> {
     account: String,
     key: String,
     session: Persona,
+    /// Under the environment's widget key.
+    dropin: String,
+    widget: String,
+    /// The widget's script under the name of its version.
+    script: String,
+    voice_bot: String,
 }
 
 impl<'a> Objects<'a> {
     pub(crate) async fn new(world: &'a World) -> Self {
         let bot = world.bot().await;
         let list = world.secret().get(&format!("/v1/bots/{bot}/integrations")).await.expect(200).data();
+        let say = world.client().post("/v1/chat", &json!({"sessionId": "object", "message": "hello"}));
+        let said = say.header("x-api-key", WIDGET_API_KEY).send().await.expect(200).json();
+        let demo = world.client().get("/demo").send().await.expect(200).text();
+        let script = demo.split("/widget/").find(|part| part.starts_with("chat-widget-")).unwrap();
+        let voice = json!({"name": "Voice", "architecture": "realtime"});
         Self {
             world,
+            dropin: said["conversationId"].as_str().unwrap().to_owned(),
+            widget: world.widget().await.id().to_owned(),
+            script: script.split('"').next().unwrap().to_owned(),
+            voice_bot: id_of(&world.secret().post("/v1/bots", &voice).await.expect(201)),
             integration: list[0]["id"].as_str().unwrap().to_owned(),
             account: world.account("object", "member").await.0,
             key: world.key("object", json!({"name": "Object"})).await.id().to_owned(),
@@ -56,7 +71,11 @@ impl<'a> Objects<'a> {
         let reads = operation.method == Method::Get;
         let mut session = None;
         let id = match operation.path {
+            "/v1/chat/voice-sessions" => self.voice_bot.clone(),
             path if !path.contains('{') => self.bot.clone(),
+            path if path.starts_with("/v1/admin/conversations/") => self.dropin.clone(),
+            path if path.starts_with("/widget/frame/") => self.widget.clone(),
+            "/widget/{file}" => self.script.clone(),
             path if path.starts_with("/v1/chat/sessions/") => {
                 let own = if reads { self.session.clone() } else { self.new_session().await };
                 let id = own.id().to_owned();
@@ -77,7 +96,9 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/bots/") => self.world.bot().await,
             path => panic!("say in matrix/objects.rs what {path} names"),
         };
-        let path = operation.path.replace("{id}", &id).replace("{bot_id}", &id);
+        let names = |part: &str| part.starts_with('{');
+        let path = operation.path.split('/').map(|part| if names(part) { id.as_str() } else { part });
+        let path = path.collect::<Vec<_>>().join("/");
         Target { method: operation.method.as_str(), path, body: self.body(operation).await, session, id }
     }
 
@@ -90,8 +111,14 @@ impl<'a> Objects<'a> {
             "create_integration" => json!({"name": "New", "kind": "echo"}),
             "update_integration" => json!({"weight": 3}),
             "create_chat_session" => json!({"agent_id": self.bot}),
+            "create_voice_session" => json!({"agent_id": self.voice_bot}),
+            "update_credits" => json!({"metered": false}),
+            "grant_credits" => json!({"amount": 5}),
+            "send_dropin_message" | "stream_dropin_message" | "stream_dropin_message_legacy" => {
+                json!({"sessionId": "matrix", "message": "hello"})
+            }
             "send_chat_message" => json!({"message": "hello"}),
-            "rotate_api_key" | "end_chat_session" => json!({}),
+            "rotate_api_key" | "end_chat_session" | "cancel_chat_reply" | "renew_chat_session" => json!({}),
             "complete_setup" => {
                 let token = api::setup::issue(self.world.server().running().app()).await.unwrap();
                 let email = format!("{}@example.com", &token[..16]);

@@ -5,9 +5,9 @@ use std::{fmt::Write as _, path::Path};
 use access::Tenant;
 use ambient::{Ulid, WorkspaceId};
 use credential::key::Environment;
-use gate::Meta;
+use gate::{Meta, Surface};
 
-use super::columns::{Column, decided, members};
+use super::columns::{Column, Expected, decided, members};
 
 const HEAD: &str = "\
 The access matrix: who gets in where
@@ -15,8 +15,9 @@ The access matrix: who gets in where
 
 Made by the end-to-end tests from the table of operations. Each cell is sent over HTTP to a whole
 server, on SQLite and on PostgreSQL; the columns of people are what the table decides, because
-nobody can sign in yet. After a change: UPDATE_MATRIX=1 cargo nextest run -p chatelaine matrix, then
-read the difference.
+nobody can sign in yet. What is sent is sent as a bearer; to the operations of the drop-in surface
+also in the headers that they read, X-Api-Key or X-Admin-Api-Key. After a change:
+UPDATE_MATRIX=1 cargo nextest run -p chatelaine matrix, then read the difference.
 
 Cells
   ok      admitted, and it succeeds
@@ -52,7 +53,10 @@ pub(crate) fn render(table: &[Meta], columns: &[Column]) -> String {
     line(&mut page, "operation", &heading, &widths, "audited  scope, method and path");
     for operation in table {
         let mut cells: Vec<&str> = columns.iter().map(|column| column.expected(operation).shown()).collect();
-        cells.extend(people.iter().map(|(_, caller)| decided(&operation.access, caller).shown()));
+        // The drop-in surface looks at its own headers, and a person has none of them.
+        let is_drop_in = operation.surface == Surface::DropIn;
+        let person = |caller| if is_drop_in { Expected::Word("401") } else { decided(&operation.access, caller) };
+        cells.extend(people.iter().map(|(_, caller)| person(caller).shown()));
         let cells: Vec<&str> = cells.into_iter().map(|cell| if cell == "401" { "." } else { cell }).collect();
         let audited = if operation.access.is_audited() { "audited" } else { "-" };
         let scope = operation.access.required_scope().map_or("-", access::Scope::as_str);
@@ -63,7 +67,7 @@ pub(crate) fn render(table: &[Meta], columns: &[Column]) -> String {
 }
 
 fn line(page: &mut String, name: &str, cells: &[&str], widths: &[usize], tail: &str) {
-    let _ = write!(page, "{name:<28}");
+    let _ = write!(page, "{name:<30}");
     for (cell, width) in cells.iter().zip(widths) {
         let _ = write!(page, "{cell:<width$}");
     }
