@@ -51,35 +51,26 @@ const inline = (parent, text) => {
   return parent;
 };
 
-const FENCE = /^ {0,3}(```|~~~)/;
 const ITEM = /^( {0,12})([-*+]|\d{1,9}[.)]) +(.*)$/;
 
 // The blocks of a text, each with its source, so that a growing text rebuilds its last block alone.
 const blocks = (text) => {
   const out = [];
-  let fence = "";
   let last = {};
+  let isCode = false;
   const put = (kind, ...lines) => out.push((last = { kind, lines }));
   for (const line of text.split(/\r\n?|\n/)) {
-    const mark = FENCE.exec(line);
-    if (fence) {
-      if (mark && mark[1] === fence) {
-        fence = "";
-        last = {};
-      } else last.lines.push(line);
-    } else if (mark) {
-      fence = mark[1];
-      put("code");
-    } else if (!line.trim()) {
-      if (last.kind === "list") last.isLoose = true;
-      else last = {};
-    } else if (ITEM.test(line)) {
-      if (last.kind === "list") last.lines.push(line);
+    const isList = last.kind === "list";
+    if (/^ {0,3}```/.test(line)) {
+      isCode = !isCode;
+      if (isCode) put("code");
+    } else if (isCode) last.lines.push(line);
+    else if (!line.trim()) last.isLoose = true;
+    else if (ITEM.test(line)) {
+      if (isList) last.lines.push(line);
       else put("list", line);
-    } else if (/^#{1,6} /.test(line)) {
-      put("title", line.replace(/^#+ +/, ""));
-      last = {};
-    } else if (last.kind === "text" || (last.kind === "list" && (!last.isLoose || line[0] === " "))) last.lines.push(line);
+    } else if (/^#{1,6} /.test(line)) put("title", line.replace(/^#+ +/, ""));
+    else if ((isList && line[0] === " ") || ((isList || last.kind === "text") && !last.isLoose)) last.lines.push(line);
     else put("text", line);
   }
   return out;
@@ -111,11 +102,7 @@ const list = (lines) => {
 };
 
 const codeBlock = (source, W) => {
-  const show = (name) => button.replaceChildren(icon(name));
-  const button = iconButton("copy", W.copy, () => navigator.clipboard.writeText(source).then(() => {
-    show("done");
-    setTimeout(show, 2000, "copy");
-  }));
+  const button = iconButton("copy", W.copy, () => navigator.clipboard.writeText(source).then(() => relabel(button, "done", W.copy)));
   return make("div", { class: "z" }, make("pre", { tabindex: 0, dir: "ltr" }, make("code", null, source)), navigator.clipboard ? button : "");
 };
 
