@@ -100,20 +100,8 @@ async fn a_list_that_still_has_the_page_ends_nothing(world: &World) {
     let _ = session.get(&session.messages()).await.expect(200);
 }
 
-/// Every operation of the server.
-fn table(world: &World) -> Vec<Meta> {
-    let mut table = matrix::table(world);
-    let mut routes = gate::Routes::new(world.server().running().app().clone());
-    widget::mount(&mut routes);
-    dropin::mount(&mut routes, None);
-    let known: Vec<&str> = table.iter().map(|meta| meta.id).collect();
-    let more: Vec<Meta> = routes.table().into_iter().filter(|meta| !known.contains(&meta.id)).collect();
-    table.extend(more);
-    table
-}
-
 async fn every_operation_for_browsers_answers_a_preflight_and_no_other_does(world: &World) {
-    let table = table(world);
+    let table = matrix::table(world);
     let mut browsers = 0;
     for meta in &table {
         let shares_path = |other: &&Meta| other.path == meta.path && other.access.is_for_browsers();
