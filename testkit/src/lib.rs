@@ -21,7 +21,9 @@ pub use events::{Event, Events, text_of};
 pub use lines::Lines;
 pub use persona::Persona;
 pub use process::Process;
-pub use server::{ADMIN_API_KEY, Options, TestServer, WIDGET_API_KEY, drop_in};
+pub use server::{
+    ADMIN_API_KEY, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, Options, TestServer, WIDGET_API_KEY, drop_in, livekit,
+};
 pub use upstream::Upstream;
 pub use world::{DOMAIN, ORIGIN, World, id_of};
 

@@ -166,12 +166,17 @@ impl Credits {
             Reserved::Held(hold) => Ok(Hold(Some(Held { credits: self.clone(), tenant, hold }))),
             Reserved::Short => Err(ChatError::NoCredits),
             Reserved::Unmetered => {
-                let mut known = self.0.known.lock();
-                if known.changes == changes {
-                    known.unmetered.insert(tenant.workspace);
-                }
+                self.remember(tenant.workspace, changes);
                 Ok(Hold(None))
             }
+        }
+    }
+
+    /// That a look found a workspace not metered, unless an account changed since the look began.
+    fn remember(&self, workspace: WorkspaceId, changes: u64) {
+        let mut known = self.0.known.lock();
+        if known.changes == changes {
+            known.unmetered.insert(workspace);
         }
     }
 

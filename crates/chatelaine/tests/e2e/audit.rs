@@ -71,6 +71,8 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("update_integration", "PATCH", format!("/v1/integrations/{integration}"), json!({"weight": 2})),
         ("delete_integration", "DELETE", format!("/v1/integrations/{integration}"), json!({})),
         ("delete_bot", "DELETE", format!("/v1/bots/{bot}"), json!({})),
+        ("grant_credits", "POST", "/v1/credits/grants".into(), json!({"amount": 5})),
+        ("update_credits", "PATCH", "/v1/credits".into(), json!({"metered": false})),
         ("delete_conversation", "DELETE", format!("/v1/conversations/{}", conversation.id()), json!({})),
     ];
     for (id, method, path, body) in &calls {
