@@ -35,6 +35,7 @@ svg{width:20px;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round
 .u .c{border-radius:16px;border-end-end-radius:5px;background:var(--a);color:var(--on);white-space:pre-wrap}
 .i{font-size:12px;color:var(--mu);padding:3px 4px 0}
 .i button,.n button{font-weight:600;text-decoration:underline;min-height:24px;padding:0 4px;color:var(--fg)}
+.u .i{text-align:end}
 .c p,.c ul,.c ol,.c pre{margin:0 0 8px}
 .c>:last-child,.c>:last-child>*,li>:last-child{margin-bottom:0}
 ul,ol{padding-inline-start:22px}
@@ -85,7 +86,7 @@ const ICONS = {
   down: "M6 9l6 6 6-6",
   close: "M6 6l12 12M18 6L6 18",
   send: "M12 19V5M5 12l7-7 7 7",
-  stop: "M7 7h10v10H7zM10 10h4v4h-4z",
+  stop: "M8 8h8v8H8zM9 10h6M9 12h6M9 14h6",
   copy: "M9 9h11v11H9zM5 15H4V4h11v1",
   done: "M5 12l5 5L20 7",
   end: "M12 3v8M7 6a8 8 0 1 0 10 0",

@@ -38,9 +38,7 @@ for (const name of ACTIONS) {
 const data = { ...(HOME && HOME.dataset) };
 const earlier = window.Chatelaine;
 const isSecond = earlier && earlier.init;
-const boot = () => {
-  if (Object.keys(data).length) (isSecond ? earlier : commands).init(data);
-};
+const isConfigured = Object.keys(data).length > 0;
 
 if (!isSecond) {
   window.Chatelaine = Object.assign((name, ...values) => (commands[name] ? commands[name](...values) : complain(`there is no command ${name}`)), commands);
@@ -48,7 +46,8 @@ if (!isSecond) {
   for (const call of (earlier && earlier.q) || []) window.Chatelaine(...call);
   for (const name of ["DOMContentLoaded", "turbo:load", "astro:page-load"]) document.addEventListener(name, place);
   window.addEventListener("load", () => {
-    if (!element()) complain("data-widget-key is missing");
+    if (own && !own.isConnected) complain("data-target matches nothing on this page");
+    else if (!element() && !isConfigured) complain("data-widget-key is missing");
   });
 }
-boot();
+if (isConfigured) (isSecond ? earlier : commands).init(data);
