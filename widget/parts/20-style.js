@@ -27,7 +27,7 @@ svg{width:20px;fill:none;stroke:currentColor;stroke-width:2;stroke-linecap:round
 .t{flex:1;min-width:0;font-weight:600;font-size:16px;overflow-wrap:anywhere}
 .k{min-width:36px;min-height:36px;display:grid;place-items:center;border-radius:10px}
 .l{flex:1;min-height:0;overflow-y:auto;overscroll-behavior:contain;padding:16px;display:flex;flex-direction:column;gap:12px}
-.page .l,.page .f{padding-inline:max(16px,calc(50% - 380px))}
+.page .l,.page .n,.page .f{padding-inline:max(16px,calc(50% - 380px))}
 .h .k,.l{outline-offset:-3px}
 .m{display:flex;flex-direction:column;align-items:flex-start;max-width:88%}
 .u{align-self:flex-end;align-items:flex-end}
