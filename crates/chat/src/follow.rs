@@ -21,7 +21,7 @@ use crate::{
     Chat, ChatError, EventId, Numbered, ReplyErrorCode, ReplyEvent,
     live::{Follower, Place},
     log::{Found, ReplyLog},
-    reply::last_words,
+    reply::{CUT_PATIENCE, last_words},
 };
 
 /// How long somebody listens to silence before the stream ends and the token is to be shown again.
@@ -159,7 +159,7 @@ impl Following {
     async fn next(&mut self) -> Option<Numbered> {
         while !self.over {
             if let Some(last) = self.last_words().await {
-                self.over = true;
+                self.over = timeout(CUT_PATIENCE, self.grant.cancelled()).await.is_ok();
                 return Some(last);
             }
             if let Some(id) = self.start.gap.take() {
@@ -195,8 +195,10 @@ impl Following {
         match log.read(&mut seen) {
             Found::Event(numbered) => {
                 self.start.reading = self.start.reading.take().map(|(log, _)| (log, seen));
-                // What cuts a reply is the end of its session.
-                self.over = numbered.event.is_last() && log.was_cut();
+                // What cuts a reply cuts who listens too, as a rule, a moment later: it is told once.
+                if numbered.event.is_last() && log.was_cut() {
+                    self.over = true;
+                }
                 Some(numbered)
             }
             Found::Over => {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ambient::Millis;
-use chat::{ChatError, EventId, Follow, Numbered, ReplyErrorCode, ReplyEvent, SendOptions};
+use chat::{ChatError, EventId, Follow, Numbered, ReplyErrorCode, ReplyEvent, SayTo, SendOptions};
 use tokio::time::timeout;
 
 use crate::world::{World, audit, next, next_numbered, read, text_of};
@@ -150,6 +150,38 @@ async fn a_revocation_and_an_end_reach_those_who_follow() {
         assert!(rest.len() == 1 && is_code(&rest[0], want), "{model}: not one more word, but why: {rest:?}");
         assert!(world.chat.follow(&session, None).await.is_err());
     }
+}
+
+#[tokio::test]
+async fn who_follows_stays_when_only_the_reply_was_cut() {
+    let world = World::with_model("slow").await;
+    let session = world.session().await;
+    let other = world.another_key().await;
+    let mut follow = world.chat.follow(&session, None).await.unwrap();
+    let to =
+        SayTo { tenant: world.tenant, conversation: session.conversation, key: Some(other), context_messages: None };
+    let _reply = world.chat.say(to, "hi".to_owned(), SendOptions::default()).await.unwrap();
+    while text_of(&[next(&mut follow).await]).is_empty() {}
+    world.cluster.revoke_key(world.tenant, other, audit()).await.unwrap();
+    assert!(is_code(&hear(&mut follow).await.last().unwrap().event, ReplyErrorCode::Revoked));
+    let mut reply = world.send(&session, "again").await;
+    next(&mut reply).await;
+    assert!(matches!(next(&mut follow).await, ReplyEvent::Start { .. }));
+}
+
+#[tokio::test]
+async fn a_reply_that_is_no_longer_kept_is_a_gap_also_where_the_next_one_is() {
+    let mut world = World::with_model("status-500").await;
+    let session = world.session().await;
+    world.ask(&session, "a").await;
+    world.forget();
+    world.ask(&session, "b").await;
+    let place = |number| Some(EventId { position: 1, number });
+    let mut follow = world.chat.follow(&session, place(1)).await.unwrap();
+    assert_eq!(next(&mut follow).await, ReplyEvent::Gap);
+    // The moment before an answer is before the next message too, if nothing was answered.
+    let heard = hear(&mut world.chat.follow(&session, place(0)).await.unwrap()).await;
+    assert_eq!(heard[0].id, EventId { position: 2, number: 1 });
 }
 
 #[tokio::test]

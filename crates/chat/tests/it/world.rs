@@ -120,6 +120,10 @@ impl World {
         id
     }
 
+    pub(crate) async fn another_key(&self) -> KeyId {
+        create_key(&self.cluster, self.tenant).await
+    }
+
     pub(crate) async fn change_bot(&self, change: BotChange) {
         self.store.workspace(self.tenant).update_bot(self.bot, change, audit()).await.unwrap();
     }
