@@ -159,7 +159,7 @@ impl Following {
     async fn next(&mut self) -> Option<Numbered> {
         while !self.over {
             if let Some(last) = self.last_words().await {
-                self.over = timeout(CUT_PATIENCE, self.grant.cancelled()).await.is_ok();
+                self.over = true;
                 return Some(last);
             }
             if let Some(id) = self.start.gap.take() {
@@ -197,7 +197,7 @@ impl Following {
                 self.start.reading = self.start.reading.take().map(|(log, _)| (log, seen));
                 // What cuts a reply cuts who listens too, as a rule, a moment later: it is told once.
                 if numbered.event.is_last() && log.was_cut() {
-                    self.over = true;
+                    self.over = timeout(CUT_PATIENCE, self.grant.cancelled()).await.is_ok();
                 }
                 Some(numbered)
             }
