@@ -124,7 +124,7 @@ async fn replies_at_once_never_overdraw(world: &World) {
         });
     }
     let answered: u64 = tasks.join_all().await.into_iter().sum();
-    assert!(answered >= 1 && answered <= 25, "{answered}");
+    assert!((1..=25).contains(&answered), "{answered}");
     settles_at(&owner, (25 - answered, 0, answered)).await;
     assert_eq!(upstream.requests().len() as u64, answered, "whoever was refused asked no model");
 }
