@@ -20,9 +20,9 @@ async fn a_session_is_opened_answered_read_and_ended() {
     let reply = world.with(&token).post(&format!("{path}/messages"), json!({"message": "one two"})).await.ok(200);
     assert_eq!(reply.headers["content-type"], "text/event-stream; charset=utf-8");
     let events: Vec<&str> = reply.text.split_terminator("\n\n").collect();
-    assert_eq!(events[0], "id: 1\ndata: {\"type\":\"stream_start\",\"agent_name\":\"Ada\"}");
+    assert_eq!(events[0], "id: 2-1\ndata: {\"type\":\"stream_start\",\"agent_name\":\"Ada\"}");
     let (number, last) = events.last().unwrap().split_once('\n').unwrap();
-    assert_eq!(number, format!("id: {}", events.len()));
+    assert_eq!(number, format!("id: 2-{}", events.len()));
     assert!(
         last.starts_with("data: {\"type\":\"stream_end\",\"usage\":{\"input_tokens\":")
             && last.ends_with("\"end_session\":false}"),

@@ -15,6 +15,8 @@ const UNAUDITED: &[(&str, &str)] = &[
     ("create_chat_session", "the conversation names the key that opened it"),
     ("create_voice_session", "the conversation names the key that opened it"),
     ("send_chat_message", "the message is the record"),
+    ("cancel_chat_reply", "the answer is there, marked partial"),
+    ("renew_chat_session", "the session stays what it was"),
 ];
 
 /// Operations that no scope but `admin` opens, and why not.
