@@ -82,7 +82,7 @@ mod tests {
             }
         }
         let headers = page(String::new()).headers;
-        let policy = headers["content-security-policy"];
+        let policy = headers["content-security-policy"].to_str().unwrap();
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
     }
 
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_landing_page_offers_the_setup_only_before_there_is_a_workspace() {
+    fn the_landing_page_offers_the_setup_only_before_there_is_an_owner() {
         assert!(landing(true).contains("href=\"/setup\""));
         assert!(!landing(false).contains("href=\"/setup\"") && landing(false).ends_with("</html>\n"));
         assert!(landing(false).contains("href=\"/openapi.json\""));
