@@ -105,6 +105,8 @@ fn a_wrong_type_or_value_is_named_with_what_is_right() {
         ("[limits]\nworkspace_per_minute = 0", "at least 1"),
         ("[keys.prefixes]\nwidget = \"sk_live_\"", "the same"),
         ("[tokens]\nalgorithm = \"none\"", "EdDSA"),
+        ("[tokens]\nsession_seconds = 59", "60 to 86400"),
+        ("[tokens]\nsession_seconds = 86401", "60 to 86400"),
         ("[log]\nrequests = \"xml\"", "json"),
         ("data", "line 1"),
     ] {
