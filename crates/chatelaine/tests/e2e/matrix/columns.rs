@@ -118,8 +118,7 @@ impl Column {
             return self.expected_of_drop_in(access);
         }
         match &self.standing {
-            Standing::Static(_) => Expected::Word("401"),
-            Standing::Worthless => Expected::Word("401"),
+            Standing::Static(_) | Standing::Worthless => Expected::Word("401"),
             Standing::Twice => Expected::Word("400"),
             Standing::InBrowser => Expected::Word("leak"),
             Standing::Own(caller) => decided(access, caller),
