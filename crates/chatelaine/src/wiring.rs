@@ -10,7 +10,7 @@ use axum::Router;
 use chat::{Chat, ChatParts, Credits, Prices};
 use cluster::{Cluster, ClusterConfig};
 use credential::{Parser, Secrets, Tokens};
-use gate::{Gate, GateConfig, GateParts, Metrics};
+use gate::{Gate, GateConfig, GateParts, Metrics, OwnPages};
 use store::Store;
 use tokio_util::task::TaskTracker;
 
@@ -96,7 +96,7 @@ pub(crate) async fn wire(
         clock: clock.clone(),
         random: random.clone(),
         config: GateConfig {
-            own_origins: own_origins(config, address),
+            own_pages: own_pages(config, address),
             trusted_proxies: config.trusted_proxies.clone(),
             body_limit: BODY_LIMIT,
             drop_in,
@@ -125,13 +125,20 @@ fn public_url(config: &Config, address: SocketAddr) -> String {
     config.public_url.clone().unwrap_or_else(|| local_url(address))
 }
 
-fn own_origins(config: &Config, address: SocketAddr) -> Vec<String> {
-    let mut origins = vec![local_url(address)];
-    origins.extend(config.public_url.clone());
+/// With a public name, only pages under it are ours: `http://localhost:8787` is then the visitor's own machine,
+/// where anything may be served. A proxy may still ask by the local address.
+fn own_pages(config: &Config, address: SocketAddr) -> OwnPages {
+    let mut local = vec![local_url(address)];
     if address.ip().is_loopback() || address.ip().is_unspecified() {
-        origins.push(format!("http://localhost:{}", address.port()));
+        local.push(format!("http://localhost:{}", address.port()));
     }
-    origins
+    match &config.public_url {
+        None => OwnPages { origins: local, hosts: Vec::new() },
+        Some(public) => {
+            let hosts = local.iter().map(|url| url.trim_start_matches("http://").to_owned()).collect();
+            OwnPages { origins: vec![public.clone()], hosts }
+        }
+    }
 }
 
 fn budgets(config: &Config) -> ClusterConfig {
@@ -170,6 +177,22 @@ mod tests {
         assert_eq!(local_url("0.0.0.0:80".parse().unwrap()), "http://127.0.0.1:80");
         assert_eq!(local_url("[::]:80".parse().unwrap()), "http://[::1]:80");
         assert_eq!(local_url("10.0.0.1:80".parse().unwrap()), "http://10.0.0.1:80");
+    }
+
+    #[test]
+    fn with_a_public_name_the_visitors_own_machine_is_not_ours() {
+        let (mut config, address) = (Config::defaults().unwrap(), "0.0.0.0:8787".parse().unwrap());
+        let local = OwnPages {
+            origins: vec!["http://127.0.0.1:8787".to_owned(), "http://localhost:8787".to_owned()],
+            hosts: Vec::new(),
+        };
+        assert_eq!(own_pages(&config, address), local, "without a name, that is where we are");
+        config.public_url = Some("https://chat.example.com".to_owned());
+        let named = OwnPages {
+            origins: vec!["https://chat.example.com".to_owned()],
+            hosts: vec!["127.0.0.1:8787".to_owned(), "localhost:8787".to_owned()],
+        };
+        assert_eq!(own_pages(&config, address), named);
     }
 
     #[test]

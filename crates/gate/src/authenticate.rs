@@ -45,8 +45,9 @@ impl Surroundings<'_> {
         self.headers.contains_key("origin") || self.headers.contains_key("sec-fetch-site")
     }
 
+    /// What a page of somebody else sends through our frame is not from ours.
     fn is_from_our_page(self, gate: &Inner) -> bool {
-        cors::own_page(self.headers, &gate.config.own_origins).is_some()
+        cors::is_for_our_page(self.headers, &gate.config.own_pages)
     }
 }
 
@@ -143,7 +144,7 @@ impl Inner {
             return Err(self.failed(around, Refusal::InvalidToken));
         }
         if let Some(bound) = &claims.origin {
-            let page = cors::page_origin(around.headers, &self.config.own_origins);
+            let page = cors::page_origin(around.headers, &self.config.own_pages);
             if page != Some(bound) || !parent.allows_origin(bound) {
                 return Err(self.failed(around, Refusal::OriginNotAllowed));
             }
@@ -233,7 +234,7 @@ impl Inner {
         match (&mut identity.caller, &identity.key) {
             (Caller::Static(_), _) if !self.allows_page(headers) => Err(Refusal::OriginNotAllowed),
             (Caller::Key(caller), Some(key)) if caller.kind == KeyKind::Widget => {
-                let origin = cors::page_origin(headers, &self.config.own_origins);
+                let origin = cors::page_origin(headers, &self.config.own_pages);
                 let origin = origin.filter(|origin| key.allows_origin(origin)).ok_or(Refusal::OriginNotAllowed)?;
                 caller.origin = Some(origin.into());
                 Ok(())
@@ -259,7 +260,8 @@ impl Inner {
         }
         let (store, tenant, id) = (self.store.clone(), key.tenant(), key.id());
         let (address, request) = (around.address, around.request);
-        let origin = cors::origin(around.headers).unwrap_or_default().chars().take(255).collect::<String>();
+        let page = cors::page_origin(around.headers, &self.config.own_pages);
+        let origin = page.unwrap_or_default().chars().take(255).collect::<String>();
         tokio::spawn(async move {
             let actor = access::Actor {
                 epoch: None,

@@ -5,7 +5,7 @@ use ambient::{Millis, RequestId};
 use http::{HeaderMap, Uri, header};
 use store::AuditEntry;
 
-use crate::{Meta, Method, Problem, cors, idempotency};
+use crate::{Meta, Method, OwnPages, Problem, cors, idempotency};
 
 /// What the gate knows of a request besides who it is and what it asks.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ pub(crate) struct Found<'a> {
     pub(crate) id: RequestId,
     pub(crate) now: Millis,
     pub(crate) address: IpAddr,
-    pub(crate) own_origins: &'a [String],
+    pub(crate) own_pages: &'a OwnPages,
 }
 
 impl RequestContext {
@@ -95,7 +95,7 @@ impl RequestContext {
             id: found.id,
             now: found.now,
             address: found.address,
-            origin: cors::page_origin(headers, found.own_origins).filter(|text| !text.is_empty()).map(str::to_owned),
+            origin: cors::page_origin(headers, found.own_pages).filter(|text| !text.is_empty()).map(str::to_owned),
             last_event_id: visible(headers, "last-event-id", 128),
             idempotency_key: if is_post { idempotency::read_key(headers)? } else { None },
             wants_ndjson: lists(headers, header::ACCEPT, "application/x-ndjson"),

@@ -45,16 +45,27 @@ pub(crate) fn origin(headers: &HeaderMap) -> Option<&str> {
     Some(first.to_str().unwrap_or(""))
 }
 
+/// Which pages are ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnPages {
+    /// Their origins, as browsers write them, the one that the world knows first: `https://chat.example.com`.
+    pub origins: Vec<String>,
+    /// What `Host` says besides where a proxy asks for them: `127.0.0.1:8787`.
+    pub hosts: Vec<String>,
+}
+
 /// Which origin of ours the page is of: it says so by `Origin`. Where a browser sends none, its metadata
 /// says that the page came from where it asks, and `Host` must then be ours: behind a proxy that serves us
 /// under another site's name, that site's pages are not ours.
-pub(crate) fn own_page<'a>(headers: &HeaderMap, own: &'a [String]) -> Option<&'a str> {
+fn own_page<'a>(headers: &HeaderMap, own: &'a OwnPages) -> Option<&'a str> {
     let found = match origin(headers) {
-        Some(origin) => own.iter().find(|ours| *ours == origin),
+        Some(origin) => own.origins.iter().find(|ours| *ours == origin),
         None => {
             let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
             let is_same = headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin");
-            own.iter().filter(|_| is_same).find(|ours| ours.split_once("://").is_some_and(|(_, at)| at == host))
+            let named = own.origins.iter().find(|ours| ours.split_once("://").is_some_and(|(_, at)| at == host));
+            let asked_for = || own.origins.first().filter(|_| own.hosts.iter().any(|ours| ours == host));
+            named.or_else(asked_for).filter(|_| is_same)
         }
     };
     found.map(String::as_str)
@@ -63,7 +74,7 @@ pub(crate) fn own_page<'a>(headers: &HeaderMap, own: &'a [String]) -> Option<&'a
 /// The page that asks. A page in our own frame says by `X-Embedding-Origin` who embeds it, and is believed:
 /// on our origins only our own code runs (decision 0012). From anywhere else that header is not looked at.
 /// Several of them, or one that is not text, count as one that is refused.
-pub(crate) fn page_origin<'a>(headers: &'a HeaderMap, own: &'a [String]) -> Option<&'a str> {
+pub(crate) fn page_origin<'a>(headers: &'a HeaderMap, own: &'a OwnPages) -> Option<&'a str> {
     let Some(ours) = own_page(headers, own) else { return origin(headers) };
     let mut values = headers.get_all("x-embedding-origin").iter();
     match (values.next(), values.next()) {
@@ -73,19 +84,30 @@ pub(crate) fn page_origin<'a>(headers: &'a HeaderMap, own: &'a [String]) -> Opti
     }
 }
 
+/// Whether a page of ours asks, for itself: one in our frame asks for the page around it.
+pub(crate) fn is_for_our_page(headers: &HeaderMap, own: &OwnPages) -> bool {
+    page_origin(headers, own).is_some_and(|page| own.origins.iter().any(|ours| ours == page))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const OWN: &str = "https://chat.example";
     const CUSTOMER: &str = "https://customer.example";
+    /// Where a proxy finds us; to a visitor's browser it is the visitor's own machine.
+    const LOCAL: &str = "http://127.0.0.1:8787";
 
     fn page(list: &[(&'static str, &'static str)]) -> Option<String> {
         let mut headers = HeaderMap::new();
         for (name, value) in list {
             headers.append(*name, HeaderValue::from_static(value));
         }
-        page_origin(&headers, &["http://127.0.0.1:8787".to_owned(), OWN.to_owned()]).map(str::to_owned)
+        let own = OwnPages {
+            origins: vec![OWN.to_owned(), "https://chat.other.example".to_owned()],
+            hosts: vec!["127.0.0.1:8787".to_owned()],
+        };
+        page_origin(&headers, &own).map(str::to_owned)
     }
 
     #[test]
@@ -93,7 +115,9 @@ mod tests {
         let embedded = ("x-embedding-origin", CUSTOMER);
         assert_eq!(page(&[("origin", OWN), embedded]).as_deref(), Some(CUSTOMER));
         assert_eq!(page(&[("origin", OWN)]).as_deref(), Some(OWN));
-        for evil in ["https://evil.example", "null", "https://chat.example.evil.example", "HTTPS://CHAT.EXAMPLE", ""] {
+        let evil =
+            ["https://evil.example", "null", "https://chat.example.evil.example", "HTTPS://CHAT.EXAMPLE", "", LOCAL];
+        for evil in evil {
             assert_eq!(page(&[("origin", evil), embedded]).as_deref(), Some(evil));
         }
         assert_eq!(page(&[embedded]), None, "a server says nothing of pages");
@@ -109,6 +133,9 @@ mod tests {
         assert_eq!(page(&[same, host, embedded]).as_deref(), Some(CUSTOMER));
         assert_eq!(page(&[same, host]).as_deref(), Some(OWN));
         assert_eq!(page(&[same, ("host", "evil.example"), embedded]), None, "a proxy under another name");
+        let inside = ("host", "127.0.0.1:8787");
+        assert_eq!(page(&[same, inside]).as_deref(), Some(OWN), "a proxy that does not hand on the name");
+        assert_eq!(page(&[same, inside, embedded]).as_deref(), Some(CUSTOMER));
         assert_eq!(page(&[("sec-fetch-site", "same-site"), host, embedded]), None);
         assert_eq!(
             page(&[("origin", "https://evil.example"), same, host, embedded]).as_deref(),

@@ -125,14 +125,26 @@ impl Inner {
         if verdict.allowed { Ok(Some(verdict)) } else { Err(Problem::limited(verdict)) }
     }
 
+    /// The widget key of the environment is in everybody's hands, and addresses are many: together they draw on
+    /// what the workspace's browsers may.
+    pub(crate) fn charge_static(&self, caller: StaticCaller) -> Result<Option<Verdict>, Problem> {
+        if caller.kind != StaticKind::Widget {
+            return Ok(None);
+        }
+        let workspace = self.cluster.budgets_of(caller.tenant.workspace);
+        let verdict = self.cluster.charge(&[Some(Bucket::Browsers(&workspace))], self.clock.elapsed());
+        if verdict.allowed { Ok(Some(verdict)) } else { Err(Problem::limited(verdict)) }
+    }
+
     /// May a page use the keys of the environment? What comes from no page may.
     pub(crate) fn allows_page(&self, headers: &HeaderMap) -> bool {
-        let own = &self.config.own_origins;
+        let own = &self.config.own_pages;
         let listed = match self.config.drop_in.as_ref().map(|config| &config.origins) {
             None | Some(CorsOrigins::Any) => return true,
             Some(CorsOrigins::Listed(listed)) => listed,
         };
-        cors::page_origin(headers, own).is_none_or(|origin| listed.iter().chain(own).any(|allowed| allowed == origin))
+        cors::page_origin(headers, own)
+            .is_none_or(|origin| listed.iter().chain(&own.origins).any(|allowed| allowed == origin))
     }
 
     /// Which page may read the answer, a refusal included: what `CORS_ORIGIN` says, until a widget key
@@ -142,7 +154,7 @@ impl Inner {
             None | Some(CorsOrigins::Any) => Some(HeaderValue::from_static("*")),
             Some(CorsOrigins::Listed(listed)) => {
                 let origin = cors::origin(headers)?;
-                let is_known = listed.iter().chain(&self.config.own_origins).any(|known| known == origin);
+                let is_known = listed.iter().chain(&self.config.own_pages.origins).any(|known| known == origin);
                 if is_known { HeaderValue::from_str(origin).ok() } else { None }
             }
         }

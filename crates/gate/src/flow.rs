@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use store::Store;
 
 use crate::{
-    DropInConfig, LogLine, Meta, Metrics, Problem, RequestContext, RequestLog, Surface,
+    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, Surface,
     authenticate::{Identity, Surroundings},
     body,
     call::Found,
@@ -38,8 +38,8 @@ pub struct Peer(pub SocketAddr);
 /// What the operator may set.
 #[derive(Debug)]
 pub struct GateConfig {
-    /// Our own origins, `http://127.0.0.1:8787`: pages there are ours.
-    pub own_origins: Vec<String>,
+    /// Pages that are ours.
+    pub own_pages: OwnPages,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The largest request body, in bytes; 256 KiB.
@@ -163,7 +163,10 @@ impl Gate {
         let headers = response.headers_mut();
         // Room for all that is added here and by hyper: growing one by one rehashes twice.
         headers.reserve(12);
-        if let Some(verdict) = seen.verdict {
+        // A refusal has said which budget refused.
+        if let Some(verdict) = seen.verdict
+            && !headers.contains_key(BUDGET)
+        {
             show_budget(headers, verdict);
         }
         if let Some(origin) = &seen.origin {
@@ -277,6 +280,9 @@ impl Inner {
                 seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
             }
             self.cluster.touch(key, Some(arrival.address), arrival.now);
+        } else if let Caller::Static(caller) = identity.caller {
+            let second = self.charge_static(caller)?;
+            seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
         }
         let body = if meta.method.has_body() {
             let body = body::read(&parts.headers, body, self.config.body_limit).await?;
@@ -292,7 +298,7 @@ impl Inner {
             Bytes::new()
         };
         let Arrival { id, now, address } = arrival;
-        let found = Found { id, now, address, own_origins: &self.config.own_origins };
+        let found = Found { id, now, address, own_pages: &self.config.own_pages };
         let context = RequestContext::read(&found, &parts.headers, parts.uri, meta)?;
         // A message of the drop-in surface is answered in one piece: when its client leaves, the model is to stop.
         if !meta.method.changes() || meta.surface == Surface::DropIn {

@@ -22,6 +22,7 @@ mod routes;
 
 pub use body::{Nothing, field, patch};
 pub use call::{Call, RequestContext};
+pub use cors::OwnPages;
 pub use drop_in::{CorsOrigins, DropInConfig};
 pub use flow::{Gate, GateConfig, GateParts, Peer};
 pub use metrics::Metrics;

@@ -137,7 +137,7 @@ impl World {
             clock,
             random,
             config: GateConfig {
-                own_origins: Vec::new(),
+                own_pages: gate::OwnPages::default(),
                 trusted_proxies: Vec::new(),
                 body_limit: 256 * 1024,
                 drop_in: None,

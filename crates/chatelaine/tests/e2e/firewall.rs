@@ -18,6 +18,7 @@ on_both! {
     a_server_key_from_a_browser_is_refused_and_reported;
     the_firewall_stands_before_every_operation;
     our_own_page_and_a_key_behind_a_proxy_may;
+    a_server_key_in_our_frame_is_reported_with_the_page_around_it;
     a_widget_key_opens_sessions_and_nothing_else;
     a_widget_key_works_on_listed_origins_and_leaves_no_row_elsewhere;
     localhost_can_be_switched_off;
@@ -69,6 +70,21 @@ async fn our_own_page_and_a_key_behind_a_proxy_may(world: &World) {
     let _ = lie.header("sec-fetch-site", "same-origin").send().await.refused(403, "SECRET_KEY_IN_BROWSER");
     let proxied = world.key("proxied", json!({"name": "Proxied", "allow_origin_header": true})).await;
     let _ = proxied.at(Some("https://anything.example")).get("/v1/me").await.expect(200);
+}
+
+async fn a_server_key_in_our_frame_is_reported_with_the_page_around_it(world: &World) {
+    let (key, own) = (world.secret(), world.server().url().to_owned());
+    let body = json!({"agent_id": world.bot().await});
+    let send = |around: &str| {
+        let request = key.at(Some(&own)).request("POST", "/v1/chat/sessions");
+        request.header("x-embedding-origin", around).json(&body)
+    };
+    let _ = send("https://customer.example").send().await.refused(403, "SECRET_KEY_IN_BROWSER");
+    assert_eq!(conversations(world).await, 0, "refused before any side effect");
+    let seen = async || !audited(world, "api_key.exposed").await.is_empty();
+    assert!(eventually(Duration::from_secs(5), seen).await, "no audit record");
+    assert_eq!(audited(world, "api_key.exposed").await[0]["detail"]["origin"], "https://customer.example");
+    let _ = send(&own).send().await.expect(201);
 }
 
 async fn a_widget_key_opens_sessions_and_nothing_else(world: &World) {

@@ -7,12 +7,16 @@
 mod gcra;
 mod table;
 
-use std::{net::IpAddr, sync::atomic::Ordering, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
-use ambient::{ConversationId, KeyId};
+use ambient::{ConversationId, KeyId, WorkspaceId};
 
 use crate::{
-    ClusterConfig, KeyHandle, WorkspaceEntry,
+    Cluster, ClusterConfig, KeyHandle, WorkspaceEntry,
     limits::{
         gcra::{Answer, Rate},
         table::{Class, Subject, Table},
@@ -47,6 +51,14 @@ pub enum Bucket<'a> {
     DailyMessagesOf(&'a KeyHandle),
     /// Messages a minute in all sessions of a widget key.
     MessagesOfKey(KeyId),
+}
+
+impl Cluster {
+    /// The budgets of a workspace, for a caller whose credential is none of its keys.
+    #[must_use]
+    pub fn budgets_of(&self, workspace: WorkspaceId) -> Arc<WorkspaceEntry> {
+        self.0.keyring.workspace(workspace)
+    }
 }
 
 /// What a budget says: of several, the one nearest to refusing.

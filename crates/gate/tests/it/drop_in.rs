@@ -186,6 +186,26 @@ async fn the_address_pays_first_then_the_key_is_looked_at_then_the_body() {
 }
 
 #[tokio::test]
+async fn many_addresses_together_use_up_what_the_workspaces_browsers_may_and_no_more() {
+    let world = any().await;
+    for message in 0..600_u16 {
+        let answer = world.chat_from(u8::try_from(message / 30).unwrap()).await;
+        assert_eq!(answer.status, 200, "{message}");
+    }
+    let reached = world.reached();
+    let refused = world.chat_from(200).await;
+    assert_eq!(refused.whole(), (429, r#"{"error":"Too many requests"}"#), "an address that has asked nothing yet");
+    assert!(refused.header("ratelimit-policy").contains("workspace-browsers"), "{:?}", refused.headers);
+    assert_eq!(world.reached(), reached);
+    let admin = [("x-admin-api-key", ADMIN)];
+    assert_eq!(world.send("GET", "/v1/admin/conversations", &admin, "").await.status, 200, "who reads is no visitor");
+    let server = format!("Bearer {}", world.secret);
+    assert_eq!(world.send("GET", "/v1/me", &[("authorization", &server)], "").await.status, 200, "nor is a server");
+    world.wait_a_minute();
+    assert_eq!(world.chat_from(200).await.status, 200);
+}
+
+#[tokio::test]
 async fn errors_are_one_text_whatever_was_wrong() {
     let world = any().await;
     let key = ("x-api-key", WIDGET);

@@ -62,3 +62,30 @@ async fn a_token_bound_to_the_embedding_page_is_read_from_the_frame_and_from_now
     assert_eq!(read(&[("origin", OWN), embedded, embedded]).await, 403);
     assert_eq!(read(&[embedded]).await, 403, "no page at all");
 }
+
+#[tokio::test]
+async fn a_servers_key_in_our_frame_on_somebodys_page_is_one_in_a_browser() {
+    let world = World::new(|_| None).await;
+    let key = format!("Bearer {}", world.secret);
+    let open = async |list: &[(&str, &str)]| {
+        let mut headers = vec![("authorization", key.as_str())];
+        headers.extend_from_slice(list);
+        world.send("POST", "/v1/chat/sessions", &headers, BODY).await
+    };
+    assert_eq!(open(&[("origin", OWN)]).await.status, 200, "our own page");
+    assert_eq!(open(&[("origin", OWN), ("x-embedding-origin", OWN)]).await.status, 200, "our frame on our own page");
+    let same = [("sec-fetch-site", "same-origin"), ("host", "chat.example"), ("x-embedding-origin", CUSTOMER)];
+    let reached = world.reached();
+    for embedded in [
+        &[("origin", OWN), ("x-embedding-origin", CUSTOMER)][..],
+        &[("origin", OWN), ("x-embedding-origin", "null")],
+        &[("origin", OWN), ("x-embedding-origin", "")],
+        &[("origin", OWN), ("x-embedding-origin", OWN), ("x-embedding-origin", OWN)],
+        &same,
+    ] {
+        let answer = open(embedded).await;
+        let code = answer.json()["error"]["code"].clone();
+        assert_eq!((answer.status, code), (403, "SECRET_KEY_IN_BROWSER".into()), "{embedded:?}");
+    }
+    assert_eq!(world.reached(), reached, "nothing was done");
+}

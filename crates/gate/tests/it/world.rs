@@ -16,7 +16,7 @@ use credential::{
 };
 use gate::{
     Bare, Call, CorsOrigins, DropInConfig, EventStream, Gate, GateConfig, GateParts, Metrics, Nothing, Operation,
-    Problem, RequestLog, Routes,
+    OwnPages, Peer, Problem, RequestLog, Routes,
 };
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::BodyExt;
@@ -181,7 +181,7 @@ impl World {
             clock: clock.clone(),
             random,
             config: GateConfig {
-                own_origins: vec![OWN.to_owned()],
+                own_pages: OwnPages { origins: vec![OWN.to_owned()], hosts: Vec::new() },
                 trusted_proxies: Vec::new(),
                 body_limit: 8 * 1024,
                 drop_in: drop_in(tenant),
@@ -254,7 +254,10 @@ impl World {
         for (name, value) in headers {
             request = request.header(*name, HeaderValue::from_bytes(value).unwrap());
         }
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        self.ask(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -263,6 +266,13 @@ impl World {
             headers: parts.headers,
             text: String::from_utf8(bytes.to_vec()).unwrap(),
         }
+    }
+
+    /// One message under the environment's widget key, from the address 192.0.2.`last`.
+    pub(crate) async fn chat_from(&self, last: u8) -> Answer {
+        let request =
+            Request::post("/v1/chat").header("x-api-key", WIDGET).extension(Peer(([192, 0, 2, last], 1).into()));
+        self.ask(request.body(Body::from(r#"{"message":"hello"}"#)).unwrap()).await
     }
 
     pub(crate) async fn chat(&self, headers: &[(&str, &str)]) -> Answer {
