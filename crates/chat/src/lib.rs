@@ -28,6 +28,7 @@ mod voice;
 
 pub use chat::{Chat, ChatParts, OpenSession, OpenedSession};
 pub use choice::model_of;
+pub use cluster::Opener;
 pub use credits::{Credits, Prices};
 pub use draft::{IntegrationUpdate, NewIntegration};
 pub use error::{Cause, ChatError};

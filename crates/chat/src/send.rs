@@ -1,8 +1,8 @@
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use access::{SessionCaller, Tenant};
-use ambient::{ConversationId, KeyId};
-use cluster::{CutReason, Grant};
+use ambient::ConversationId;
+use cluster::{CutReason, Grant, Opener};
 use store::{StoreError, Workspace};
 
 use crate::{
@@ -23,15 +23,15 @@ pub(crate) const RESUME_GRACE: Duration = Duration::from_secs(10);
 const MAX_CLIENT_KEY: usize = 255;
 
 /// Which conversation a message is for, where no session token says it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct SayTo {
     /// Whose.
     pub tenant: Tenant,
     /// The conversation.
     pub conversation: ConversationId,
-    /// The key that the message came with: when it goes, so does the reply. Without one only the end of the
-    /// conversation and of the server cut it.
-    pub key: Option<KeyId>,
+    /// The key and the page that the message came with: when one of them goes, so does the reply. Without
+    /// them only the end of the conversation and of the server cut it.
+    pub opener: Option<Opener>,
     /// How many messages the model reads, instead of what the bot says.
     pub context_messages: Option<u32>,
 }
@@ -58,12 +58,7 @@ impl Chat {
         check_text(&text)?;
         let grant =
             self.parts.cluster.hold(session.key, Some(session.conversation)).ok_or_else(|| self.gone(session))?;
-        let to = SayTo {
-            tenant: session.tenant,
-            conversation: session.conversation,
-            key: Some(session.key),
-            context_messages: None,
-        };
+        let to = To { tenant: session.tenant, conversation: session.conversation, context_messages: None };
         self.answer(to, grant, text, options).await
     }
 
@@ -72,11 +67,13 @@ impl Chat {
     /// # Errors
     /// As [`Chat::send`].
     pub async fn say(&self, to: SayTo, text: String, options: SendOptions) -> Result<Reply, ChatError> {
-        let grant = self.parts.cluster.hold_conversation(to.conversation, to.key).ok_or(ChatError::Revoked)?;
+        let SayTo { tenant, conversation, opener, context_messages } = to;
+        let grant = self.parts.cluster.hold_conversation(conversation, opener.as_ref()).ok_or(ChatError::Revoked)?;
+        let to = To { tenant, conversation, context_messages };
         self.answer(to, grant, text, options).await
     }
 
-    async fn answer(&self, to: SayTo, grant: Grant, text: String, options: SendOptions) -> Result<Reply, ChatError> {
+    async fn answer(&self, to: To, grant: Grant, text: String, options: SendOptions) -> Result<Reply, ChatError> {
         check_client_key(options.client_key.as_deref())?;
         let ask = Ask { to, grant: Arc::new(grant), hash: log::hash(&text), text, options };
         let place = self.live.enter(to.conversation);
@@ -154,9 +151,17 @@ impl Chat {
     }
 }
 
+/// Where a message goes that has its place in the tree.
+#[derive(Clone, Copy)]
+struct To {
+    tenant: Tenant,
+    conversation: ConversationId,
+    context_messages: Option<u32>,
+}
+
 /// A message on its way in.
 struct Ask {
-    to: SayTo,
+    to: To,
     grant: Arc<Grant>,
     text: String,
     hash: u64,

@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::keyring::Lookup;
 use crate::{
-    Bucket, ClusterError, CutReason, Grant, KeyHandle, SessionEntry, SessionState, Verdict,
+    Bucket, ClusterError, CutReason, Grant, KeyHandle, Opener, SessionEntry, SessionState, Verdict,
     doubt::Doubts,
     entry::KeyEntry,
     grant::{Grants, Stream},
@@ -301,15 +301,15 @@ impl Cluster {
         (!ended && objection.is_none()).then_some(grant)
     }
 
-    /// The place of a stream that no session token opened: with `key` it ends when the key does, and with
-    /// its conversation or the server it ends in any case. `None` when the key has gone.
+    /// The place of a stream that no session token opened: with an opener it ends when the key or the leave
+    /// of its page does, and with its conversation or the server it ends in any case. `None` when the key,
+    /// its epoch or the origin has gone since the request was admitted.
     #[must_use]
-    pub fn hold_conversation(&self, conversation: ConversationId, key: Option<KeyId>) -> Option<Grant> {
+    pub fn hold_conversation(&self, conversation: ConversationId, opener: Option<&Opener>) -> Option<Grant> {
         let inner = &self.0;
-        let Some(key) = key else { return Some(inner.grants.enter(None::<KeyId>, 0, Some(conversation), None)) };
-        let epoch = inner.keyring.get(key)?.epoch();
-        let grant = inner.grants.enter(key, epoch, Some(conversation), None);
-        let entry = inner.keyring.get(key);
+        let Some(opener) = opener else { return Some(inner.grants.enter(None::<KeyId>, 0, Some(conversation), None)) };
+        let grant = inner.grants.enter(opener.key, opener.epoch, Some(conversation), opener.origin.clone());
+        let entry = inner.keyring.get(opener.key);
         objection(entry.as_deref(), grant.stream(), inner.clock.now(), true).is_none().then_some(grant)
     }
 

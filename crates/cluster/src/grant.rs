@@ -60,6 +60,17 @@ impl fmt::Display for CutReason {
     }
 }
 
+/// What opens a stream without a session: a key, as it was when the request was admitted.
+#[derive(Clone, Debug)]
+pub struct Opener {
+    /// The key.
+    pub key: KeyId,
+    /// Its epoch.
+    pub epoch: u32,
+    /// The page that it was sent from, where the key has a list of pages.
+    pub origin: Option<Arc<str>>,
+}
+
 /// An open stream.
 pub(crate) struct Stream {
     number: u64,

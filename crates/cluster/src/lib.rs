@@ -23,6 +23,6 @@ pub use changes::{NewKey, Receipt};
 pub use cluster::{Cluster, ClusterConfig, Lookup};
 pub use entry::{KeyEntry, KeyHandle, WorkspaceEntry};
 pub use error::ClusterError;
-pub use grant::{CutReason, Grant};
+pub use grant::{CutReason, Grant, Opener};
 pub use limits::{Bucket, Verdict};
 pub use sessions::{SESSION_IDLE_MS, SessionEntry, SessionState};

@@ -1,9 +1,9 @@
 //! A visitor's message and its answer: as one JSON object, or line by line.
 
 use access::{Access, Caller, Limit, Refusal, Tenant};
-use ambient::{BotId, ConversationId, KeyId};
+use ambient::{BotId, ConversationId};
 use api::App;
-use chat::{ChatError, EventId, Numbered, Reply, ReplyErrorCode, ReplyEvent, SayTo, SendOptions};
+use chat::{ChatError, EventId, Numbered, Opener, Reply, ReplyErrorCode, ReplyEvent, SayTo, SendOptions};
 use futures_util::StreamExt;
 use gate::{Bare, Call, EventStream, Operation, Problem, Routes};
 use http::StatusCode;
@@ -102,13 +102,13 @@ struct Begun {
 async fn begin(app: App, call: Call<Message>, bot: Option<BotId>, resumes: bool) -> Result<Begun, Problem> {
     let beginning = async move {
         let place = place(&app, &call, bot).await?;
+        let opener = opener(&call.caller);
         let Call { input, request, .. } = call;
         let client_key = request.idempotency_key;
         // Only a client that named its message can come back to the reply.
         let after = request.last_event_id.filter(|_| resumes && client_key.is_some());
         let after = after.as_deref().map(EventId::of_last_event);
-        let to =
-            SayTo { tenant: place.tenant, conversation: place.conversation, key: place.key, context_messages: None };
+        let to = SayTo { tenant: place.tenant, conversation: place.conversation, opener, context_messages: None };
         let reply = app.chat().say(to, input.message, SendOptions { client_key, after }).await.map_err(of_chat)?;
         Ok(Begun { place, reply, after })
     };
@@ -120,7 +120,12 @@ async fn begin(app: App, call: Call<Message>, bot: Option<BotId>, resumes: bool)
 struct Place {
     tenant: Tenant,
     conversation: ConversationId,
-    key: Option<KeyId>,
+}
+
+/// The key and the page of the request; none where the environment's key came with it.
+fn opener(caller: &Caller) -> Option<Opener> {
+    let Caller::Key(caller) = caller else { return None };
+    Some(Opener { key: caller.key, epoch: caller.epoch, origin: caller.origin.clone() })
 }
 
 /// The conversation of the visitor, made at the first message. Visitors of two keys never share one.
@@ -153,7 +158,7 @@ async fn place(app: &App, call: &Call<Message>, bot: Option<BotId>) -> Result<Pl
         store::StoreError::NotFound => no_bot(),
         other => other.into(),
     })?;
-    Ok(Place { tenant, conversation, key })
+    Ok(Place { tenant, conversation })
 }
 
 fn no_bot() -> Problem {

@@ -217,13 +217,13 @@ async fn a_revocation_cuts_who_has_not_read_a_finished_reply() {
 async fn a_conversation_without_a_session_is_answered_for_as_long_as_its_key_lives() {
     let world = World::with_model("slow").await;
     let conversation = world.session().await.conversation;
-    let to = |key| SayTo { tenant: world.tenant, conversation, key, context_messages: Some(1) };
-    let say = |key| world.chat.say(to(key), "hi".to_owned(), SendOptions::default());
-    let mut reply = say(Some(world.key)).await.unwrap();
+    let to = |opener| SayTo { tenant: world.tenant, conversation, opener, context_messages: Some(1) };
+    let say = |opener| world.chat.say(to(opener), "hi".to_owned(), SendOptions::default());
+    let mut reply = say(Some(world.opener(world.key))).await.unwrap();
     next(&mut reply).await;
     world.cluster.revoke_key(world.tenant, world.key, audit()).await.unwrap();
     assert_eq!(code(&read(reply).await), Some(ReplyErrorCode::Revoked));
-    assert!(matches!(say(Some(world.key)).await, Err(ChatError::Revoked)));
+    assert!(matches!(say(Some(world.opener(world.key))).await, Err(ChatError::Revoked)));
     let mut reply = say(None).await.unwrap();
     next(&mut reply).await;
     world.chat.delete_conversation(world.tenant, conversation, audit()).await.unwrap();
@@ -238,7 +238,7 @@ async fn the_caller_says_how_much_the_model_reads() {
     let to = SayTo {
         tenant: world.tenant,
         conversation: session.conversation,
-        key: Some(world.key),
+        opener: Some(world.opener(world.key)),
         context_messages: Some(1),
     };
     read(world.chat.say(to, "second".to_owned(), SendOptions::default()).await.unwrap()).await;

@@ -158,8 +158,8 @@ async fn who_follows_stays_when_only_the_reply_was_cut() {
     let session = world.session().await;
     let other = world.another_key().await;
     let mut follow = world.chat.follow(&session, None).await.unwrap();
-    let to =
-        SayTo { tenant: world.tenant, conversation: session.conversation, key: Some(other), context_messages: None };
+    let opener = Some(world.opener(other));
+    let to = SayTo { tenant: world.tenant, conversation: session.conversation, opener, context_messages: None };
     let _reply = world.chat.say(to, "hi".to_owned(), SendOptions::default()).await.unwrap();
     while text_of(&[next(&mut follow).await]).is_empty() {}
     world.cluster.revoke_key(world.tenant, other, audit()).await.unwrap();

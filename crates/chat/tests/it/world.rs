@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use access::{Actor, KeyCaller, KeyKind, ScopeSet, SessionCaller, Tenant};
 use ambient::{BotId, Clock, IntegrationId, KeyId, Millis, OsRandom, Random, SystemClock};
 use chat::{
-    Chat, ChatError, ChatParts, Credits, Headers, NewIntegration, Numbered, OpenSession, OpenedSession, Prices, Reply,
-    ReplyEvent, SendOptions,
+    Chat, ChatError, ChatParts, Credits, Headers, NewIntegration, Numbered, OpenSession, OpenedSession, Opener, Prices,
+    Reply, ReplyEvent, SendOptions,
 };
 use cluster::{Cluster, ClusterConfig};
 use credential::{Algorithm, Environment, Family, Parser, Prefixes, RootSecret, Secrets, Tokens};
@@ -139,6 +139,11 @@ impl World {
             epoch: 0,
             origin: None,
         }
+    }
+
+    pub(crate) fn opener(&self, key: KeyId) -> Opener {
+        let epoch = self.cluster.key_by_id(key).map_or(0, |key| key.epoch());
+        Opener { key, epoch, origin: None }
     }
 
     pub(crate) async fn open(&self) -> Result<OpenedSession, ChatError> {

@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use access::{Scope, ScopeSet, Tenant};
-use cluster::{CutReason, Grant, SESSION_IDLE_MS, SessionState};
+use cluster::{CutReason, Grant, Opener, SESSION_IDLE_MS, SessionState};
 use credential::key::Environment;
 use store::{KeyChange, KeySettings, ServiceAccountChange};
 
@@ -240,4 +240,24 @@ async fn stopping_cuts_what_is_open() {
     let grant = house.cluster.hold(id, None).unwrap();
     house.cluster.stop().await;
     assert_eq!(grant.reason(), Some(CutReason::Shutdown));
+}
+
+#[tokio::test]
+async fn a_stream_without_a_session_is_held_by_what_its_request_showed() {
+    let house = house().await;
+    let (id, _) = house.widget().await;
+    let conversation = house.session(id, None).await;
+    let from = |origin: &str, epoch| Opener { key: id, epoch, origin: Some(origin.into()) };
+    let hold = |opener: &Opener| house.cluster.hold_conversation(conversation, Some(opener));
+    let (one, two) = (from("https://one.com", 0), from("https://two.com", 0));
+    let (first, second) = (hold(&one).unwrap(), hold(&two).unwrap());
+    let settings = KeySettings { allowed_domains: vec!["two.com".into()], ..KeySettings::default() };
+    let change = KeyChange { settings: Some(settings), ..KeyChange::default() };
+    house.cluster.update_key(house.tenant, id, change, house.audit()).await.unwrap();
+    assert_eq!((first.reason(), second.reason()), (Some(CutReason::OriginRemoved), None));
+    assert!(hold(&one).is_none() && hold(&two).is_some(), "also a request that was let in before");
+    house.cluster.rotate_key(house.tenant, id, 0, house.audit()).await.unwrap();
+    assert_eq!(second.reason(), Some(CutReason::Revoked));
+    assert!(hold(&two).is_none(), "it came with the secret before");
+    assert!(hold(&from("https://two.com", 1)).is_some());
 }

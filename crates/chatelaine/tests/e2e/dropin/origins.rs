@@ -15,6 +15,7 @@ on_each! {
     visitors_of_two_keys_never_share_a_conversation;
     a_widget_key_names_who_answers;
     a_key_that_is_revoked_ends_its_streams;
+    a_domain_that_is_removed_ends_the_streams_of_its_pages;
 }
 
 const EVIL: &str = "https://evil-example.com";
@@ -156,5 +157,34 @@ async fn a_key_that_is_revoked_ends_its_streams(backend: Backend) {
     // The static key has no such end.
     let request = world.client().post(CHAT, &message("s", "x")).header("x-api-key", WIDGET_API_KEY);
     refused(&request.send().await, 401, "Unauthorized");
+    world.end().await;
+}
+
+async fn a_domain_that_is_removed_ends_the_streams_of_its_pages(backend: Backend) {
+    let world = World::new(backend).await;
+    let upstream = Upstream::start().await;
+    let bot = world.bot_on(&upstream, "slow").await;
+    let widget = world.widget().await;
+    let change = async |domains: &[&str]| {
+        let change = json!({"allowed_domains": domains});
+        let _ = world.secret().patch(&format!("/v1/api-keys/{}", widget.id()), &change).await.expect(200);
+    };
+    change(&["example.com", "other.example.net"]).await;
+    let mut streams = Vec::new();
+    for (session, origin) in [("one", ORIGIN), ("two", "https://other.example.net")] {
+        let body = json!({"sessionId": session, "message": "hi", "agentId": bot});
+        let mut lines = say(&widget, &world, STREAM, &body).origin(origin).lines().await;
+        let _ = lines.until("token").await;
+        streams.push(lines);
+    }
+    let removed = now();
+    change(&["other.example.net"]).await;
+    let mut last = String::new();
+    while let Some(line) = streams[0].next().await {
+        last = line;
+        assert!(removed.elapsed() < Duration::from_secs(1), "{:?}", removed.elapsed());
+    }
+    assert_eq!(last, r#"{"type":"error","error":"Unauthorized"}"#);
+    let _ = streams[1].until("token").await;
     world.end().await;
 }
