@@ -61,6 +61,26 @@ enum Outcome {
     Left,
 }
 
+/// What a reply has cost so far.
+#[derive(Default)]
+struct Spent {
+    prompt_words: u64,
+    /// A model has the prompt.
+    is_asked: bool,
+}
+
+impl Outcome {
+    /// Whether it ended at the wish of whoever asked. Without a word said, a model has read the prompt for
+    /// it nevertheless: were that free, leaving in time would be a way to make models work for nothing.
+    const fn is_of_client(&self) -> bool {
+        match self {
+            Self::Left | Self::Failed(ReplyErrorCode::Cancelled) => true,
+            Self::Cut(reason) => !matches!(reason, CutReason::Shutdown),
+            Self::Said(_) | Self::Failed(_) => false,
+        }
+    }
+}
+
 /// Ends the log in any case, so that no reader waits for ever.
 struct Writing<'a> {
     place: &'a Place,
@@ -78,14 +98,14 @@ impl Job {
     pub(crate) async fn run(self, leave: Leave, log: Arc<ReplyLog>) {
         let Leave { grant, turn, hold, place } = leave;
         let writing = Writing { place: &place, log: &log };
-        let mut prompt_words = 0;
+        let mut spent = Spent::default();
         // Dropping the losing branch drops the call to the upstream with its connection.
         let outcome = tokio::select! {
             biased;
             reason = grant.cancelled() => Outcome::Cut(reason),
             () = log.stopped() => Outcome::Failed(ReplyErrorCode::Cancelled),
             () = place.abandoned(&log, self.grace) => Outcome::Left,
-            outcome = timeout(REPLY_LIMIT, self.answer(&log, &mut prompt_words)) => match outcome {
+            outcome = timeout(REPLY_LIMIT, self.answer(&log, &mut spent)) => match outcome {
                 Ok(Ok(usage)) => Outcome::Said(usage),
                 Ok(Err(failure)) => Outcome::Failed(failure.code),
                 Err(_) => Outcome::Failed(ReplyErrorCode::UpstreamTimeout),
@@ -94,9 +114,10 @@ impl Job {
         let text = log.text();
         let usage = match outcome {
             Outcome::Said(usage) => usage,
-            _ => Usage { input_tokens: prompt_words, output_tokens: count_words(&text) },
+            _ => Usage { input_tokens: spent.prompt_words, output_tokens: count_words(&text) },
         };
-        let hold = if usage.output_tokens == 0 && text.is_empty() { None } else { Some(hold) };
+        let is_free = usage.output_tokens == 0 && text.is_empty() && !(spent.is_asked && outcome.is_of_client());
+        let hold = if is_free { None } else { Some(hold) };
         match outcome {
             Outcome::Said(usage) => {
                 let kept = self.keep(text, "complete", Some(usage.output_tokens)).await;
@@ -129,16 +150,17 @@ impl Job {
         drop(turn);
     }
 
-    async fn answer(&self, log: &ReplyLog, prompt_words: &mut u64) -> Result<Usage, Failure> {
+    async fn answer(&self, log: &ReplyLog, spent: &mut Spent) -> Result<Usage, Failure> {
         log.add(ReplyEvent::Start { agent_name: self.bot.name.clone() });
         let data = self.parts.store.workspace(self.tenant);
         let integrations = data.integrations(self.bot.id).await.map_err(internal)?;
         let messages = self.prompt(log.position).await.map_err(internal)?;
-        *prompt_words = messages.iter().map(|message| count_words(&message.content)).sum();
+        spent.prompt_words = messages.iter().map(|message| count_words(&message.content)).sum();
         let order = choose(&integrations, &*self.parts.random).map_err(Failure::internal)?;
         let mut failure = Failure::new(ReplyErrorCode::NotConfigured, "no integration is on");
         let answer = Answer(log);
         for integration in order {
+            spent.is_asked |= integration.kind != ECHO;
             match self.ask(integration, &messages, &answer).await {
                 Ok(usage) => return Ok(usage),
                 Err(new) => failure = new,

@@ -13,6 +13,7 @@ on_both! {
     replies_at_once_never_overdraw;
     a_reply_that_fails_costs_nothing;
     a_reply_that_is_left_costs_what_was_said;
+    who_leaves_before_the_first_word_pays_for_the_prompt;
     credits_are_granted_by_whoever_may_do_everything_alone;
     a_grant_and_a_change_are_checked;
 }
@@ -147,6 +148,27 @@ async fn a_reply_that_is_left_costs_what_was_said(world: &World) {
     assert_eq!(balance(&owner).await, (15, 10, 0), "held while it is said");
     drop(events);
     settles_at(&owner, (24, 0, 1)).await;
+}
+
+async fn who_leaves_before_the_first_word_pays_for_the_prompt(world: &World) {
+    let (upstream, owner) = (Upstream::start().await, world.secret());
+    let bot = world.bot_on(&upstream, "hang").await;
+    meter(&owner, 25).await;
+    let session = world.open_session("session", &owner, &bot).await;
+    let left = session.say(&"word ".repeat(1800)).await;
+    assert!(eventually(Duration::from_secs(5), async || upstream.requests().len() == 1).await);
+    drop(left);
+    settles_at(&owner, (23, 0, 2)).await;
+    let stopped = session.say("again").await;
+    assert!(eventually(Duration::from_secs(5), async || upstream.requests().len() == 2).await);
+    let _ = session.request("POST", &format!("/v1/chat/sessions/{}/cancel", session.id())).send().await.expect(200);
+    drop(stopped);
+    settles_at(&owner, (21, 0, 4)).await;
+    let ended = session.say("and again").await;
+    assert!(eventually(Duration::from_secs(5), async || upstream.requests().len() == 3).await);
+    let _ = session.request("POST", &format!("/v1/chat/sessions/{}/end", session.id())).send().await.expect(200);
+    drop(ended);
+    settles_at(&owner, (19, 0, 6)).await;
 }
 
 async fn credits_are_granted_by_whoever_may_do_everything_alone(world: &World) {
