@@ -22,6 +22,7 @@ const HOSTILE = [
   '[vb](vbscript:window.pwned=1)',
   '[file](file:///etc/passwd)',
   '[relative](/v1/me)',
+  '[same site](https:account/delete)',
   '[protocol](//leak.test/x)',
   '[quote](https://example.com/"onmouseover="window.pwned=1)',
   '[a](https://example.com/[b](javascript:window.pwned=1))',
@@ -73,6 +74,37 @@ async function staysText() {
     assert.equal(await page.evaluate(() => window.pwned), undefined);
     assert.deepEqual(page.seen.requests.filter((request) => !/https:\/\/(chat\.test|shop\.example\.com)\/|data:/.test(request)), []);
     assert.deepEqual(page.seen.errors, []);
+  });
+}
+
+/** Line ends that JSON lets stand in a text, and JavaScript's `.` takes for ends of lines. */
+async function losesNoWord() {
+  await world.visit({}, async (page) => {
+    const widget = await Widget.at(page);
+    await widget.open();
+    await widget.say('Separate me');
+    const asked = await world.model.next('Separate me');
+    asked.say('one ', 'two\u2028 ', '\u2029three ');
+    asked.end('four');
+    await widget.sees('four');
+    const said = (await widget.text()).replace(/\s+/g, ' ');
+    assert.ok(said.includes('one two three four'), said);
+    assert.deepEqual(page.seen.errors, []);
+  });
+}
+
+/** Somebody may put elements with names into the page, and no script: a guest book's entry. */
+async function asksItsOwnServer() {
+  await world.visit({}, async (page) => {
+    const guest = `<img name="currentScript" src="https://leak.test/widget/entry.png" data-widget-key="${world.key.key}"
+      data-agent-id="${world.bot.id}"><a id="Chatelaine" href="https://leak.test/"></a>`;
+    const widget = await Widget.at(page, { path: '/guests', body: guest });
+    await widget.open();
+    await widget.say('Whose are you?');
+    (await world.model.next('Whose are you?')).end('Yours.');
+    await widget.sees('Yours.');
+    const leaked = page.seen.requests.filter((request) => request.includes('leak.test') && !request.endsWith('.png'));
+    assert.deepEqual(leaked, []);
   });
 }
 
@@ -145,6 +177,8 @@ export default () =>
     it('is small enough', isSmall);
     it('hostile Markdown stays text', staysText);
     it('a flood of signs does not hang it', neverHangs);
+    it('loses no word to a line end of Unicode', losesNoWord);
+    it('asks its own server, whatever the page names', asksItsOwnServer);
     it('looks right in light', () => fits('light', { width: 1000, height: 760 }));
     it('looks right in dark', () => fits('dark', { width: 1000, height: 760, media: DARK }));
     it('looks right from right to left', () => fits('arabic', { width: 1000, height: 760, place: { lang: 'ar', dir: 'rtl' }, rightToLeft: true }));

@@ -1,8 +1,9 @@
 // A small part of Markdown as DOM nodes, in linear time. What is not understood is text.
 
+// The address is written out: `https:path` alone would be a path of the page's own site.
 const link = (address, text) => {
   const url = tryTo(() => new URL(address));
-  return url && /^(https?|mailto):$/.test(url.protocol) && make("a", { href: address, target: "_blank", rel: "noopener nofollow ugc" }, text);
+  return url && /^(https?|mailto):$/.test(url.protocol) && make("a", { href: url, target: "_blank", rel: "noopener nofollow ugc" }, text);
 };
 
 // Code, runs of stars, links, addresses and line breaks; every repetition is bounded or ends at its own delimiter.

@@ -159,7 +159,8 @@ const readEvents = async (response, onBytes, onEvent) => {
     const lines = (rest + (done ? "\n" : decoder.decode(value, { stream: true }))).split("\n");
     rest = lines.pop();
     for (const line of lines) {
-      const [, field, text] = /^(id:|data:)?\s*(.*)/.exec(line);
+      // U+2028 and U+2029 end no line here.
+      const [, field, text] = /^(id:|data:)?\s*(.*)/s.exec(line);
       if (field === "id:") id = text.trim();
       const event = text[0] === "{" && tryTo(() => JSON.parse(text));
       const outcome = event && (await onEvent(event, event.id || id));

@@ -1,6 +1,7 @@
 // <chatelaine-chat>: the attributes of the page on one side, the view and the conversation on the other.
 
-const HOME = document.currentScript;
+// Past what an `<img name="currentScript">` of somebody else in the page would make of it.
+const HOME = Object.getOwnPropertyDescriptor(Document.prototype, "currentScript").get.call(document);
 const ACTIONS = ["open", "close", "toggle", "send", "stop", "end", "destroy"];
 // Marks what the script made itself. Turbo leaves such elements out of its cached pages.
 const OWN = "data-turbo-temporary";
