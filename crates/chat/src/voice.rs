@@ -4,6 +4,7 @@ use std::fmt;
 
 use access::KeyCaller;
 use ambient::{BotId, ConversationId, Ulid};
+use cluster::Opener;
 use credential::livekit::VoiceGrant;
 use serde_json::json;
 use store::NewConversation;
@@ -38,9 +39,10 @@ impl Chat {
     ///
     /// # Errors
     /// [`ChatError::NotConfigured`] without a LiveKit server, [`ChatError::NotFound`] for a bot that is not the
-    /// opener's, [`ChatError::Invalid`] for one that answers in text, [`ChatError::NoCredits`].
+    /// opener's, [`ChatError::Invalid`] for one that answers in text, [`ChatError::NoCredits`],
+    /// [`ChatError::Revoked`] for a key that went since the request was let in.
     pub async fn open_voice(&self, opener: &KeyCaller, bot: BotId) -> Result<OpenedVoice, ChatError> {
-        let ChatParts { store, clock, random, credits, livekit, .. } = &*self.parts;
+        let ChatParts { store, cluster, clock, random, credits, livekit, .. } = &*self.parts;
         let Some(livekit) = livekit else {
             return Err(ChatError::NotConfigured("Voice needs a LiveKit server, and none is set up on this one"));
         };
@@ -66,7 +68,12 @@ impl Chat {
             metadata: json!({"conversation_id": conversation, "agent_id": bot.id}).to_string(),
             id: Ulid::mint(&**clock, &**random)?.to_string(),
         };
+        // The last look before what nobody can call back: a key that was revoked meanwhile lets nobody in, nor
+        // does a page that left its list.
+        let opener = Opener { key: opener.key, epoch: opener.epoch, origin: opener.origin.clone() };
+        let still = cluster.hold_conversation(conversation, Some(&opener)).ok_or(ChatError::Revoked)?;
         let token = livekit.sign(&grant, clock.now()).map_err(ChatError::unavailable)?;
+        drop(still);
         price.pay(conversation).await?;
         Ok(OpenedVoice { conversation, token, url: livekit.url().to_owned(), agent_name: bot.name })
     }

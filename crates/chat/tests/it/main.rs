@@ -9,4 +9,5 @@ mod integrations;
 mod replies;
 mod sessions;
 mod upstream;
+mod voice;
 mod world;

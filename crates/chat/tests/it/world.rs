@@ -9,7 +9,7 @@ use chat::{
     Reply, ReplyEvent, SendOptions,
 };
 use cluster::{Cluster, ClusterConfig};
-use credential::{Algorithm, Environment, Family, Parser, Prefixes, RootSecret, Secrets, Tokens};
+use credential::{Algorithm, Environment, Family, LiveKit, Parser, Prefixes, RootSecret, Secrets, Tokens};
 use futures_util::{Stream, StreamExt};
 use store::{AuditEntry, BotChange, KeySettings, MessageRecord, NewBot, NewMember, NewWorkspace, Store};
 use tempfile::TempDir;
@@ -200,7 +200,7 @@ fn chat_of(
         clock,
         random: Arc::new(OsRandom),
         drain,
-        livekit: None,
+        livekit: Some(LiveKit::new("wss://voice.example", "APIkey", "a-secret-of-livekit").unwrap()),
         session_life_ms: 24 * 3600 * 1000,
     })
 }
