@@ -90,6 +90,16 @@ impl ReplyLog {
         self.wake.notify_waiters();
     }
 
+    /// Appends a whole answer, in pieces: one who reads slowly holds no more than one of them, and after a cut
+    /// gets no more than that.
+    pub(crate) fn say_whole(&self, mut text: &str) {
+        while !text.is_empty() {
+            let (piece, rest) = text.split_at(text.floor_char_boundary(MAX_PIECE));
+            self.say(piece);
+            text = rest;
+        }
+    }
+
     /// Appends an event that is not text.
     pub(crate) fn add(&self, event: ReplyEvent) {
         self.state.lock().add(event);
@@ -369,6 +379,18 @@ mod tests {
             [Numbered { id: EventId { position: 7, number: 101 }, event: ReplyErrorCode::Revoked.event() }]
         );
         assert!(matches!(log.read(&mut seen), Found::Over) && log.was_cut() && log.text().is_empty());
+    }
+
+    #[test]
+    fn a_whole_answer_is_said_in_pieces_and_no_character_is_cut_through() {
+        let (log, text) = (log(), "aü€😀".repeat(10_000));
+        log.say_whole(&text);
+        log.say_whole("");
+        log.end(end());
+        let all = read_all(&log, &mut 0);
+        let sizes: Vec<_> = all.iter().map(|event| text_of(std::slice::from_ref(event)).len()).collect();
+        assert!(text_of(&all) == text && sizes.iter().all(|size| *size <= MAX_PIECE), "{sizes:?}");
+        assert_eq!(sizes.len(), text.len().div_ceil(MAX_PIECE) + 1);
     }
 
     #[test]

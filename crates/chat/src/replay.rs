@@ -53,7 +53,7 @@ impl Stored {
         };
         let log = ReplyLog::new(self.message.position, FROM_HISTORY, "", None);
         log.add(ReplyEvent::Start { agent_name: agent_name.to_owned() });
-        text.into_iter().for_each(|text| log.say(text));
+        text.into_iter().for_each(|text| log.say_whole(text));
         log.end(last);
         Some(log)
     }
@@ -106,6 +106,18 @@ mod tests {
         assert_eq!(told, Some(vec![start(), ReplyEvent::Delta("part".to_owned()), end]));
         assert_eq!(replay(&[]), None);
         assert_eq!(replay(&[("assistant", "pa", "partial")]), None);
+    }
+
+    #[test]
+    fn a_long_answer_is_told_again_in_pieces() {
+        let text = "long ".repeat(20_000);
+        let told = replay(&[("assistant", &text, "complete")]).unwrap();
+        let pieces: Vec<_> = told
+            .iter()
+            .filter_map(|event| if let ReplyEvent::Delta(text) = event { Some(text) } else { None })
+            .collect();
+        assert!(pieces.len() > 4 && pieces.iter().all(|piece| piece.len() <= 16 * 1024));
+        assert!(pieces.into_iter().map(String::as_str).collect::<String>() == text);
     }
 
     #[test]
