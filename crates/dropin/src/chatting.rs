@@ -44,6 +44,9 @@ pub(crate) fn mount(routes: &mut Routes<App>, bot: Option<BotId>) {
     routes.mount(LEGACY_CHAT, move |app, call| stream(app, call, bot));
 }
 
+/// How far behind its message an answer is looked for.
+const MAX_PARTS: u32 = 16;
+
 /// The whole answer.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -80,10 +83,17 @@ async fn stream(app: App, call: Call<Message>, bot: Option<BotId>) -> Result<Eve
     let stored = move |position: u64| {
         let data = data.clone();
         async move {
-            // The answer is stored right behind its message.
-            let page = PageRequest { page: u32::try_from(position).ok()?.checked_add(1)?, per_page: 1 };
-            let answer = data.messages(place.conversation, page).await.ok()?.rows.pop()?;
-            (answer.role == "assistant").then_some(answer.content)
+            // The answer is stored behind its message, and between them the parts of those that came to no end.
+            for place_behind in 1..=MAX_PARTS {
+                let page = PageRequest { page: u32::try_from(position).ok()?.checked_add(place_behind)?, per_page: 1 };
+                let answer = data.messages(place.conversation, page).await.ok()?.rows.pop()?;
+                match (answer.role.as_str(), answer.status.as_str()) {
+                    ("assistant", "complete") => return Some(answer.content),
+                    ("assistant", _) => {}
+                    _ => return None,
+                }
+            }
+            None
         }
     };
     Ok(EventStream::ndjson(lines::stream(reply, lines, HEARTBEAT, stored)))

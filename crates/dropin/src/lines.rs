@@ -72,7 +72,12 @@ impl Lines {
     fn line(&mut self, event: &Numbered, answered: Option<&str>) -> Option<Bytes> {
         let conversation_id = self.conversation;
         let line = match &event.event {
-            ReplyEvent::Start { .. } => Line::Start { conversation_id },
+            ReplyEvent::Start { .. } => {
+                // What follows is an answer from its beginning, whatever the client has seen of another.
+                self.text.clear();
+                self.whole = true;
+                Line::Start { conversation_id }
+            }
             ReplyEvent::Delta(token) if token.is_empty() => return None,
             ReplyEvent::Delta(token) => {
                 self.text.push_str(token);
@@ -210,6 +215,13 @@ mod tests {
         let text = written(again, vec![ReplyEvent::Gap, delta("er to 3"), end()]).await;
         assert!(text.starts_with(r#"{"type":"gap","#), "{text}");
         assert!(text.contains(r#""message":"the whole answer to 3""#), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_begins_anew_is_whole() {
+        let again = Lines::new(CONVERSATION, true, Some(EventId { position: 3, number: 9 }));
+        let text = written(again, vec![ReplyEvent::Gap, start(), delta("all of "), delta("it"), end()]).await;
+        assert!(text.contains(r#""message":"all of it""#), "{text}");
     }
 
     #[tokio::test]

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use store::IntegrationChange;
-use testkit::{Backend, Upstream, WIDGET_API_KEY, World, eventually};
+use testkit::{Backend, ORIGIN, Upstream, WIDGET_API_KEY, World, eventually};
 
 use super::{CHAT, LEGACY, LIST, STREAM, message, read, refused, said, send, total, with_model, world};
 
@@ -15,6 +15,7 @@ on_each! {
     a_client_that_leaves_stops_the_model;
     two_first_messages_at_once_are_one_conversation;
     a_message_that_is_sent_twice_under_a_name_is_kept_once;
+    an_answer_that_is_made_again_is_whole_wherever_it_is_resumed;
     conversations_outlive_a_restart;
 }
 
@@ -199,6 +200,29 @@ async fn a_message_that_is_sent_twice_under_a_name_is_kept_once(backend: Backend
     // Without a name nothing is resumed: `Last-Event-ID` is not looked at, and the lines are the original's.
     let bare = send(&client, STREAM, "s", "four").header("last-event-id", "1-3").lines().await.rest().await;
     assert_eq!((bare.len(), bare[1].as_str()), (3, r#"{"type":"token","token":"four"}"#));
+    world.end().await;
+}
+
+async fn an_answer_that_is_made_again_is_whole_wherever_it_is_resumed(backend: Backend) {
+    let upstream = Upstream::start().await;
+    let world = World::new(backend).await;
+    let (broken, sound) = (world.bot_on(&upstream, "cut").await, world.bot_on(&upstream, "echo-words").await);
+    let widget = world.widget().await;
+    let ask = async |bot: &str, after: Option<&str>| {
+        let body = json!({"sessionId": "s", "message": "one two three four five", "agentId": bot});
+        let request = world.client().post(STREAM, &body).header("x-widget-api-key", widget.credential()).origin(ORIGIN);
+        let request = request.header("idempotency-key", "message-1");
+        let request = if let Some(after) = after { request.header("last-event-id", after) } else { request };
+        request.lines().await.rest().await
+    };
+    let failed = ask(&broken, None).await;
+    assert!(failed.last().unwrap().contains(r#""type":"error""#), "{failed:?}");
+    let made_again = ask(&sound, Some(&id_of(failed.last().unwrap()))).await;
+    let whole = r#""message":"one two three four five""#;
+    assert!(made_again[0].contains(r#""type":"gap""#) && made_again.last().unwrap().contains(whole), "{made_again:?}");
+    let resumed = ask(&sound, Some(&id_of(&made_again[4]))).await;
+    assert_eq!(resumed, made_again[5..], "the parts of the first are not taken for the answer");
+    assert_eq!(upstream.requests().len(), 2);
     world.end().await;
 }
 
