@@ -156,6 +156,8 @@ ids! {
     RequestId "req_" "a request";
     RunId "run_" "an execution of a deployment";
     ServiceAccountId "svc_" "a service account";
+    TriggerId "trg_" "what starts runs of a deployment";
+    WorkflowId "wf_" "a workflow";
     WorkspaceId "ws_" "a workspace";
 }
 

@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 1, name: "the door", statements: THE_DOOR },
     Migration { version: 2, name: "one node at a time", statements: ONE_NODE },
     Migration { version: 3, name: "browsers", statements: BROWSERS },
+    Migration { version: 4, name: "participants", statements: PARTICIPANTS },
 ];
 
 const THE_DOOR: &[&str] = &[
@@ -233,4 +234,112 @@ const BROWSERS: &[&str] = &[
         created_at BIGINT NOT NULL,
         PRIMARY KEY (workspace_id, id)
     ) STRICT",
+];
+
+/// Workflows, their frozen versions, and what people do in them (seed S0). A deployment and its key have the
+/// same number in their ids.
+const PARTICIPANTS: &[&str] = &[
+    "CREATE TABLE workflows (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        environment TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        name TEXT NOT NULL,
+        definition TEXT NOT NULL,
+        version BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, id)
+    ) STRICT",
+    // A stranger names a deployment by its id alone. No reference to the workflow: it may go, the version stays.
+    "CREATE TABLE deployments (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        environment TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL UNIQUE,
+        workflow_id TEXT COLLATE \"C\" NOT NULL,
+        name TEXT NOT NULL,
+        version BIGINT NOT NULL,
+        definition TEXT NOT NULL,
+        survey_mode BIGINT NOT NULL,
+        daily_runs BIGINT,
+        daily_replies BIGINT,
+        created_at BIGINT NOT NULL,
+        revoked_at BIGINT,
+        PRIMARY KEY (workspace_id, environment, id)
+    ) STRICT",
+    "CREATE INDEX deployments_by_workflow ON deployments (workspace_id, environment, workflow_id, id)",
+    // `version` counts turns: a turn is written by whoever read the one before.
+    "CREATE TABLE runs (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        deployment_id TEXT COLLATE \"C\" NOT NULL,
+        origin TEXT NOT NULL,
+        status TEXT COLLATE \"C\" NOT NULL,
+        input TEXT NOT NULL,
+        state TEXT NOT NULL,
+        current_step TEXT,
+        version BIGINT NOT NULL,
+        seq BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        finished_at BIGINT,
+        PRIMARY KEY (workspace_id, environment, id),
+        FOREIGN KEY (workspace_id, environment, deployment_id) REFERENCES deployments (workspace_id, environment, id)
+    ) STRICT",
+    "CREATE INDEX runs_by_deployment ON runs (workspace_id, environment, deployment_id, id)",
+    // `roles`: who may see it, as JSON text; NULL is everybody in the run.
+    "CREATE TABLE run_events (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        run_id TEXT COLLATE \"C\" NOT NULL,
+        seq BIGINT NOT NULL,
+        kind TEXT NOT NULL,
+        roles TEXT,
+        data TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, run_id, seq),
+        FOREIGN KEY (workspace_id, environment, run_id) REFERENCES runs (workspace_id, environment, id) ON DELETE CASCADE
+    ) STRICT",
+    // What is still to be done for a run: deleted in the turn that folds its result in.
+    "CREATE TABLE run_effects (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        run_id TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        kind TEXT NOT NULL,
+        payload TEXT NOT NULL,
+        due_at BIGINT NOT NULL,
+        attempts BIGINT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, run_id, id),
+        FOREIGN KEY (workspace_id, environment, run_id) REFERENCES runs (workspace_id, environment, id) ON DELETE CASCADE
+    ) STRICT",
+    "CREATE INDEX run_effects_by_due ON run_effects (due_at)",
+    "CREATE TABLE run_participants (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        run_id TEXT COLLATE \"C\" NOT NULL,
+        role TEXT COLLATE \"C\" NOT NULL,
+        bound_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, run_id, role),
+        FOREIGN KEY (workspace_id, environment, run_id) REFERENCES runs (workspace_id, environment, id) ON DELETE CASCADE
+    ) STRICT",
+    "CREATE TABLE triggers (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        deployment_id TEXT COLLATE \"C\" NOT NULL,
+        kind TEXT NOT NULL,
+        digest TEXT COLLATE \"C\" UNIQUE,
+        secret_sealed BLOB,
+        schedule TEXT,
+        timezone TEXT,
+        input TEXT,
+        next_at BIGINT,
+        created_at BIGINT NOT NULL,
+        disabled_at BIGINT,
+        PRIMARY KEY (workspace_id, environment, id),
+        FOREIGN KEY (workspace_id, environment, deployment_id) REFERENCES deployments (workspace_id, environment, id)
+    ) STRICT",
+    "CREATE INDEX triggers_by_time ON triggers (next_at)",
 ];

@@ -57,6 +57,13 @@ async fn nodes_that_start_together_migrate_once() {
     on_each(async |world| {
         let mut connection = connect(&world.url).await;
         let tables = [
+            "triggers",
+            "run_participants",
+            "run_effects",
+            "run_events",
+            "runs",
+            "deployments",
+            "workflows",
             "credit_entries",
             "credit_holds",
             "credit_accounts",
