@@ -10,6 +10,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("credential", &["ambient"]),
     ("access", &["ambient", "credential"]),
     ("outbound", &["ambient"]),
+    ("workflow", &["ambient"]),
     ("store", &["ambient", "credential", "access"]),
     ("cluster", &["ambient", "credential", "access", "store"]),
     ("chat", &["ambient", "credential", "access", "store", "cluster", "outbound"]),
