@@ -1,9 +1,10 @@
 //! A visitor's message and its answer: as one JSON object, or line by line.
 
 use access::{Access, Caller, Limit, Refusal, Tenant};
-use ambient::{BotId, ConversationId};
+use ambient::{BotId, ConversationId, KeyId};
 use api::App;
 use chat::{ChatError, EventId, Numbered, Opener, Reply, ReplyErrorCode, ReplyEvent, SayTo, SendOptions};
+use cluster::Bucket;
 use futures_util::StreamExt;
 use gate::{Bare, Call, EventStream, Operation, Problem, Routes};
 use http::StatusCode;
@@ -162,6 +163,11 @@ async fn place(app: &App, call: &Call<Message>, bot: Option<BotId>) -> Result<Pl
     };
     let bot = bot.ok_or_else(no_bot)?;
     let owner = key.map_or_else(|| STATIC.to_owned(), |key| key.to_string());
+    if let Some(key) = key
+        && !data.has_named(&owner, &call.input.session_id).await?
+    {
+        charge_session(app, key)?;
+    }
     let found = data.conversation_by_name(&owner, &call.input.session_id, bot, key).await;
     let conversation = found.map_err(|error| match error {
         // It was deleted since.
@@ -169,6 +175,15 @@ async fn place(app: &App, call: &Call<Message>, bot: Option<BotId>) -> Result<Pl
         other => other.into(),
     })?;
     Ok(Place { tenant, conversation })
+}
+
+/// A visitor's first message opens what other surfaces call a session: were it free here, a key's ceiling on
+/// them would be none.
+fn charge_session(app: &App, key: KeyId) -> Result<(), Problem> {
+    let handle = app.cluster().key_by_id(key).ok_or(Refusal::InvalidApiKey)?;
+    let buckets = [Bucket::SessionsOfKey(key), Bucket::DailySessionsOf(&handle)];
+    let verdict = app.cluster().charge(&buckets, app.clock().elapsed());
+    if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
 }
 
 fn no_bot() -> Problem {

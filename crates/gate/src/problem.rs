@@ -179,7 +179,8 @@ impl Problem {
     }
 
     /// 429 with the numbers of the budget that refused.
-    pub(crate) fn limited(verdict: cluster::Verdict) -> Self {
+    #[must_use]
+    pub fn limited(verdict: cluster::Verdict) -> Self {
         Self::rate_limited(verdict.retry_after_s).with(|details| details.verdict = Some(verdict))
     }
 

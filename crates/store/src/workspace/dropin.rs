@@ -41,6 +41,15 @@ impl Workspace {
         Err(StoreError::NotFound)
     }
 
+    /// Whether `owner` calls a conversation `name` at this moment.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn has_named(&self, owner: &str, name: &str) -> Result<bool, StoreError> {
+        let look = self.own(&sql::CONVERSATION_BY_NAME).text(CHANNEL).text(format!("{owner}:{name}"));
+        Ok(self.store.row(look).await?.is_some())
+    }
+
     async fn resume(&self, row: &Row, bot: BotId) -> Result<ConversationId, StoreError> {
         let id: ConversationId = row.id("id")?;
         let answers: BotId = row.id("bot_id")?;

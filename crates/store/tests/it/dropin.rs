@@ -18,6 +18,12 @@ async fn a_name_is_one_conversation_also_when_two_ask_at_once() {
         let ids = [a.unwrap(), b.unwrap(), c.unwrap(), d.unwrap()];
         assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
         assert_eq!(live.named_conversations("static", 10).await.unwrap().total, 1);
+        assert!(live.has_named("static", "visitor").await.unwrap());
+        for (owner, name) in
+            [("static", "visitors"), ("static", "visito"), ("key_1", "visitor"), ("", "static:visitor")]
+        {
+            assert!(!live.has_named(owner, name).await.unwrap(), "{owner} {name}");
+        }
         let other = live.conversation_by_name("key_1", "visitor", bot, Some(KeyId(Ulid(1)))).await.unwrap();
         assert_ne!(other, ids[0], "the names of two owners are two names");
         assert_eq!(live.conversation(other).await.unwrap().key, Some(KeyId(Ulid(1))));

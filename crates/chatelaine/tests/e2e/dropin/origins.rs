@@ -13,6 +13,7 @@ on_each! {
     a_preflight_is_answered_without_a_key;
     a_widget_key_works_here_on_its_own_pages_alone;
     visitors_of_two_keys_never_share_a_conversation;
+    a_keys_ceiling_of_sessions_holds_here_too;
     a_widget_key_names_who_answers;
     a_key_that_is_revoked_ends_its_streams;
     a_domain_that_is_removed_ends_the_streams_of_its_pages;
@@ -95,6 +96,27 @@ async fn a_widget_key_works_here_on_its_own_pages_alone(backend: Backend) {
         refused(&say().origin(ORIGIN).send().await, 401, "Unauthorized");
         world.end().await;
     }
+}
+
+async fn a_keys_ceiling_of_sessions_holds_here_too(backend: Backend) {
+    let world = World::new(backend).await;
+    let bot = world.bot().await;
+    let body = json!({"name": "Few", "kind": "widget", "allowed_domains": ["example.com"], "daily_sessions": 2});
+    let widget = world.key("few", body).await;
+    let open = || widget.at(Some(ORIGIN)).request("POST", "/v1/chat/sessions").json(&json!({"agent_id": bot})).send();
+    let ask = async |visitor: &str| say(&widget, &world, CHAT, &message(visitor, "hi")).origin(ORIGIN).send().await;
+    let conversations = async || world.secret().get("/v1/conversations").await.json()["meta"]["total"].clone();
+    let _ = open().await.expect(201);
+    for _ in 0..3 {
+        let _ = ask("first").await.expect(200);
+    }
+    let answer = ask("second").await;
+    refused(&answer, 429, "Too many requests");
+    assert_eq!(answer.header("ratelimit-policy"), "\"daily-sessions\";q=2;w=86400");
+    assert_eq!(conversations().await, 2, "what was refused was not made");
+    let _ = open().await.refused(429, "RATE_LIMITED");
+    let _ = ask("first").await.expect(200);
+    world.end().await;
 }
 
 async fn visitors_of_two_keys_never_share_a_conversation(backend: Backend) {
