@@ -31,7 +31,13 @@ pub enum StoreError {
 }
 
 /// Which rule a unique violation broke, by what both databases put into their message.
-const UNIQUE: &[(&str, &str)] = &[("email", "email"), ("api_key_secrets", "secret"), ("client_key", "client_key")];
+const UNIQUE: &[(&str, &str)] = &[
+    ("email", "email"),
+    ("api_key_secrets", "secret"),
+    ("client_key", "client_key"),
+    ("run_events", "seq"),
+    ("run_effects", "effect"),
+];
 
 impl StoreError {
     /// What `statement` ran into.

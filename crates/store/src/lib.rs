@@ -13,6 +13,7 @@ mod keyring;
 mod lease;
 mod migration;
 mod open;
+mod participation;
 mod record;
 mod row;
 mod schema;
@@ -26,6 +27,10 @@ pub use change::{
 };
 pub use error::StoreError;
 pub use lease::Lease;
+pub use participation::{
+    DeploymentRecord, EffectRecord, NewDeployment, NewEffect, NewRun, NewRunEvent, NewWorkflow, RunEventRecord,
+    RunRecord, TurnRecord, WorkflowChange, WorkflowRecord,
+};
 pub use record::{
     AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,
     MemberRecord, MessageRecord, NamedConversation, Page, PageRequest, SecretRecord, SecretUse, ServiceAccountRecord,

@@ -9,6 +9,8 @@ pub(crate) mod installation;
 pub(crate) mod keyring;
 pub(crate) mod keys;
 pub(crate) mod records;
+pub(crate) mod runs;
+pub(crate) mod workflows;
 
 use sqlx::{Any, Encode, Type, any::AnyArguments, query::Query};
 
@@ -28,10 +30,21 @@ pub struct Statement {
 /// Every statement of the catalogue.
 #[must_use]
 pub fn all() -> Vec<&'static Statement> {
-    [installation::ALL, keyring::ALL, keys::ALL, bots::ALL, conversations::ALL, credits::ALL, dropin::ALL, records::ALL]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        installation::ALL,
+        keyring::ALL,
+        keys::ALL,
+        bots::ALL,
+        conversations::ALL,
+        credits::ALL,
+        dropin::ALL,
+        records::ALL,
+        workflows::ALL,
+        runs::ALL,
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 macro_rules! statements {

@@ -47,7 +47,7 @@ impl Workspace {
         Ok(key)
     }
 
-    async fn insert_whole_key(&self, tx: &mut Tx, key: &KeyRecord) -> Result<(), StoreError> {
+    pub(super) async fn insert_whole_key(&self, tx: &mut Tx, key: &KeyRecord) -> Result<(), StoreError> {
         tx.execute(self.insert_key(key)?).await?;
         for secret in &key.secrets {
             tx.execute(self.insert_secret(key.id, secret)).await?;
@@ -79,7 +79,7 @@ impl Workspace {
         Ok(count)
     }
 
-    fn key_record(&self, new: NewKey, audit: &AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
+    pub(super) fn key_record(&self, new: NewKey, audit: &AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
         self.may_make(new.environment)?;
         let now = self.store.now();
         Ok(KeyRecord {
@@ -188,18 +188,25 @@ impl Workspace {
         Ok(key)
     }
 
-    /// Revokes a key, for good. One that is revoked already is answered as it is, and nothing is logged.
+    /// Revokes a key, for good, and with a deployment's key the deployment. One that is revoked already is answered as it is, and nothing is logged.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn revoke_key(&self, id: KeyId, now: Millis, audit: AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
         let mut tx = self.store.begin().await?;
-        if tx.execute(self.seen(&sql::REVOKE_KEY).id(id).time(now)).await? > 0 {
+        let revoked = self.mark_key_revoked(&mut tx, id, now).await?;
+        let key = self.read_key(&mut tx, id).await?;
+        if revoked {
+            self.revoke_deployment_of(&mut tx, &key, now).await?;
             self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         }
-        let key = self.read_key(&mut tx, id).await?;
         tx.commit().await?;
         Ok(key)
+    }
+
+    /// Whether it was not revoked before.
+    pub(super) async fn mark_key_revoked(&self, tx: &mut Tx, id: KeyId, now: Millis) -> Result<bool, StoreError> {
+        Ok(tx.execute(self.seen(&sql::REVOKE_KEY).id(id).time(now)).await? > 0)
     }
 
     /// Holds a key that can still be changed, and counts its version on.
@@ -209,7 +216,7 @@ impl Workspace {
         if locked == 0 { Err(StoreError::Conflict("revoked")) } else { Ok(key) }
     }
 
-    async fn read_key(&self, tx: &mut Tx, id: KeyId) -> Result<KeyRecord, StoreError> {
+    pub(super) async fn read_key(&self, tx: &mut Tx, id: KeyId) -> Result<KeyRecord, StoreError> {
         key_records(&tx.rows(self.select_key(id)).await?)?.pop().ok_or(StoreError::NotFound)
     }
 

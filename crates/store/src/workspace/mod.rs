@@ -1,17 +1,20 @@
-//! A tenant's data. Every statement here names the workspace first. Bots, integrations, conversations
-//! and messages are those of the tenant's environment alone; of keys, service accounts and the audit
+//! A tenant's data. Every statement here names the workspace first. Bots, integrations, conversations,
+//! messages, workflows, deployments and runs are those of the tenant's environment alone; of keys, service accounts and the audit
 //! log a live tenant sees both environments', a test tenant only the test ones.
 
 mod audit;
 mod bots;
 mod conversations;
 mod credits;
+mod deployments;
 mod dropin;
 mod idempotency;
 mod integrations;
 mod keys;
 mod messages;
+mod runs;
 mod service_accounts;
+mod workflows;
 
 use access::Tenant;
 use credential::key::Environment;
