@@ -1,7 +1,14 @@
 //! One reply from its first event to its last. Whatever ends it, what was said is stored before the
 //! last event goes out.
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use access::Tenant;
 use ambient::ConversationId;
@@ -64,9 +71,9 @@ enum Outcome {
 /// What a reply has cost so far.
 #[derive(Default)]
 struct Spent {
-    prompt_words: u64,
+    prompt_words: AtomicU64,
     /// A model has the prompt.
-    is_asked: bool,
+    is_asked: AtomicBool,
 }
 
 impl Outcome {
@@ -98,14 +105,15 @@ impl Job {
     pub(crate) async fn run(self, leave: Leave, log: Arc<ReplyLog>) {
         let Leave { grant, turn, hold, place } = leave;
         let writing = Writing { place: &place, log: &log };
-        let mut spent = Spent::default();
-        // Dropping the losing branch drops the call to the upstream with its connection.
+        let spent = Spent::default();
+        // Dropping it drops the call to the upstream with its connection.
+        let mut answering = Box::pin(timeout(REPLY_LIMIT, self.answer(&log, &spent)));
         let outcome = tokio::select! {
             biased;
             reason = grant.cancelled() => Outcome::Cut(reason),
             () = log.stopped() => Outcome::Failed(ReplyErrorCode::Cancelled),
             () = place.abandoned(&log, self.grace) => Outcome::Left,
-            outcome = timeout(REPLY_LIMIT, self.answer(&log, &mut spent)) => match outcome {
+            outcome = &mut answering => match outcome {
                 Ok(Ok(usage)) => Outcome::Said(usage),
                 Ok(Err(failure)) => Outcome::Failed(failure.code),
                 Err(_) => Outcome::Failed(ReplyErrorCode::UpstreamTimeout),
@@ -114,10 +122,13 @@ impl Job {
         let text = log.text();
         let usage = match outcome {
             Outcome::Said(usage) => usage,
-            _ => Usage { input_tokens: spent.prompt_words, output_tokens: count_words(&text) },
+            _ => Usage { input_tokens: spent.prompt_words.load(Relaxed), output_tokens: count_words(&text) },
         };
-        let is_free = usage.output_tokens == 0 && text.is_empty() && !(spent.is_asked && outcome.is_of_client());
+        let is_free =
+            usage.output_tokens == 0 && text.is_empty() && !(spent.is_asked.load(Relaxed) && outcome.is_of_client());
         let hold = if is_free { None } else { Some(hold) };
+        // Where thousands are cut at once, each reader is told before any connection is taken down.
+        let answering = matches!(outcome, Outcome::Cut(_)).then_some(answering);
         match outcome {
             Outcome::Said(usage) => {
                 let kept = self.keep(text, "complete", Some(usage.output_tokens)).await;
@@ -140,6 +151,8 @@ impl Job {
                 let mut keeping = pin!(self.keep_partial(text));
                 let in_time = timeout(CUT_PATIENCE, &mut keeping).await.is_ok();
                 log.cut(ReplyErrorCode::from(reason).event());
+                tokio::task::yield_now().await;
+                drop(answering);
                 if !in_time {
                     keeping.await;
                 }
@@ -150,17 +163,17 @@ impl Job {
         drop(turn);
     }
 
-    async fn answer(&self, log: &ReplyLog, spent: &mut Spent) -> Result<Usage, Failure> {
+    async fn answer(&self, log: &ReplyLog, spent: &Spent) -> Result<Usage, Failure> {
         log.add(ReplyEvent::Start { agent_name: self.bot.name.clone() });
         let data = self.parts.store.workspace(self.tenant);
         let integrations = data.integrations(self.bot.id).await.map_err(internal)?;
         let messages = self.prompt(log.position).await.map_err(internal)?;
-        spent.prompt_words = messages.iter().map(|message| count_words(&message.content)).sum();
+        spent.prompt_words.store(messages.iter().map(|message| count_words(&message.content)).sum(), Relaxed);
         let order = choose(&integrations, &*self.parts.random).map_err(Failure::internal)?;
         let mut failure = Failure::new(ReplyErrorCode::NotConfigured, "no integration is on");
         let answer = Answer(log);
         for integration in order {
-            spent.is_asked |= integration.kind != ECHO;
+            spent.is_asked.fetch_or(integration.kind != ECHO, Relaxed);
             match self.ask(integration, &messages, &answer).await {
                 Ok(usage) => return Ok(usage),
                 Err(new) => failure = new,
