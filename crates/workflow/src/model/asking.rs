@@ -10,6 +10,7 @@ use crate::template::Template;
 #[schemars(deny_unknown_fields)]
 pub struct Participant {
     /// The role's name: a small letter, then small letters, digits, `_` and `-`, at most 32 characters.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_-]{0,31}$"))]
     pub name: String,
     /// How a person becomes the participant.
     #[schemars(default)]
@@ -47,6 +48,7 @@ pub enum Surface {
 #[schemars(deny_unknown_fields)]
 pub struct StartInput {
     /// A small letter, then small letters, digits and `_`, at most 64 characters.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub name: String,
     /// What it must be; text when it is not said.
     #[schemars(rename = "type", default)]
@@ -78,9 +80,10 @@ pub enum StartType {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Input {
     /// Unique in the tree.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// Who is asked. May be left out where there is one participant.
-    #[schemars(with = "Option<String>", default)]
+    #[schemars(with = "Option<String>")]
     pub role: String,
     /// The question.
     pub prompt: Template,
@@ -100,10 +103,10 @@ pub(crate) struct Input {
     #[schemars(default)]
     pub max: Option<f64>,
     /// The least number of characters.
-    #[schemars(default)]
+    #[schemars(default, range(max = 4000))]
     pub min_length: Option<u32>,
     /// The greatest number of characters, 4000 when it is not said.
-    #[schemars(default)]
+    #[schemars(default, range(min = 1, max = 4000))]
     pub max_length: Option<u32>,
 }
 

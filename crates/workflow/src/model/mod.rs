@@ -18,6 +18,7 @@ use crate::{extract::Extract, template::Template};
 #[schemars(deny_unknown_fields, title = "Workflow definition", transform = add_type)]
 pub(crate) struct Root {
     /// Unique in the tree: a small letter, then small letters, digits and `_`, at most 64 characters.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// What people call it, at most 200 characters.
     #[schemars(default)]
@@ -70,6 +71,7 @@ pub(crate) enum Node {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Group {
     /// Unique in the tree.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// A form's heading.
     #[schemars(default)]
@@ -86,6 +88,7 @@ pub(crate) struct Group {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Message {
     /// Unique in the tree.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// What is said.
     pub text: Template,
@@ -99,6 +102,7 @@ pub(crate) struct Message {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Agent {
     /// Unique in the tree.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// The bot's id.
     pub bot: String,
@@ -112,7 +116,7 @@ pub(crate) struct Agent {
     #[schemars(default)]
     pub instructions: Option<Template>,
     /// After how many answers the dialogue ends, 1 to 50, 10 when it is not said.
-    #[schemars(with = "Option<u32>", default)]
+    #[schemars(default = "ten", range(min = 1, max = 50))]
     pub max_turns: u32,
     /// Who ends the dialogue.
     #[schemars(default)]
@@ -141,6 +145,7 @@ pub(crate) enum Until {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Conditional {
     /// Unique in the tree.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// Tried in order.
     pub branches: Vec<Branch>,
@@ -231,6 +236,7 @@ pub(crate) enum Operator {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Loop {
     /// Unique in the tree.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// How often: a number, or a template that gives one (0 when it gives none).
     #[schemars(default)]
@@ -242,7 +248,7 @@ pub(crate) struct Loop {
     #[schemars(default)]
     pub until: Option<Condition>,
     /// Where it ends in any case, 1 to 100; 10, or a written-out `times`, when it is not said.
-    #[schemars(with = "Option<u32>", default)]
+    #[schemars(with = "Option<u32>", range(min = 1, max = 100))]
     pub max_iterations: u32,
     /// The nodes of a round; `{{loop.index}}` counts the rounds from 1.
     pub children: Vec<Node>,
@@ -263,6 +269,7 @@ pub(crate) enum Times {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Tool {
     /// Unique in the tree.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// The HTTP method; GET when it is not said.
     #[schemars(default)]
@@ -279,10 +286,10 @@ pub(crate) struct Tool {
     #[schemars(default)]
     pub connection: Option<String>,
     /// 1 to 120 seconds, 30 when it is not said.
-    #[schemars(with = "Option<u32>", default)]
+    #[schemars(default = "thirty", range(min = 1, max = 120))]
     pub timeout_seconds: u32,
     /// How often it is tried again after a failure that may pass, 0 to 5, 2 when it is not said.
-    #[schemars(with = "Option<u32>", default)]
+    #[schemars(default = "two", range(max = 5))]
     pub retries: u32,
     /// What a failure does to the run.
     #[schemars(default)]
@@ -322,9 +329,23 @@ pub(crate) enum OnError {
 #[schemars(deny_unknown_fields)]
 pub(crate) struct Wait {
     /// Unique in the tree.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]{0,63}$"))]
     pub id: String,
     /// How long, 1 to 2,592,000 seconds (30 days).
+    #[schemars(range(min = 1, max = 2_592_000))]
     pub seconds: u32,
+}
+
+fn ten() -> u32 {
+    10
+}
+
+fn thirty() -> u32 {
+    30
+}
+
+fn two() -> u32 {
+    2
 }
 
 /// Adds what tells a root from other objects; nodes have it from their enum.

@@ -79,7 +79,7 @@ impl Parser {
 
     fn options(&mut self, object: &mut Object<'_>, kind: InputType, known: bool) -> Vec<SelectOption> {
         let wanted = matches!(kind, InputType::Select | InputType::Multiselect);
-        if known && !wanted && object.has("options") {
+        if object.has("options") && known && !wanted {
             object.add("options", &mut self.faults, "Take `options` out: they belong to a select or multiselect.");
         }
         let mut options: Vec<SelectOption> = Vec::new();
@@ -120,7 +120,7 @@ impl Parser {
             _ => (None, None),
         };
         for name in ["min", "max"] {
-            if known && object.has(name) && !(name == "max" && kind == InputType::Rating) {
+            if object.has(name) && known && !(name == "max" && kind == InputType::Rating) {
                 let message = format!("Take `{name}` out: `min` and `max` belong to a number, `max` also to a rating.");
                 object.add(name, &mut self.faults, message);
             }
@@ -140,7 +140,7 @@ impl Parser {
             return (min, max.or(Some(4000)));
         }
         for name in ["min_length", "max_length"] {
-            if known && object.has(name) {
+            if object.has(name) && known {
                 object.add(name, &mut self.faults, format!("Take `{name}` out: it belongs to a text or textarea."));
             }
         }

@@ -50,8 +50,10 @@ impl<'v> Object<'v> {
         format!("{}/{}", self.path, name.replace('~', "~0").replace('/', "~1"))
     }
 
+    /// A fault at a member, or at the object when it has no such member.
     pub(crate) fn add(&self, name: &str, faults: &mut Faults, message: impl Into<String>) {
-        faults.add(&self.at(name), self.node.as_ref(), message);
+        let path = if self.members.contains_key(name) { self.at(name) } else { self.path.clone() };
+        faults.add(&path, self.node.as_ref(), message);
     }
 
     /// A member; null is as good as none.

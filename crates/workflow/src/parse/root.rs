@@ -41,7 +41,7 @@ impl Parser {
 
     fn participant(&mut self, path: &str, value: &Value) -> Option<Participant> {
         let mut object = Object::new(value, path, None, "a participant", &mut self.faults)?;
-        let name = object.need("name", &mut self.faults).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = object.need("name", &mut self.faults)?.as_str().unwrap_or_default().to_owned();
         if !is_name(&name, 32, "_-") {
             let message = "Name the role with a small letter and then small letters, digits, `_` or `-`, at most 32.";
             object.add("name", &mut self.faults, message);
@@ -60,7 +60,7 @@ impl Parser {
 
     fn start_input(&mut self, path: &str, value: &Value) -> Option<StartInput> {
         let mut object = Object::new(value, path, None, "an input", &mut self.faults)?;
-        let name = object.need("name", &mut self.faults).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let name = object.need("name", &mut self.faults)?.as_str().unwrap_or_default().to_owned();
         if !is_name(&name, 64, "_") {
             let message = "Name the input with a small letter and then small letters, digits or `_`, at most 64.";
             object.add("name", &mut self.faults, message);
