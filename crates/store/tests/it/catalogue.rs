@@ -33,6 +33,9 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("live_key_by_digest", "the key says which tenant it is"),
     ("live_key_by_id", "the key says which tenant it is"),
     ("record_uses", "usage of every tenant, by digest"),
+    ("deployment_by_id", "a stranger names it; the row says which tenant's it is"),
+    ("due_run_effects", "time alone, of every tenant; each row says whose it is"),
+    ("next_run_effect", "time alone, of every tenant"),
     ("renew_digest", "by digest, once the key was proved"),
 ];
 

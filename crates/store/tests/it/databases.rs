@@ -9,15 +9,17 @@ use std::{
 };
 
 use access::{Actor, KeyKind, Role, Scope, ScopeSet, Tenant};
-use ambient::{BotId, Clock, IntegrationId, ManualClock, Millis, SeededRandom, Ulid, WorkspaceId};
+use ambient::{
+    BotId, Clock, DeploymentId, IntegrationId, ManualClock, Millis, SeededRandom, Ulid, WorkflowId, WorkspaceId,
+};
 use credential::{
     key::{Environment, Family},
     secret::Digest,
 };
 use sqlx::{AnyConnection, Connection, any::AnyConnectOptions};
 use store::{
-    AuditEntry, KeySettings, NewBot, NewIntegration, NewKey, NewMember, NewServiceAccount, NewWorkspace, PageRequest,
-    SecretRecord, Store, Workspace,
+    AuditEntry, DeploymentRecord, KeySettings, NewBot, NewDeployment, NewEffect, NewIntegration, NewKey, NewMember,
+    NewRun, NewServiceAccount, NewWorkflow, NewWorkspace, PageRequest, RunRecord, SecretRecord, Store, Workspace,
 };
 
 /// 2026-01-01.
@@ -151,6 +153,45 @@ pub(crate) fn new_integration(bot: BotId, n: u128) -> NewIntegration {
         weight: 3,
         fallback: true,
     }
+}
+
+pub(crate) fn new_workflow(name: &str) -> NewWorkflow {
+    NewWorkflow { name: name.to_owned(), definition: "{\"type\":\"Workflow\"}".to_owned() }
+}
+
+pub(crate) fn new_deployment(workflow: WorkflowId, n: u8) -> NewDeployment {
+    NewDeployment {
+        id: DeploymentId(Ulid((u128::from(u32::MAX) << 90) + u128::from(n))),
+        workflow,
+        version: 1,
+        name: format!("deployment {n}"),
+        survey_mode: false,
+        daily_runs: None,
+        daily_replies: None,
+        settings: KeySettings::default(),
+    }
+}
+
+/// A deployment with the key of [`secret`] `n`.
+pub(crate) async fn deploy(tenant: &Workspace, workflow: WorkflowId, n: u8) -> DeploymentRecord {
+    let new = new_deployment(workflow, n);
+    tenant.create_deployment(new, secret(n), by("create_deployment")).await.unwrap().0
+}
+
+/// A run with one effect, `begin`.
+pub(crate) async fn started(tenant: &Workspace, deployment: DeploymentId) -> RunRecord {
+    let (input, state) = ("{\"a\":1}".to_owned(), "{}".to_owned());
+    let new = NewRun { deployment, origin: "api".to_owned(), input, state };
+    let begin = NewEffect { id: "begin".to_owned(), kind: "begin".to_owned(), payload: "{}".to_owned(), due_at: START };
+    tenant.create_run(new, vec![begin]).await.unwrap()
+}
+
+/// A workspace with a workflow that is deployed.
+pub(crate) async fn deployed(world: &World, name: &str) -> (Workspace, WorkflowId, DeploymentId) {
+    let (live, _) = world.tenant(name).await;
+    let workflow = live.create_workflow(new_workflow("survey"), by("create_workflow")).await.unwrap().id;
+    let deployment = deploy(&live, workflow, 1).await.id;
+    (live, workflow, deployment)
 }
 
 impl World {

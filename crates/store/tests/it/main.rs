@@ -16,5 +16,7 @@ mod keyring;
 mod keys;
 mod lease;
 mod opening;
+mod runs;
 mod service_accounts;
 mod tenants;
+mod workflows;

@@ -1,11 +1,15 @@
 //! What one tenant has, no other finds: neither another workspace nor the other environment.
 
-use ambient::{ConversationId, MessageId};
+use ambient::{ConversationId, DeploymentId, MessageId};
 use store::{
-    BotChange, IntegrationChange, KeyChange, KeyFilter, NewConversation, ServiceAccountChange, StoreError, Workspace,
+    BotChange, IntegrationChange, KeyChange, KeyFilter, NewConversation, NewRun, ServiceAccountChange, StoreError,
+    TurnRecord, WorkflowChange, Workspace,
 };
 
-use crate::databases::{FIRST, START, by, logged, new_account, new_bot, new_integration, new_key, on_each, secret};
+use crate::databases::{
+    FIRST, START, by, deploy, logged, new_account, new_bot, new_deployment, new_integration, new_key, new_workflow,
+    on_each, secret, started,
+};
 
 #[expect(clippy::needless_pass_by_value, reason = "a call reads as a sentence")]
 fn absent<T: std::fmt::Debug>(what: &str, result: Result<T, StoreError>) {
@@ -74,6 +78,52 @@ async fn sees_no_key_of(owner: &Workspace, stranger: &Workspace) {
     assert_eq!(owner.service_account(account).await.unwrap().disabled_at, None);
 }
 
+async fn sees_no_workflow_of(owner: &Workspace, stranger: &Workspace) {
+    let workflow = owner.create_workflow(new_workflow("ours"), by("create")).await.unwrap().id;
+    let idle = owner.create_workflow(new_workflow("idle"), by("create")).await.unwrap().id;
+    let deployment = deploy(owner, workflow, 50).await.id;
+    absent("workflow", stranger.workflow(workflow).await);
+    absent("update_workflow", stranger.update_workflow(workflow, WorkflowChange::default(), by("x")).await);
+    absent("delete_workflow", stranger.delete_workflow(idle, by("x")).await);
+    let new = new_deployment(workflow, 51);
+    absent("create_deployment", stranger.create_deployment(new, secret(51), by("x")).await);
+    absent("deployment", stranger.deployment(deployment).await);
+    absent("revoke_deployment", stranger.revoke_deployment(deployment, START, by("x")).await);
+    assert_eq!(stranger.workflows(FIRST).await.unwrap().total, 0);
+    assert_eq!(stranger.deployments(FIRST, None).await.unwrap().total, 0);
+    let filtered = stranger.deployments(FIRST, Some(workflow)).await.unwrap();
+    assert_eq!((filtered.total, filtered.rows.len()), (0, 0));
+    assert_eq!(owner.workflows(FIRST).await.unwrap().rows.len(), 2, "and nothing happened to them");
+    assert_eq!(owner.deployment(deployment).await.unwrap().revoked_at, None);
+    assert_eq!(owner.key(ambient::KeyId(deployment.0)).await.unwrap().revoked_at, None);
+    sees_no_run_of(owner, stranger, deployment).await;
+}
+
+async fn sees_no_run_of(owner: &Workspace, stranger: &Workspace, deployment: DeploymentId) {
+    let text = || "{}".to_owned();
+    let new = NewRun { deployment, origin: "api".to_owned(), input: text(), state: text() };
+    absent("create_run", stranger.create_run(new, Vec::new()).await);
+    let run = started(owner, deployment).await.id;
+    let events = vec![store::NewRunEvent { seq: 1, kind: text(), roles: None, data: text(), at: START }];
+    owner.save_turn(run, 0, TurnRecord { events, ..TurnRecord::default() }).await.unwrap();
+    absent("run", stranger.run(run).await);
+    let turn = TurnRecord { resolved: vec!["begin".to_owned()], ..TurnRecord::default() };
+    absent("save_turn", stranger.save_turn(run, 1, turn).await);
+    absent("postpone_effect", stranger.postpone_effect(run, "begin", START, 1).await);
+    absent("bind_participant", stranger.bind_participant(run, "customer").await);
+    owner.bind_participant(run, "customer").await.unwrap();
+    absent("a role that is bound", stranger.bind_participant(run, "customer").await);
+    assert!(stranger.run_events(run, 0, 10).await.unwrap().is_empty());
+    assert!(stranger.effects_of(run).await.unwrap().is_empty());
+    assert!(stranger.run_results(deployment, None, 10).await.unwrap().is_empty());
+    assert!(stranger.open_runs(deployment, None, 10).await.unwrap().is_empty());
+    assert_eq!(stranger.runs(FIRST, None).await.unwrap().total, 0);
+    let filtered = stranger.runs(FIRST, Some(deployment)).await.unwrap();
+    assert_eq!((filtered.total, filtered.rows.len()), (0, 0));
+    let kept = owner.run(run).await.unwrap();
+    assert_eq!((kept.version, owner.effects_of(run).await.unwrap()[0].attempts), (1, 0));
+}
+
 #[tokio::test]
 async fn another_workspace_finds_nothing() {
     on_each(async |world| {
@@ -82,6 +132,7 @@ async fn another_workspace_finds_nothing() {
         sees_no_bot_of(&ours, &theirs).await;
         sees_no_conversation_of(&ours, &theirs).await;
         sees_no_key_of(&ours, &theirs).await;
+        sees_no_workflow_of(&ours, &theirs).await;
         assert!(logged(&theirs).await.is_empty(), "and what failed is not in their log");
     })
     .await;
@@ -94,6 +145,7 @@ async fn test_credentials_find_nothing_live() {
         sees_no_bot_of(&live, &test).await;
         sees_no_conversation_of(&live, &test).await;
         sees_no_key_of(&live, &test).await;
+        sees_no_workflow_of(&live, &test).await;
         assert!(logged(&test).await.is_empty());
     })
     .await;
@@ -105,6 +157,7 @@ async fn live_credentials_find_no_test_data_but_test_keys_and_accounts() {
         let (live, test) = world.tenant("ours").await;
         sees_no_bot_of(&test, &live).await;
         sees_no_conversation_of(&test, &live).await;
+        sees_no_workflow_of(&test, &live).await;
         let key = test.create_key(crate::databases::test_key(1), by("create")).await.unwrap().id;
         assert_eq!(live.key(key).await.unwrap().id, key);
         live.revoke_key(key, START, by("revoke")).await.unwrap();
