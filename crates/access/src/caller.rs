@@ -1,6 +1,6 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use ambient::{ConversationId, KeyId, MemberId, Millis, RequestId, ServiceAccountId, WorkspaceId};
+use ambient::{ConversationId, DeploymentId, KeyId, MemberId, Millis, RequestId, RunId, ServiceAccountId, WorkspaceId};
 use credential::key::Environment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,8 @@ pub enum Caller {
     Key(KeyCaller),
     /// A session token, minted with an API key.
     Session(SessionCaller),
+    /// A participant token, minted with a deployment's key or by its public start.
+    Participant(ParticipantCaller),
     /// A person, signed in to the dashboard.
     Member(MemberCaller),
     /// A key from the operator's environment, on the drop-in surface.
@@ -122,6 +124,25 @@ pub struct SessionCaller {
     pub expires_at: Millis,
 }
 
+/// A request under a participant token: one run, one role.
+#[derive(Clone, Debug)]
+pub struct ParticipantCaller {
+    /// The one run it may touch.
+    pub run: RunId,
+    /// The role in it, as the workflow names it.
+    pub role: Arc<str>,
+    /// What the run executes.
+    pub deployment: DeploymentId,
+    /// Its workspace and environment.
+    pub tenant: Tenant,
+    /// The deployment's key: its ids have the same number.
+    pub key: KeyId,
+    /// The key's epoch when the token was minted.
+    pub epoch: u32,
+    /// When its token ends.
+    pub expires_at: Millis,
+}
+
 /// A request by a person.
 #[derive(Clone, Copy, Debug)]
 pub struct MemberCaller {
@@ -141,6 +162,7 @@ impl Caller {
             Self::Anonymous => None,
             Self::Key(key) => Some(key.tenant),
             Self::Session(session) => Some(session.tenant),
+            Self::Participant(participant) => Some(participant.tenant),
             Self::Member(member) => Some(member.tenant),
             Self::Static(key) => Some(key.tenant),
         }
@@ -150,7 +172,7 @@ impl Caller {
     #[must_use]
     pub fn scopes(&self) -> ScopeSet {
         match self {
-            Self::Anonymous | Self::Session(_) | Self::Static(_) => ScopeSet::NONE,
+            Self::Anonymous | Self::Session(_) | Self::Participant(_) | Self::Static(_) => ScopeSet::NONE,
             Self::Key(key) => key.scopes,
             Self::Member(member) => member.role.scopes(),
         }
@@ -165,6 +187,8 @@ pub enum ActorKind {
     ApiKey,
     /// A session token.
     Session,
+    /// A participant token.
+    Participant,
     /// A person.
     Member,
     /// A stranger.
@@ -182,6 +206,7 @@ impl ActorKind {
         match self {
             Self::ApiKey => "api_key",
             Self::Session => "session",
+            Self::Participant => "participant",
             Self::Member => "member",
             Self::Anonymous => "anonymous",
             Self::StaticKey => "static_key",
@@ -219,12 +244,17 @@ impl Actor {
             Caller::Anonymous => (ActorKind::Anonymous, String::new()),
             Caller::Key(key) => (ActorKind::ApiKey, key.key.to_string()),
             Caller::Session(session) => (ActorKind::Session, session.conversation.to_string()),
+            Caller::Participant(participant) => {
+                (ActorKind::Participant, format!("{}/{}", participant.run, participant.role))
+            }
             Caller::Member(member) => (ActorKind::Member, member.member.to_string()),
             Caller::Static(key) => (ActorKind::StaticKey, key.kind.as_str().to_owned()),
         };
         let epoch = match caller {
             Caller::Key(key) => Some(key.epoch),
-            Caller::Anonymous | Caller::Session(_) | Caller::Member(_) | Caller::Static(_) => None,
+            Caller::Anonymous | Caller::Session(_) | Caller::Participant(_) | Caller::Member(_) | Caller::Static(_) => {
+                None
+            }
         };
         Self { kind, id, epoch, address, request: Some(request) }
     }

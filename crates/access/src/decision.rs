@@ -19,6 +19,12 @@ pub enum Limit {
     Public,
     /// The drop-in surface: per address, in a window of its own.
     DropIn,
+    /// What a participant asks: per run and role.
+    Participant,
+    /// Starting a public survey: per address. Its deployment's day is the handler's to charge, once it is known.
+    PublicStart,
+    /// Starting a run by a trigger: per `{token}` of the path; an unknown one costs its address.
+    Trigger,
     /// Probes and documents: never refused, so that a monitor is not.
     Unlimited,
 }
@@ -32,6 +38,9 @@ pub struct Access {
     widget: bool,
     deployment: bool,
     session: bool,
+    participant: bool,
+    first_message: bool,
+    pages: bool,
     static_widget: bool,
     static_admin: bool,
     any_credential: bool,
@@ -50,6 +59,9 @@ impl Access {
             widget: false,
             deployment: false,
             session: false,
+            participant: false,
+            first_message: false,
+            pages: false,
             static_widget: false,
             static_admin: false,
             any_credential: false,
@@ -86,6 +98,24 @@ impl Access {
     #[must_use]
     pub const fn session(self) -> Self {
         Self { session: true, ..self }
+    }
+
+    /// Admits participant tokens.
+    #[must_use]
+    pub const fn participant(self) -> Self {
+        Self { participant: true, ..self }
+    }
+
+    /// Admits who sends no credential yet: a socket, whose first message must bring it.
+    #[must_use]
+    pub const fn first_message(self) -> Self {
+        Self { first_message: true, ..self }
+    }
+
+    /// Lets every page read the answers, whatever its origin: what strangers may do, a page of strangers may.
+    #[must_use]
+    pub const fn open_to_pages(self) -> Self {
+        Self { pages: true, ..self }
     }
 
     /// Admits the environment's widget key.
@@ -160,6 +190,30 @@ impl Access {
         self.session
     }
 
+    /// Whether participant tokens are admitted by name.
+    #[must_use]
+    pub const fn admits_participants(&self) -> bool {
+        self.participant
+    }
+
+    /// Whether deployment keys are admitted by name.
+    #[must_use]
+    pub const fn admits_deployments(&self) -> bool {
+        self.deployment
+    }
+
+    /// Whether the credential may come with a socket's first message.
+    #[must_use]
+    pub const fn admits_first_message(&self) -> bool {
+        self.first_message
+    }
+
+    /// Whether every page may read the answers.
+    #[must_use]
+    pub const fn is_open_to_pages(&self) -> bool {
+        self.pages
+    }
+
     /// Whether widget keys are admitted by name.
     #[must_use]
     pub const fn admits_widgets(&self) -> bool {
@@ -178,11 +232,11 @@ impl Access {
         self.static_admin
     }
 
-    /// Whether a page on another origin may call it: where widget keys, session tokens or the keys of
+    /// Whether a page on another origin may call it: where widget keys, tokens or the keys of
     /// the environment do, so that a preflight is answered and the answer names the origin.
     #[must_use]
     pub const fn is_for_browsers(&self) -> bool {
-        self.widget || self.session || self.static_widget || self.static_admin
+        self.widget || self.session || self.participant || self.pages || self.static_widget || self.static_admin
     }
 
     /// May `caller` do this?
@@ -192,7 +246,7 @@ impl Access {
     pub fn decide(&self, caller: &Caller) -> Result<(), Refusal> {
         let credential_is_enough = self.any_credential || self.public;
         match caller {
-            Caller::Anonymous if self.public => Ok(()),
+            Caller::Anonymous if self.public || self.first_message => Ok(()),
             Caller::Anonymous => Err(Refusal::MissingCredential),
             // The operator's two keys open the doors that name them, also where any other credential will do.
             Caller::Static(key) => match key.kind {
@@ -200,6 +254,9 @@ impl Access {
                 StaticKind::Admin if self.static_admin => Ok(()),
                 _ => Err(Refusal::WrongCredential),
             },
+            // One run, one role, and nothing besides: not even who it is, which its holder knows.
+            Caller::Participant(_) if self.participant || self.public => Ok(()),
+            Caller::Participant(_) => Err(Refusal::WrongCredential),
             _ if credential_is_enough => Ok(()),
             Caller::Key(key) => match (key.kind, self.scope) {
                 (KeyKind::Secret, Some(scope)) if key.scopes.allows(scope) => Ok(()),
@@ -221,11 +278,11 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    use ambient::{ConversationId, KeyId, MemberId, Millis, Ulid, WorkspaceId};
+    use ambient::{ConversationId, DeploymentId, KeyId, MemberId, Millis, RunId, Ulid, WorkspaceId};
     use credential::key::Environment;
 
     use super::*;
-    use crate::{KeyCaller, MemberCaller, ScopeSet, SessionCaller, StaticCaller, Tenant};
+    use crate::{KeyCaller, MemberCaller, ParticipantCaller, ScopeSet, SessionCaller, StaticCaller, Tenant};
 
     const TENANT: Tenant = Tenant { workspace: WorkspaceId(Ulid(1)), environment: Environment::Live };
 
@@ -252,6 +309,18 @@ mod tests {
         })
     }
 
+    fn participant() -> Caller {
+        Caller::Participant(ParticipantCaller {
+            run: RunId(Ulid(5)),
+            role: "customer".into(),
+            deployment: DeploymentId(Ulid(2)),
+            tenant: TENANT,
+            key: KeyId(Ulid(2)),
+            epoch: 0,
+            expires_at: Millis(i64::MAX),
+        })
+    }
+
     fn static_key(kind: StaticKind) -> Caller {
         Caller::Static(StaticCaller { kind, tenant: TENANT })
     }
@@ -269,6 +338,7 @@ mod tests {
             key(KeyKind::Widget, ScopeSet::ADMIN),
             key(KeyKind::Deployment, ScopeSet::ADMIN),
             session(),
+            participant(),
             member(Role::Owner),
             static_key(StaticKind::Widget),
             static_key(StaticKind::Admin),
@@ -290,10 +360,11 @@ mod tests {
 
     #[test]
     fn each_door_opens_alone() {
-        let doors: [(Access, Caller); 6] = [
+        let doors: [(Access, Caller); 7] = [
             (Access::closed(Limit::Read).widget(), key(KeyKind::Widget, ScopeSet::NONE)),
             (Access::closed(Limit::Read).deployment(), key(KeyKind::Deployment, ScopeSet::NONE)),
             (Access::closed(Limit::Read).session(), session()),
+            (Access::closed(Limit::Participant).participant(), participant()),
             (Access::closed(Limit::Read).member(Role::Member), member(Role::Member)),
             (Access::closed(Limit::DropIn).static_widget(), static_key(StaticKind::Widget)),
             (Access::closed(Limit::DropIn).static_admin(), static_key(StaticKind::Admin)),
@@ -319,6 +390,31 @@ mod tests {
         assert_eq!(access.decide(&session()), Ok(()));
         assert_eq!(access.decide(&Caller::Anonymous), Err(Refusal::MissingCredential));
         assert_eq!(Access::closed(Limit::Public).public().decide(&Caller::Anonymous), Ok(()));
+    }
+
+    #[test]
+    fn a_participant_opens_nothing_but_what_names_participants_and_what_is_open_to_strangers() {
+        let refused = Err(Refusal::WrongCredential);
+        assert_eq!(Access::closed(Limit::Read).any_credential().decide(&participant()), refused);
+        assert_eq!(Access::closed(Limit::Write).key(Scope::Admin).member(Role::Member).decide(&participant()), refused);
+        assert_eq!(Access::closed(Limit::Public).public().decide(&participant()), Ok(()));
+    }
+
+    #[test]
+    fn a_first_message_admits_who_sends_nothing_yet_and_no_other_credential() {
+        let access = Access::closed(Limit::Participant).participant().first_message();
+        assert_eq!((access.decide(&Caller::Anonymous), access.decide(&participant())), (Ok(()), Ok(())));
+        for caller in [session(), key(KeyKind::Secret, ScopeSet::ADMIN), key(KeyKind::Deployment, ScopeSet::NONE)] {
+            assert_eq!(access.decide(&caller), Err(Refusal::WrongCredential), "{caller:?}");
+        }
+    }
+
+    #[test]
+    fn pages_read_what_is_open_to_them_and_that_admits_nobody() {
+        let access = Access::closed(Limit::PublicStart).open_to_pages();
+        assert!(access.is_for_browsers() && access.decide(&Caller::Anonymous).is_err());
+        assert!(Access::closed(Limit::Participant).participant().is_for_browsers());
+        assert!(!Access::closed(Limit::Write).deployment().is_for_browsers(), "a server's key is on no page");
     }
 
     #[test]

@@ -10,7 +10,8 @@ mod role;
 mod scope;
 
 pub use caller::{
-    Actor, ActorKind, Caller, KeyCaller, KeyKind, MemberCaller, SessionCaller, StaticCaller, StaticKind, Tenant,
+    Actor, ActorKind, Caller, KeyCaller, KeyKind, MemberCaller, ParticipantCaller, SessionCaller, StaticCaller,
+    StaticKind, Tenant,
 };
 pub use decision::{Access, Limit};
 pub use refusal::Refusal;

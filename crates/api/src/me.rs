@@ -83,7 +83,7 @@ pub(crate) struct MemberMe {
 async fn get_me(_: App, call: Call<Nothing>) -> Result<Data<Me>, Problem> {
     let me = match call.caller {
         Caller::Anonymous => return Err(Refusal::MissingCredential.into()),
-        Caller::Static(_) => return Err(Refusal::WrongCredential.into()),
+        Caller::Static(_) | Caller::Participant(_) => return Err(Refusal::WrongCredential.into()),
         Caller::Key(key) => Me::ApiKey(KeyMe {
             id: key.key,
             kind: key.kind,

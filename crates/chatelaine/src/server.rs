@@ -13,10 +13,13 @@ use ambient::{Clock, OsRandom, Random, SystemClock};
 use api::App;
 use cluster::CutReason;
 use credential::{Parser, Tokens};
-use gate::RequestLog;
+use gate::{RequestLog, SocketTasks};
 use store::Store;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use crate::{
     Config, DataDir, StartError,
@@ -69,7 +72,10 @@ pub struct Running {
     drain: Duration,
     ready: Arc<AtomicBool>,
     stage: Arc<watch::Sender<Stage>>,
+    /// Sockets too.
     connections: TaskTracker,
+    /// Ends the sockets that are left when the door closes.
+    closing: DropGuard,
     replies: TaskTracker,
     request_log: RequestLog,
     data: Option<DataDir>,
@@ -107,8 +113,11 @@ impl Server {
             Some(_) => None,
             None => Some(Lease::take(&store, &*ambient.clock, &*ambient.random).await?),
         };
+        let connections = TaskTracker::new();
+        let sockets = SocketTasks { tracker: connections.clone(), closing: CancellationToken::new() };
+        let closing = sockets.closing.clone();
         let Wired { app, router, tokens, parser, replies, ready } =
-            match wiring::wire(&config, &ambient, store, loaded.secrets, address).await {
+            match wiring::wire(&config, &ambient, store, loaded.secrets, address, sockets).await {
                 Ok(wired) => wired,
                 Err(error) => {
                     if let Some(lease) = lease {
@@ -119,7 +128,6 @@ impl Server {
             };
         let (stage, receiver) = watch::channel(Stage::Serving);
         let stage = Arc::new(stage);
-        let connections = TaskTracker::new();
         let listening = Listening {
             router,
             clock: ambient.clock,
@@ -130,7 +138,8 @@ impl Server {
         };
         tokio::spawn(listening.accept(listener));
         if let Some(lease) = &lease {
-            tokio::spawn(close_when_lost(lease.lost(), ready.clone(), app.clone(), Arc::downgrade(&stage)));
+            let last = (Arc::downgrade(&stage), closing.clone());
+            tokio::spawn(close_when_lost(lease.lost(), ready.clone(), app.clone(), last));
         }
         Ok(Running {
             address,
@@ -143,6 +152,7 @@ impl Server {
             ready,
             stage,
             connections,
+            closing: closing.drop_guard(),
             replies,
             request_log: ambient.request_log,
             data,
@@ -152,13 +162,19 @@ impl Server {
 }
 
 /// Without the lease nothing is answered any more: another server may know better.
-async fn close_when_lost(lost: CancellationToken, ready: Arc<AtomicBool>, app: App, stage: Weak<watch::Sender<Stage>>) {
+async fn close_when_lost(
+    lost: CancellationToken,
+    ready: Arc<AtomicBool>,
+    app: App,
+    (stage, closing): (Weak<watch::Sender<Stage>>, CancellationToken),
+) {
     lost.cancelled().await;
     ready.store(false, Ordering::Release);
     app.cluster().cut_all(CutReason::Shutdown);
     if let Some(stage) = stage.upgrade() {
         stage.send_replace(Stage::Closing);
     }
+    closing.cancel();
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
@@ -233,6 +249,7 @@ impl Running {
             }
         }
         self.stage.send_replace(Stage::Closing);
+        drop(self.closing);
         self.replies.close();
         let last = async {
             self.connections.wait().await;

@@ -10,7 +10,7 @@ use axum::Router;
 use chat::{Chat, ChatParts, Credits, Prices};
 use cluster::{Cluster, ClusterConfig};
 use credential::{Parser, Secrets, Tokens};
-use gate::{Gate, GateConfig, GateParts, Metrics, OwnPages};
+use gate::{Gate, GateConfig, GateParts, Metrics, OwnPages, SocketTasks};
 use store::Store;
 use tokio_util::task::TaskTracker;
 
@@ -41,6 +41,7 @@ pub(crate) async fn wire(
     store: Store,
     secrets: Secrets,
     address: SocketAddr,
+    sockets: SocketTasks,
 ) -> Result<Wired, StartError> {
     let Ambient { clock, random, request_log } = ambient;
     let secrets = Arc::new(secrets);
@@ -103,6 +104,7 @@ pub(crate) async fn wire(
         },
         metrics,
         log: request_log.clone(),
+        sockets,
     })?;
     let mut routes = api::routes_with(app.clone(), |routes| dropin::mount(routes, answering));
     dashboard::mount(&mut routes);
@@ -151,6 +153,10 @@ fn budgets(config: &Config) -> ClusterConfig {
         public_per_minute: limits.public_per_minute,
         failures_per_minute: limits.failures_per_minute,
         widget_messages_per_minute: limits.widget_messages_per_minute,
+        participant_per_minute: limits.participant_per_minute,
+        public_starts_per_minute: limits.public_starts_per_minute,
+        public_starts_per_day: limits.public_starts_per_day,
+        triggers_per_minute: limits.triggers_per_minute,
         drop_in_requests: config.dropin.rate_limit_max_requests,
         drop_in_window_ms: config.dropin.rate_limit_window_ms,
         ..ClusterConfig::default()

@@ -63,18 +63,18 @@ pub struct Receipt {
 }
 
 /// An [`AuditEntry`] that a task can own.
-struct OwnedAudit {
-    actor: Actor,
+pub(crate) struct OwnedAudit {
+    pub(crate) actor: Actor,
     action: String,
     detail: Option<serde_json::Value>,
 }
 
 impl OwnedAudit {
-    fn new(audit: AuditEntry<'_>) -> Self {
+    pub(crate) fn new(audit: AuditEntry<'_>) -> Self {
         Self { actor: audit.actor.clone(), action: audit.action.to_owned(), detail: audit.detail }
     }
 
-    fn entry(&self) -> AuditEntry<'_> {
+    pub(crate) fn entry(&self) -> AuditEntry<'_> {
         AuditEntry { actor: &self.actor, action: &self.action, detail: self.detail.clone() }
     }
 }
@@ -322,7 +322,7 @@ impl Cluster {
     }
 
     /// Runs a change to its end, also when the caller is dropped meanwhile.
-    async fn detach<T, F>(&self, change: impl FnOnce(Arc<Inner>) -> F) -> Result<T, ClusterError>
+    pub(crate) async fn detach<T, F>(&self, change: impl FnOnce(Arc<Inner>) -> F) -> Result<T, ClusterError>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, ClusterError>> + Send + 'static,
@@ -334,12 +334,16 @@ impl Cluster {
 
 impl Inner {
     /// The workspace's turn: its changes reach memory in the order in which they were committed.
-    async fn turn(&self, tenant: Tenant) -> MutexGuard<'_, ()> {
+    pub(crate) async fn turn(&self, tenant: Tenant) -> MutexGuard<'_, ()> {
         let stripe = tenant.workspace.0.0 % self.stripes.len() as u128;
         self.stripes[stripe as usize].lock().await
     }
 
-    fn mint(&self, family: Family, environment: Environment) -> Result<(ApiKey, SecretRecord), ClusterError> {
+    pub(crate) fn mint(
+        &self,
+        family: Family,
+        environment: Environment,
+    ) -> Result<(ApiKey, SecretRecord), ClusterError> {
         let text = self.parser.mint(family, environment, &*self.random)?;
         let secret = SecretRecord {
             digest: self.secrets.digest(text.expose()),
@@ -355,7 +359,7 @@ impl Inner {
     }
 
     /// Takes note when nobody knows whether a change was committed.
-    fn noting<T>(&self, doubt: Doubt, result: Result<T, store::StoreError>) -> Result<T, ClusterError> {
+    pub(crate) fn noting<T>(&self, doubt: Doubt, result: Result<T, store::StoreError>) -> Result<T, ClusterError> {
         result.map_err(ClusterError::from).inspect_err(|error| {
             if error.is_doubtful() {
                 self.doubts.add(doubt);
@@ -365,7 +369,7 @@ impl Inner {
 
     /// Brings a key that was just committed into memory, and cuts what no longer holds. A key that
     /// cannot be read back leaves memory until it can be: what was in force before no longer is.
-    async fn reread(&self, id: KeyId) {
+    pub(crate) async fn reread(&self, id: KeyId) {
         match self.store.find_key(id).await {
             Ok(Some(live)) => {
                 self.keyring.insert(&live);

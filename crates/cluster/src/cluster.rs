@@ -50,6 +50,14 @@ pub struct ClusterConfig {
     pub drop_in_requests: u32,
     /// The window of that budget, in milliseconds, at least 1.
     pub drop_in_window_ms: u64,
+    /// What one role asks in one run.
+    pub participant_per_minute: u32,
+    /// Public surveys started from one address.
+    pub public_starts_per_minute: u32,
+    /// Runs that strangers start under one deployment in 24 hours, unless it says otherwise.
+    pub public_starts_per_day: u32,
+    /// Runs that one trigger starts.
+    pub triggers_per_minute: u32,
     /// Buckets in memory, a hard cap: half for callers, half for addresses.
     pub max_buckets: usize,
     /// Sessions in memory; beyond it those that rested longest are read again when they are used.
@@ -69,6 +77,10 @@ impl Default for ClusterConfig {
             widget_messages_per_minute: 600,
             drop_in_requests: 30,
             drop_in_window_ms: 60_000,
+            participant_per_minute: 60,
+            public_starts_per_minute: 10,
+            public_starts_per_day: 1000,
+            triggers_per_minute: 60,
             max_buckets: 100_000,
             max_sessions: 100_000,
         }

@@ -6,6 +6,7 @@
 
 mod changes;
 mod cluster;
+mod deployments;
 mod doubt;
 mod entry;
 mod error;

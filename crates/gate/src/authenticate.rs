@@ -2,8 +2,8 @@
 
 use std::net::IpAddr;
 
-use access::{Access, Caller, KeyCaller, KeyKind, Limit, Refusal, SessionCaller};
-use ambient::{Millis, RequestId};
+use access::{Access, Caller, KeyCaller, KeyKind, Limit, ParticipantCaller, Refusal, SessionCaller};
+use ambient::{KeyId, Millis, RequestId};
 use cluster::{Bucket, KeyHandle, Lookup, SessionState};
 use credential::{
     key::Form,
@@ -57,8 +57,8 @@ impl Inner {
     /// # Errors
     /// 400 and 401 for the client's faults; 503 for ours, never 401; 429 for an address that
     /// keeps guessing.
-    pub(crate) async fn authenticate(&self, around: Surroundings<'_>) -> Result<Identity, Problem> {
-        let text = match presented(around.headers)? {
+    pub(crate) async fn authenticate(&self, around: Surroundings<'_>, is_socket: bool) -> Result<Identity, Problem> {
+        let text = match presented(around.headers, is_socket)? {
             Presented::None => return Ok(Identity::stranger()),
             Presented::Malformed => return Err(self.failed(around, Refusal::InvalidApiKey)),
             Presented::One(text) => text,
@@ -124,21 +124,61 @@ impl Inner {
         text: &str,
         around: Surroundings<'_>,
     ) -> Result<Identity, Problem> {
-        let TokenKind::Session = kind else { return Err(self.failed(around, Refusal::InvalidToken)) };
-        let claims = self.tokens.verify_session(text, around.now).map_err(|error| {
-            let refusal =
-                if matches!(error, TokenError::Expired) { Refusal::TokenExpired } else { Refusal::InvalidToken };
-            self.failed(around, refusal)
-        })?;
+        match kind {
+            TokenKind::Session => self.authenticate_session(text, around).await,
+            TokenKind::Participant => self.authenticate_participant(text, around).await,
+        }
+    }
+
+    /// One run, one role: good while the deployment's key is, whose number the deployment has.
+    pub(crate) async fn authenticate_participant(
+        &self,
+        text: &str,
+        around: Surroundings<'_>,
+    ) -> Result<Identity, Problem> {
+        let claims =
+            self.tokens.verify_participant(text, around.now).map_err(|error| self.bad_token(&error, around))?;
         let tenant = access::Tenant { workspace: claims.workspace, environment: claims.environment };
-        let parent = match self.cluster.key_by_id(claims.key) {
-            Some(key) => key,
-            None if self.has_failed_too_often(around) => return Err(self.failed(around, Refusal::InvalidToken)),
-            None => match self.cluster.find_key(claims.key).await? {
-                Some(key) => key,
-                None => return Err(self.failed(around, Refusal::InvalidToken)),
-            },
-        };
+        let parent = self.parent(claims.key, around).await?;
+        let is_of_parent = parent.tenant() == tenant
+            && parent.epoch() == claims.epoch
+            && parent.kind() == KeyKind::Deployment
+            && parent.id().0 == claims.deployment.0;
+        if !is_of_parent {
+            return Err(self.failed(around, Refusal::InvalidToken));
+        }
+        let caller = Caller::Participant(ParticipantCaller {
+            run: claims.run,
+            role: claims.role.into(),
+            deployment: claims.deployment,
+            tenant,
+            key: claims.key,
+            epoch: claims.epoch,
+            expires_at: claims.expires_at,
+        });
+        Ok(Identity { caller, key: Some(parent) })
+    }
+
+    fn bad_token(&self, error: &TokenError, around: Surroundings<'_>) -> Problem {
+        let refusal = if matches!(error, TokenError::Expired) { Refusal::TokenExpired } else { Refusal::InvalidToken };
+        self.failed(around, refusal)
+    }
+
+    /// The key that a verified token names, if it works at this moment.
+    async fn parent(&self, key: KeyId, around: Surroundings<'_>) -> Result<KeyHandle, Problem> {
+        if let Some(key) = self.cluster.key_by_id(key) {
+            return Ok(key);
+        }
+        if self.has_failed_too_often(around) {
+            return Err(self.failed(around, Refusal::InvalidToken));
+        }
+        self.cluster.find_key(key).await?.ok_or_else(|| self.failed(around, Refusal::InvalidToken))
+    }
+
+    async fn authenticate_session(&self, text: &str, around: Surroundings<'_>) -> Result<Identity, Problem> {
+        let claims = self.tokens.verify_session(text, around.now).map_err(|error| self.bad_token(&error, around))?;
+        let tenant = access::Tenant { workspace: claims.workspace, environment: claims.environment };
+        let parent = self.parent(claims.key, around).await?;
         let is_of_parent = parent.tenant() == tenant && parent.epoch() == claims.epoch;
         if !is_of_parent || !parent.may_chat() {
             return Err(self.failed(around, Refusal::InvalidToken));
@@ -183,12 +223,21 @@ impl Inner {
         &self,
         limit: Limit,
         identity: &Identity,
-        address: IpAddr,
+        around: Surroundings<'_>,
+        trigger: &str,
     ) -> Result<Option<cluster::Verdict>, Problem> {
-        if limit == Limit::Unlimited {
-            return Ok(None);
+        let address = around.address;
+        let mut buckets: [Option<Bucket<'_>>; 6] = [None; 6];
+        match limit {
+            Limit::Unlimited => return Ok(None),
+            // Whoever comes with a credential starts no more than who comes without.
+            Limit::PublicStart => buckets[5] = Some(Bucket::PublicStarts(address)),
+            Limit::Trigger if self.has_failed_too_often(around) => {
+                return Err(self.failed(around, Refusal::InvalidToken));
+            }
+            Limit::Trigger => buckets[5] = Some(Bucket::Trigger(trigger)),
+            _ => {}
         }
-        let mut buckets: [Option<Bucket<'_>>; 5] = [None; 5];
         match (&identity.caller, &identity.key) {
             (Caller::Key(caller), Some(key)) => {
                 let is_public_by_nature = caller.kind == KeyKind::Widget;
@@ -222,6 +271,12 @@ impl Inner {
                     buckets[3] = Some(Bucket::DailyMessagesOf(key));
                 }
             }
+            (Caller::Participant(caller), Some(key)) => {
+                buckets[0] = Some(Bucket::Browsers(key.workspace()));
+                buckets[1] = Some(Bucket::Participant(caller.run, &caller.role));
+            }
+            // Services that send to many triggers have one address, and each trigger its own budget.
+            _ if limit == Limit::Trigger => {}
             _ => buckets[0] = Some(Bucket::Address(address)),
         }
         let verdict = self.cluster.charge(&buckets, self.clock.elapsed());
@@ -245,6 +300,11 @@ impl Inner {
 
     fn has_failed_too_often(&self, around: Surroundings<'_>) -> bool {
         self.cluster.is_exhausted(Bucket::FailuresOf(around.address), self.clock.elapsed())
+    }
+
+    /// A wrong credential that only a handler could tell.
+    pub(crate) fn note_failure(&self, address: IpAddr) {
+        let _ = self.cluster.charge(&[Some(Bucket::FailuresOf(address))], self.clock.elapsed());
     }
 
     /// A wrong credential, and a good one in the wrong place, cost their address, never a workspace.

@@ -5,7 +5,7 @@ use ambient::{Millis, RequestId};
 use http::{HeaderMap, Uri, header};
 use store::AuditEntry;
 
-use crate::{Meta, Method, OwnPages, Problem, cors, idempotency};
+use crate::{Meta, Method, OwnPages, Problem, TokenDoor, cors, idempotency, upgrade::Handshake};
 
 /// What the gate knows of a request besides who it is and what it asks.
 #[derive(Clone, Debug)]
@@ -30,6 +30,8 @@ pub struct RequestContext {
     /// Which bytes the client has (`If-None-Match`).
     pub if_none_match: Option<String>,
     pub(crate) uri: Uri,
+    pub(crate) handshake: Option<Handshake>,
+    pub(crate) door: TokenDoor,
     pub(crate) operation: &'static Meta,
 }
 
@@ -80,12 +82,14 @@ pub(crate) struct Found<'a> {
     pub(crate) now: Millis,
     pub(crate) address: IpAddr,
     pub(crate) own_pages: &'a OwnPages,
+    pub(crate) handshake: Option<Handshake>,
+    pub(crate) door: TokenDoor,
 }
 
 impl RequestContext {
     /// Reads what handlers may know of the headers; a credential is none of it.
     pub(crate) fn read(
-        found: &Found<'_>,
+        found: Found<'_>,
         headers: &HeaderMap,
         uri: Uri,
         operation: &'static Meta,
@@ -102,8 +106,16 @@ impl RequestContext {
             accepts_gzip: lists(headers, header::ACCEPT_ENCODING, "gzip"),
             if_none_match: visible(headers, "if-none-match", 1024),
             uri,
+            handshake: found.handshake,
+            door: found.door,
             operation,
         })
+    }
+
+    /// What checks tokens that did not come in a header.
+    #[must_use]
+    pub fn door(&self) -> TokenDoor {
+        self.door.clone()
     }
 
     /// The segment of the path at `{name}`, as it was sent.

@@ -3,6 +3,8 @@
 use access::Refusal;
 use http::{HeaderMap, header};
 
+use crate::upgrade;
+
 /// One credential, or none. A query string never carries one (ASVS 14.2.1): it is not looked at.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Presented<'a> {
@@ -16,12 +18,15 @@ pub(crate) enum Presented<'a> {
 
 /// Reads `Authorization` and `X-API-Key`. More than one credential is refused, also when they are
 /// the same (RFC 6750, section 2): two readers might choose differently.
-pub(crate) fn presented(headers: &HeaderMap) -> Result<Presented<'_>, Refusal> {
+///
+/// A socket's may also be among the subprotocols.
+pub(crate) fn presented(headers: &HeaderMap, is_socket: bool) -> Result<Presented<'_>, Refusal> {
     let mut values = headers
         .get_all(header::AUTHORIZATION)
         .iter()
         .map(|value| bearer(value.as_bytes()))
-        .chain(headers.get_all("x-api-key").iter().map(|value| text(value.as_bytes())));
+        .chain(headers.get_all("x-api-key").iter().map(|value| text(value.as_bytes())))
+        .chain(is_socket.then(|| upgrade::bearers(headers)).into_iter().flatten());
     let Some(first) = values.next() else { return Ok(Presented::None) };
     if values.next().is_some() {
         return Err(Refusal::MultipleCredentials);
@@ -65,10 +70,10 @@ mod tests {
     #[test]
     fn the_scheme_is_read_in_any_case_and_with_any_spaces() {
         for value in ["Bearer abc", "bearer abc", "BEARER   abc"] {
-            assert_eq!(presented(&headers(&[("authorization", value)])), Ok(Presented::One("abc")), "{value}");
+            assert_eq!(presented(&headers(&[("authorization", value)]), false), Ok(Presented::One("abc")), "{value}");
         }
-        assert_eq!(presented(&headers(&[("x-api-key", "abc")])), Ok(Presented::One("abc")));
-        assert_eq!(presented(&HeaderMap::new()), Ok(Presented::None));
+        assert_eq!(presented(&headers(&[("x-api-key", "abc")]), false), Ok(Presented::One("abc")));
+        assert_eq!(presented(&HeaderMap::new(), false), Ok(Presented::None));
     }
 
     #[test]
@@ -84,16 +89,16 @@ mod tests {
             "Bearer é",
             "Bearer =",
         ] {
-            assert_eq!(presented(&headers(&[("authorization", value)])), Ok(Presented::Malformed), "{value}");
+            assert_eq!(presented(&headers(&[("authorization", value)]), false), Ok(Presented::Malformed), "{value}");
         }
-        assert_eq!(presented(&headers(&[("x-api-key", &"a".repeat(5000))])), Ok(Presented::Malformed));
+        assert_eq!(presented(&headers(&[("x-api-key", &"a".repeat(5000))]), false), Ok(Presented::Malformed));
     }
 
     #[test]
     fn two_credentials_are_refused_even_when_they_are_the_same() {
         for second in [("x-api-key", "abc"), ("authorization", "Bearer abc"), ("x-api-key", "other")] {
             let both = headers(&[("authorization", "Bearer abc"), second]);
-            assert_eq!(presented(&both), Err(Refusal::MultipleCredentials), "{second:?}");
+            assert_eq!(presented(&both, false), Err(Refusal::MultipleCredentials), "{second:?}");
         }
     }
 }

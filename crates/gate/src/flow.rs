@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use access::{Caller, Limit};
+use access::{Caller, Limit, Refusal};
 use ambient::{Clock, Millis, Random, RandomError, RequestId, Ulid};
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
@@ -22,13 +22,15 @@ use ipnet::IpNet;
 use store::Store;
 
 use crate::{
-    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, Surface,
+    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, SocketTasks, Surface,
+    TokenDoor,
     authenticate::{Identity, Surroundings},
     body,
     call::Found,
     cors,
     idempotency::{self, Claimed},
     metrics::OperationMetrics,
+    upgrade::{self, Handshake},
 };
 
 /// The address at the other end of the connection; the accept loop puts it into each request.
@@ -70,6 +72,8 @@ pub struct GateParts {
     pub metrics: Metrics,
     /// Where lines go.
     pub log: RequestLog,
+    /// Where sockets live on.
+    pub sockets: SocketTasks,
 }
 
 /// The one check of every request. Clones share.
@@ -86,6 +90,7 @@ pub(crate) struct Inner {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) config: GateConfig,
     pub(crate) metrics: Metrics,
+    pub(crate) sockets: SocketTasks,
     log: RequestLog,
     request_seed: u128,
     requests: AtomicU64,
@@ -137,6 +142,7 @@ impl Gate {
             config: parts.config,
             metrics: parts.metrics,
             log: parts.log,
+            sockets: parts.sockets,
             request_seed: u128::from_le_bytes(seed),
             requests: AtomicU64::new(0),
         })))
@@ -154,6 +160,9 @@ impl Gate {
             Ok(response) => (response, None),
             Err(problem) => {
                 let code = problem.code();
+                if mounted.meta.access.limit() == Limit::Trigger && problem.status() == StatusCode::NOT_FOUND {
+                    self.0.note_failure(address);
+                }
                 if let Some(cause) = problem.cause() {
                     tracing::error!(request = %id, operation = mounted.meta.id, cause, "a request failed on our side");
                 }
@@ -237,6 +246,12 @@ impl Gate {
     }
 }
 
+/// The token in the path of a trigger's operation; empty elsewhere.
+fn trigger_token<'a>(meta: &Meta, path: &'a str) -> &'a str {
+    let is_token = |(pattern, segment): (&str, &'a str)| (pattern == "{token}").then_some(segment);
+    meta.path.split('/').zip(path.split('/')).find_map(is_token).unwrap_or_default()
+}
+
 #[derive(Clone, Copy)]
 struct Arrival {
     id: RequestId,
@@ -248,18 +263,21 @@ impl Inner {
     async fn answer(
         self: &Arc<Self>,
         mounted: &'static Mounted,
-        parts: Parts,
+        mut parts: Parts,
         body: Body,
         arrival: Arrival,
         seen: &mut Seen,
     ) -> Result<Response, Problem> {
         let meta = &mounted.meta;
+        let handshake = if meta.is_socket() { Handshake::take(&mut parts) } else { None };
         let around =
             Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now, request: arrival.id };
         // Before the first refusal: a page must be able to read why it was refused, and how long to wait.
         if meta.surface == Surface::DropIn {
             seen.origin = self.drop_in_reader(&parts.headers);
             seen.verdict = self.charge_drop_in(meta.access.limit(), around)?;
+        } else if meta.access.is_open_to_pages() {
+            seen.origin = Some(HeaderValue::from_static("*"));
         } else if meta.is_for_browsers() {
             seen.origin = parts.headers.get(header::ORIGIN).cloned();
         }
@@ -269,14 +287,18 @@ impl Inner {
         seen.caller = LogLine::caller_of(&identity.caller);
         seen.workspace = identity.caller.tenant().map(|tenant| tenant.workspace);
         self.admit(&meta.access, &mut identity, around)?;
+        if meta.is_socket() && !upgrade::allows_origin(&parts.headers) {
+            return Err(self.failed(around, Refusal::OriginNotAllowed));
+        }
         if meta.surface == Surface::House {
-            seen.verdict = self.charge(meta.access.limit(), &identity, arrival.address)?;
+            let token = trigger_token(meta, parts.uri.path());
+            seen.verdict = self.charge(meta.access.limit(), &identity, around, token)?;
         }
         if let (Caller::Key(_), Some(key)) = (&identity.caller, &identity.key) {
             if meta.surface == Surface::DropIn {
                 // Its own list let the page in, and `CORS_ORIGIN` does not matter.
                 seen.origin = parts.headers.get(header::ORIGIN).cloned();
-                let second = self.charge(meta.access.limit(), &identity, arrival.address)?;
+                let second = self.charge(meta.access.limit(), &identity, around, "")?;
                 seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
             }
             self.cluster.touch(key, Some(arrival.address), arrival.now);
@@ -298,8 +320,9 @@ impl Inner {
             Bytes::new()
         };
         let Arrival { id, now, address } = arrival;
-        let found = Found { id, now, address, own_pages: &self.config.own_pages };
-        let context = RequestContext::read(&found, &parts.headers, parts.uri, meta)?;
+        let door = TokenDoor::new(Arc::clone(self), address, id);
+        let found = Found { id, now, address, own_pages: &self.config.own_pages, handshake, door };
+        let context = RequestContext::read(found, &parts.headers, parts.uri, meta)?;
         // A message of the drop-in surface is answered in one piece: when its client leaves, the model is to stop.
         if !meta.method.changes() || meta.surface == Surface::DropIn {
             let run = AssertUnwindSafe((mounted.run)(Admitted { caller: identity.caller, body, context }));
@@ -332,7 +355,7 @@ impl Inner {
 
     async fn identify(&self, meta: &Meta, around: Surroundings<'_>) -> Result<Identity, Problem> {
         match meta.surface {
-            Surface::House => self.authenticate(around).await,
+            Surface::House => self.authenticate(around, meta.is_socket()).await,
             Surface::DropIn => self.authenticate_drop_in(&meta.access, around).await,
         }
     }

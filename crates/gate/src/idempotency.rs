@@ -63,6 +63,7 @@ pub(crate) async fn claim(
         Caller::Key(caller) if caller.kind == KeyKind::Widget => return Ok(Claimed::No),
         Caller::Key(caller) => (caller.key.to_string(), caller.tenant),
         Caller::Session(caller) => (caller.conversation.to_string(), caller.tenant),
+        Caller::Participant(caller) => (format!("{}/{}", caller.run, caller.role), caller.tenant),
         Caller::Member(caller) => (caller.member.to_string(), caller.tenant),
     };
     let mut content = Vec::with_capacity(path.len() + 1 + body.len());

@@ -9,6 +9,7 @@ mod body;
 mod call;
 mod cors;
 mod credentials;
+mod door;
 mod drop_in;
 mod flow;
 mod idempotency;
@@ -19,10 +20,13 @@ mod output;
 mod problem;
 mod request_log;
 mod routes;
+mod socket;
+mod upgrade;
 
 pub use body::{Nothing, field, patch};
 pub use call::{Call, RequestContext};
 pub use cors::OwnPages;
+pub use door::TokenDoor;
 pub use drop_in::{CorsOrigins, DropInConfig};
 pub use flow::{Gate, GateConfig, GateParts, Peer};
 pub use metrics::Metrics;
@@ -32,3 +36,5 @@ pub use output::{Bare, Data, Empty, EventStream, List, ListMeta, Output, PageQue
 pub use problem::{FieldError, Problem};
 pub use request_log::{LogLine, LogSink, RequestLog};
 pub use routes::Routes;
+pub use socket::{Gone, Socket, SocketConfig};
+pub use upgrade::{SocketTasks, Upgraded};

@@ -42,7 +42,7 @@ pub fn document<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, version: &
         "components": {
             "schemas": schemas,
             "securitySchemes": {
-                "bearerAuth": {"type": "http", "scheme": "bearer", "description": "An API key or a session token"},
+                "bearerAuth": {"type": "http", "scheme": "bearer", "description": "An API key or a token"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key"},
                 "widgetApiKey": {
                     "type": "apiKey", "in": "header", "name": "X-Widget-Api-Key",
@@ -75,6 +75,8 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
     });
     out["security"] = match meta.surface {
         _ if meta.access.is_public() => json!([]),
+        // Or nothing yet.
+        _ if meta.access.admits_first_message() => json!([{"bearerAuth": []}, {}]),
         Surface::House => json!([{"bearerAuth": []}, {"apiKey": []}]),
         Surface::DropIn if meta.access.admits_static_admin() => json!([{"adminApiKey": []}]),
         Surface::DropIn => json!([{"apiKey": []}, {"widgetApiKey": []}]),
@@ -172,7 +174,10 @@ fn admits(access: &Access) -> Vec<&'static str> {
         (access.admits_any_credential(), "any_credential"),
         (access.required_scope().is_some(), "secret_key"),
         (access.admits_widgets(), "widget_key"),
+        (access.admits_deployments(), "deployment_key"),
         (access.admits_sessions(), "session_token"),
+        (access.admits_participants(), "participant_token"),
+        (access.admits_first_message(), "first_message"),
         (access.admits_static_widget(), "static_widget_key"),
         (access.admits_static_admin(), "static_admin_key"),
         (access.required_role().is_some(), "member"),

@@ -3,6 +3,8 @@ use std::marker::PhantomData;
 use access::Access;
 use schemars::{Schema, SchemaGenerator};
 
+use crate::Upgraded;
+
 /// The methods that operations use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
@@ -70,6 +72,12 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Whether it is a WebSocket.
+    #[must_use]
+    pub const fn is_socket(&self) -> bool {
+        self.status == 101
+    }
+
     /// Whether a page on another origin may read its answers.
     pub(crate) const fn is_for_browsers(&self) -> bool {
         self.access.is_for_browsers() || matches!(self.surface, Surface::DropIn)
@@ -126,6 +134,12 @@ impl<I, O> Operation<I, O> {
         Self { meta: Meta { status: 201, creates: true, ..self.meta }, ..self }
     }
 
+    /// Answers 202 and honours `Idempotency-Key`: what it begins goes on after the answer.
+    #[must_use]
+    pub const fn accepts(self) -> Self {
+        Self { meta: Meta { status: 202, creates: true, ..self.meta }, ..self }
+    }
+
     /// Speaks to the clients of an existing widget server.
     #[must_use]
     pub const fn drop_in(self) -> Self {
@@ -142,6 +156,16 @@ impl<I, O> Operation<I, O> {
     #[must_use]
     pub const fn meta(&self) -> Meta {
         self.meta
+    }
+}
+
+impl<I> Operation<I, Upgraded> {
+    /// A WebSocket. Its credential may also be a subprotocol, `chatelaine.bearer.<credential>`.
+    #[must_use]
+    pub const fn socket(path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
+        let mut operation = Self::get(path, id, summary, access);
+        operation.meta.status = 101;
+        operation
     }
 }
 

@@ -230,6 +230,12 @@ impl Problem {
         self.0.code
     }
 
+    /// What the caller reads.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What the operator should know; never part of the answer.
     #[must_use]
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {

@@ -60,6 +60,8 @@ impl LogLine {
             Caller::Session(session) => {
                 Some(("session", ambient::ConversationId::PREFIX, Some(session.conversation.0)))
             }
+            // Of the run; the role is the workflow's word and not ours.
+            Caller::Participant(participant) => Some(("participant", ambient::RunId::PREFIX, Some(participant.run.0))),
             Caller::Member(member) => Some(("member", ambient::MemberId::PREFIX, Some(member.member.0))),
             Caller::Static(key) => Some(("static_key", key.kind.as_str(), None)),
         }

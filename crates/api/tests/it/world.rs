@@ -144,6 +144,7 @@ impl World {
             },
             metrics,
             log: RequestLog::off(),
+            sockets: gate::SocketTasks::default(),
         })
         .unwrap();
         let routes = api::routes(app.clone());

@@ -82,7 +82,7 @@ pub struct Config {
     pub dropin: DropIn,
 }
 
-/// Budgets, each a minute and at least 1, but for the last.
+/// Budgets, each at least 1 but for the last, and of a minute where nothing else is said.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -107,6 +107,18 @@ pub struct Limits {
     /// Messages of all chat sessions of a widget key.
     #[serde(deserialize_with = "value::budget")]
     pub widget_messages_per_minute: u32,
+    /// What one role asks in one run.
+    #[serde(deserialize_with = "value::budget")]
+    pub participant_per_minute: u32,
+    /// Public surveys started from an address.
+    #[serde(deserialize_with = "value::budget")]
+    pub public_starts_per_minute: u32,
+    /// Runs that strangers start under a deployment in a day, unless it says otherwise.
+    #[serde(deserialize_with = "value::budget")]
+    pub public_starts_per_day: u32,
+    /// Runs that a trigger starts.
+    #[serde(deserialize_with = "value::budget")]
+    pub triggers_per_minute: u32,
     /// Connections of an address at a time; 0 is any number.
     pub connections_per_address: u32,
 }

@@ -67,6 +67,11 @@ impl Activity {
         (self.in_flight.load(Relaxed) == 0 && !is_coming && !self.asked.load(Relaxed)).then_some(waited)
     }
 
+    /// It is a WebSocket from here on: nobody looks at it any more, and nobody may ask it to leave.
+    pub(super) fn become_socket(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
     /// Somebody else needs its place.
     pub(super) fn ask_to_leave(&self) {
         self.asked.store(true, Relaxed);
@@ -229,6 +234,15 @@ mod tests {
         watch.look(&activity);
         watch.look(&activity);
         assert_eq!(activity.idle(), Some(1), "the first look sees that there was a request");
+    }
+
+    #[test]
+    fn a_socket_is_never_idle() {
+        let activity = Arc::new(Activity::default());
+        let request = InFlight::begin(activity.clone());
+        activity.become_socket();
+        drop(request);
+        assert_eq!(activity.idle(), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::D
 
 use ambient::{Clock, Random};
 use axum::Router;
-use http::{HeaderMap, Request, Version, header::HOST};
+use http::{HeaderMap, Request, StatusCode, Version, header::HOST};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -134,13 +134,15 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn serve(shared: Arc<Listening>, stream: TcpStream, peer: SocketAddr, activity: Arc<Activity>, _place: Place) {
+async fn serve(shared: Arc<Listening>, stream: TcpStream, peer: SocketAddr, activity: Arc<Activity>, place: Place) {
     // Tokens of a reply are small; they must not wait for one another.
     let _ = stream.set_nodelay(true);
     let socket = Socket::new(stream, activity.clone(), shared.clock.clone(), shared.random.clone());
+    // With the socket rather than with this task: a WebSocket outlives it.
+    let socket = socket.holding(place);
     let (refusing, counted) = (shared.clone(), activity.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let in_flight = InFlight::begin(counted.clone());
+        let (in_flight, upgrading) = (InFlight::begin(counted.clone()), counted.clone());
         request.extensions_mut().insert(gate::Peer(peer));
         let answer = match names_one_host(request.version(), request.headers()) {
             true => Ok(refusing.router.clone().call(request)),
@@ -151,6 +153,9 @@ async fn serve(shared: Arc<Listening>, stream: TcpStream, peer: SocketAddr, acti
                 Ok(answer) => answer.await?,
                 Err(refusal) => refusal,
             };
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                upgrading.become_socket();
+            }
             Ok::<_, Infallible>(response.map(|body| Counted::new(body, in_flight)))
         }
     });

@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::{activity::Activity, linger::Linger, refusal};
+use super::{activity::Activity, admission::Place, linger::Linger, refusal};
 
 /// A client's stream that reports what happens on it, and puts our refusals in place of hyper's.
 pub(super) struct Socket {
@@ -21,6 +21,7 @@ pub(super) struct Socket {
     random: Arc<dyn Random>,
     replacing: Option<Replacing>,
     linger: Option<Linger>,
+    _place: Option<Place>,
 }
 
 /// Bytes that go out in place of `of` bytes of hyper's.
@@ -37,7 +38,12 @@ impl Socket {
         clock: Arc<dyn Clock>,
         random: Arc<dyn Random>,
     ) -> Self {
-        Self { stream, activity, clock, random, replacing: None, linger: None }
+        Self { stream, activity, clock, random, replacing: None, linger: None, _place: None }
+    }
+
+    /// Keeps a place until it is dropped.
+    pub(super) fn holding(self, place: Place) -> Self {
+        Self { _place: Some(place), ..self }
     }
 
     /// Looks at what begins to be written. Only refusals begin with `HTTP/1.1 4`.

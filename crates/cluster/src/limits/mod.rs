@@ -8,12 +8,13 @@ mod gcra;
 mod table;
 
 use std::{
+    hash::{BuildHasher, RandomState},
     net::IpAddr,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
-use ambient::{ConversationId, KeyId, WorkspaceId};
+use ambient::{ConversationId, DeploymentId, KeyId, RunId, WorkspaceId};
 
 use crate::{
     Cluster, ClusterConfig, KeyHandle, WorkspaceEntry,
@@ -51,6 +52,14 @@ pub enum Bucket<'a> {
     DailyMessagesOf(&'a KeyHandle),
     /// Messages a minute in all sessions of a widget key.
     MessagesOfKey(KeyId),
+    /// What a participant asks: of one run, by one role.
+    Participant(RunId, &'a str),
+    /// Starts of public surveys, from an address.
+    PublicStarts(IpAddr),
+    /// Runs that strangers start under a deployment in 24 hours; the quota is the deployment's own, if it has one.
+    RunsOfDeployment(DeploymentId, Option<u32>),
+    /// Runs that a trigger's token starts, known or not.
+    Trigger(&'a str),
 }
 
 impl Cluster {
@@ -155,6 +164,11 @@ pub(crate) struct Limits {
     failures: Rate,
     drop_in: Rate,
     key_messages: Rate,
+    participants: Rate,
+    public_starts: Rate,
+    public_starts_of_day: u32,
+    triggers: Rate,
+    hasher: RandomState,
     /// Of callers who proved who they are.
     known: Table,
     /// Of addresses. A table of its own, so that a flood of addresses crowds out no session.
@@ -173,9 +187,19 @@ impl Limits {
             failures: Rate::per_minute(config.failures_per_minute),
             drop_in: Rate::per_window(config.drop_in_requests, config.drop_in_window_ms),
             key_messages: Rate::per_minute(config.widget_messages_per_minute),
+            participants: Rate::per_minute(config.participant_per_minute),
+            public_starts: Rate::per_minute(config.public_starts_per_minute),
+            public_starts_of_day: config.public_starts_per_day,
+            triggers: Rate::per_minute(config.triggers_per_minute),
+            hasher: RandomState::new(),
             known: Table::new(half),
             strangers: Table::new(half),
         }
+    }
+
+    /// Of a text that somebody else chose: seeded by the process, so that nobody aims at another's budget.
+    fn hashed(&self, text: &str) -> u64 {
+        self.hasher.hash_one(text)
     }
 
     fn place<'a>(&'a self, bucket: Bucket<'a>) -> Option<Place<'a>> {
@@ -216,6 +240,23 @@ impl Limits {
                 policy: "daily-messages",
                 rate: Rate::per_day(handle.daily_messages()?),
                 cell: Cell::Inline(&handle.entry.extra()?.messages_today),
+            },
+            Bucket::Participant(run, role) => {
+                let id = run.0.0 ^ u128::from(self.hashed(role));
+                known("participant", self.participants, Class::Participants, id)
+            }
+            Bucket::PublicStarts(address) => {
+                stranger("public-starts", self.public_starts, Class::PublicStarts, address)
+            }
+            Bucket::RunsOfDeployment(deployment, quota) => {
+                let rate = Rate::per_day(quota.unwrap_or(self.public_starts_of_day));
+                known("deployment-day", rate, Class::DeploymentDays, deployment.0.0)
+            }
+            // Among the strangers: whoever makes tokens up crowds out no caller.
+            Bucket::Trigger(token) => Place {
+                policy: "trigger",
+                rate: self.triggers,
+                cell: Cell::Table(&self.strangers, Class::Triggers, Subject(u128::from(self.hashed(token)))),
             },
             Bucket::MessagesOfKey(key) => known("key-messages", self.key_messages, Class::KeyMessages, key.0.0),
         })

@@ -23,9 +23,13 @@ pub(super) enum Class {
     Failures,
     KeyMessages,
     DropIn,
+    Participants,
+    PublicStarts,
+    DeploymentDays,
+    Triggers,
 }
 
-const CLASSES: usize = 7;
+const CLASSES: usize = 11;
 
 /// Whose budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -16,7 +16,7 @@ use credential::{
 };
 use gate::{
     Bare, Call, CorsOrigins, DropInConfig, EventStream, Gate, GateConfig, GateParts, Metrics, Nothing, Operation,
-    OwnPages, Peer, Problem, RequestLog, Routes,
+    OwnPages, Peer, Problem, RequestLog, Routes, SocketTasks,
 };
 use http::{HeaderMap, HeaderValue, Request};
 use http_body_util::BodyExt;
@@ -188,6 +188,7 @@ impl World {
             },
             metrics: Metrics::new(),
             log: RequestLog::off(),
+            sockets: SocketTasks::default(),
         })
         .unwrap();
         let reached = Reached::default();
