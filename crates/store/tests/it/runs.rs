@@ -172,24 +172,23 @@ impl<F: Future> Future for CutAfter<F> {
 async fn a_turn_that_is_cut_at_any_point_is_written_whole_or_not_at_all() {
     on_each(async |world| {
         let (live, _, deployment) = deployed(world, "ours").await;
-        let mut cuts = 0;
-        for polls in 1.. {
+        let mut outcomes = [0; 3];
+        for polls in 1..=40 {
             let run = started(&live, deployment).await;
             let cut = CutAfter { inner: Box::pin(live.save_turn(run.id, 0, turn(1))), polls };
-            let done = cut.await;
+            let done = cut.await.map(Result::unwrap);
+            // A commit may still be on its way: whoever wants this row waits for it.
+            let _ = live.postpone_effect(run.id, "begin", START, 0).await;
             let (read, events) = (live.run(run.id).await.unwrap(), live.run_events(run.id, 0, 10).await.unwrap());
             let (version, effects) = (read.version, ids(&live, run.id).await);
             let whole = version == 1 && read.seq == 2 && events.len() == 2 && effects == ["ask#1"];
             let nothing = version == 0 && read.state == "{}" && events.is_empty() && effects == ["begin"];
             assert!(whole || nothing && done.is_none(), "after {polls}: {read:?} {events:?} {effects:?}");
-            if done.is_some() {
-                break;
-            }
-            cuts += 1;
-            let version = live.run(run.id).await.unwrap().version;
+            outcomes[usize::from(whole) + usize::from(done.is_some())] += 1;
             live.save_turn(run.id, version, turn(version * 2 + 1)).await.unwrap();
         }
-        assert!(cuts >= 6, "{cuts} cuts are not one for every statement");
+        println!("nothing, whole and not told, told: {outcomes:?}");
+        assert!(outcomes[0] > 0 && outcomes[2] > 0, "{outcomes:?}");
     })
     .await;
 }
