@@ -31,6 +31,10 @@ pub(crate) const MAX_RESULTS_BYTES: usize = 1024 * 1024;
 pub(crate) const MAX_CALL_BYTES: usize = 256 * 1024;
 /// Bytes of a tool's rendered URL.
 pub(crate) const MAX_URL_BYTES: usize = 8 * 1024;
+/// Levels of JSON that come from outside: with what is around them they stay below the 128 that JSON readers allow.
+pub(crate) const MAX_JSON_DEPTH: usize = 32;
+/// Bytes of a dialogue, after which the answer at hand is its last.
+pub(crate) const MAX_DIALOGUE_BYTES: usize = 256 * 1024;
 /// Messages that a participant may send ahead of the agent's answer.
 pub(crate) const MAX_UNANSWERED: usize = 5;
 /// How often a model may try again to answer in the form asked for.

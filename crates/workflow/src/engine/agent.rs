@@ -8,7 +8,7 @@ use crate::{
     event::EventKind,
     extract::Extract,
     fault::{FieldFault, Rejection},
-    limits::{MAX_REPAIRS, MAX_SAY_CHARACTERS, MAX_TEXT, MAX_UNANSWERED, REPLY_RETRIES},
+    limits::{MAX_DIALOGUE_BYTES, MAX_REPAIRS, MAX_SAY_CHARACTERS, MAX_TEXT, MAX_UNANSWERED, REPLY_RETRIES},
     model::{Agent, Node, Until},
     state::{Awaited, Dialogue, Pending, Work},
     step::{OpenStep, StepKind},
@@ -141,7 +141,9 @@ impl<'d> Run<'d> {
         let at = dialogue.asked.min(dialogue.lines.len());
         dialogue.lines.insert(at, Line::assistant(text));
         dialogue.turns += 1;
-        let (over, more) = (dialogue.turns >= agent.max_turns, dialogue.lines.len() > at + 1);
+        let bytes: usize = dialogue.lines.iter().map(|line| line.text.len()).sum();
+        let over = dialogue.turns >= agent.max_turns || bytes > MAX_DIALOGUE_BYTES;
+        let more = dialogue.lines.len() > at + 1;
         self.emit(EventKind::AgentSaid, agent.role.as_deref().map(|role| vec![role]).as_deref(), data);
         if over {
             self.close_dialogue()?;
@@ -157,7 +159,8 @@ impl<'d> Run<'d> {
         let dialogue = self.dialogue()?;
         dialogue.closed = true;
         dialogue.coda.extend(agent.extract.as_ref().map(|extract| Line::user(extract.request())));
-        let last = dialogue.lines.iter().rev().find(|line| line.from == Speaker::Assistant);
+        // What the agent said first is the definition's own: without a turn there is no answer.
+        let last = dialogue.lines.iter().rev().find(|line| line.from == Speaker::Assistant && dialogue.turns > 0);
         let result = json!({"text": last.map_or("", |line| line.text.as_str())});
         self.answered_by(agent, &step);
         if agent.extract.is_some() {
@@ -189,7 +192,7 @@ impl<'d> Run<'d> {
         };
         let coda = &mut self.dialogue()?.coda;
         // The request, and two lines for every attempt that did not fit.
-        if coda.len() >= 1 + 2 * MAX_REPAIRS {
+        if coda.len() > 2 * MAX_REPAIRS {
             self.agent_failed(agent, "its answer did not fit `extract`");
         } else {
             coda.push(Line::assistant(text));

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Run;
 use crate::{
@@ -168,6 +168,23 @@ impl Run<'_> {
             Work::Question(_) => {}
         }
         Ok(())
+    }
+}
+
+/// JSON from outside with its texts cleaned; nothing when it is nested deeper than `levels`.
+pub(super) fn clean_json(value: Value, levels: usize) -> Option<Value> {
+    let within = levels.checked_sub(1);
+    match value {
+        Value::String(text) if text.contains('\0') => Some(text.replace('\0', "\u{fffd}").into()),
+        Value::Array(items) => {
+            items.into_iter().map(|item| clean_json(item, within?)).collect::<Option<Vec<_>>>().map(Value::from)
+        }
+        Value::Object(members) => {
+            let member =
+                |(name, item): (String, Value)| Some((name.replace('\0', "\u{fffd}"), clean_json(item, within?)?));
+            members.into_iter().map(member).collect::<Option<Map<_, _>>>().map(Value::Object)
+        }
+        other => Some(other),
     }
 }
 

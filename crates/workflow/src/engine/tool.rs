@@ -4,12 +4,16 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
 
-use super::{Run, incoming::clean, size_of_value};
+use super::{
+    Run,
+    incoming::{clean, clean_json},
+    size_of_value,
+};
 use crate::{
     effect::ToolCall,
     event::EventKind,
     fault::Rejection,
-    limits::{MAX_CALL_BYTES, MAX_TOOL_BODY_BYTES, MAX_URL_BYTES},
+    limits::{MAX_CALL_BYTES, MAX_JSON_DEPTH, MAX_TOOL_BODY_BYTES, MAX_URL_BYTES},
     model::{Node, OnError, Tool},
     state::{Awaited, Work},
     template::{Scope, Template},
@@ -67,9 +71,12 @@ impl<'d> Run<'d> {
         // A failure of the server, or one that says to come back later, may pass; the caller's own may not.
         let passing = status >= 500 || status == 408 || status == 429;
         let code = format!("status_{status}");
-        if size_of_value(&body) > MAX_TOOL_BODY_BYTES {
+        let small = Some(body).filter(|body| size_of_value(body) <= MAX_TOOL_BODY_BYTES);
+        let Some(body) = small.and_then(|body| clean_json(body, MAX_JSON_DEPTH)) else {
             self.give_up(tool, "body_too_large", Some((status, Value::Null)));
-        } else if status < 400 {
+            return Ok(());
+        };
+        if status < 400 {
             self.close_node(&tool.id, Some(json!({"status": status, "body": body})));
         } else if !(passing && self.pause(&step, &code, tool.retries)) {
             self.give_up(tool, &code, Some((status, body)));

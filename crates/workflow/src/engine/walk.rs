@@ -1,7 +1,5 @@
 //! From node to node.
 
-use std::borrow::Cow;
-
 use serde_json::{Value, json};
 
 use super::Run;
@@ -129,8 +127,8 @@ impl<'d> Run<'d> {
 }
 
 /// A number of rounds out of a value; what is none counts as 0.
-fn count(value: &Cow<'_, Value>) -> u32 {
-    let number = match value.as_ref() {
+fn count(value: &Value) -> u32 {
+    let number = match value {
         Value::Number(number) => number.as_f64(),
         Value::String(text) => text.trim().parse::<f64>().ok(),
         _ => None,
@@ -145,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_number_of_rounds_is_read_from_numbers_and_their_texts() {
-        let read = |value: Value| count(&Cow::Owned(value));
+        let read = |value: Value| count(&value);
         assert_eq!((read(json!(3)), read(json!(" 2.9 ")), read(json!(1e9))), (3, 2, 100));
         assert_eq!((read(json!("many")), read(json!(null)), read(json!(-4)), read(json!("NaN"))), (0, 0, 0, 0));
     }

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{Object, Outcome, Parser};
 use crate::{
+    limits::MAX_JSON_DEPTH,
     model::{Input, InputType, Method, OnError, SelectOption, Tool},
     template::Template,
 };
@@ -162,7 +163,7 @@ impl Parser {
             if method == Method::Get {
                 object.add("body", &mut self.faults, "Take `body` out, or use another method than GET.");
             }
-            self.body_templates(&object.at("body"), object.node.as_ref(), body);
+            self.body_templates(&object.at("body"), object.node.as_ref(), body, 1);
         }
         let connection = object.text("connection", 64, &mut self.faults).map(str::to_owned);
         let timeout_seconds = object.whole("timeout_seconds", 1, 120, &mut self.faults).unwrap_or(30);
@@ -199,18 +200,21 @@ impl Parser {
     }
 
     /// The body stays JSON; its texts are read as templates when it is sent, and checked here.
-    fn body_templates(&mut self, path: &str, node: Option<&String>, value: &Value) {
+    fn body_templates(&mut self, path: &str, node: Option<&String>, value: &Value, depth: usize) {
         match value {
+            Value::Array(_) | Value::Object(_) if depth > MAX_JSON_DEPTH => {
+                self.faults.add(path, node, format!("Nest the body at most {MAX_JSON_DEPTH} deep."));
+            }
             Value::String(text) => drop(self.template(path, node, text)),
             Value::Array(items) => {
                 for (at, item) in items.iter().enumerate() {
-                    self.body_templates(&format!("{path}/{at}"), node, item);
+                    self.body_templates(&format!("{path}/{at}"), node, item, depth + 1);
                 }
             }
             Value::Object(members) => {
                 for (name, item) in members {
                     let name = name.replace('~', "~0").replace('/', "~1");
-                    self.body_templates(&format!("{path}/{name}"), node, item);
+                    self.body_templates(&format!("{path}/{name}"), node, item, depth + 1);
                 }
             }
             Value::Null | Value::Bool(_) | Value::Number(_) => {}

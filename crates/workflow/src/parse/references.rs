@@ -21,7 +21,7 @@ impl Parser {
             ["loop", ..] => Some("Write {{loop.index}}, inside a Loop.".to_owned()),
             ["input", name, ..] if self.inputs.contains(*name) => None,
             ["input", name, ..] => Some(format!("Declare `{name}` in the root's `inputs`, or correct the name.")),
-            ["input"] | ["state"] => Some("Name the value behind a dot.".to_owned()),
+            ["input" | "state"] => Some("Name the value behind a dot.".to_owned()),
             ["state", id, rest @ ..] | [id, rest @ ..] => match self.ids.get(*id) {
                 None => Some(format!("No node has the id `{id}`; correct it or add the node.")),
                 Some(Outcome::None(kind)) => Some(format!("`{id}` is a {kind} and has no result to read.")),

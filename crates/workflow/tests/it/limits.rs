@@ -79,6 +79,49 @@ fn a_tool_that_answers_too_much_has_failed() {
 }
 
 #[test]
+fn what_a_tool_answers_can_be_stored_and_read_again() {
+    let tool = json!([
+        {"type": "Tool", "id": "t", "url": "https://a.example/x", "on_error": "continue"},
+        {"type": "Tool", "id": "u", "method": "POST", "url": "https://a.example/x", "body": {"all": ["{{t}}"]}},
+    ]);
+    let deep = |levels: usize| (0..levels).fold(json!("a\0b"), |inner, _| json!({"\0": inner}));
+    let answer = |body: Value| Incoming::ToolReturned { effect: "t#1".to_owned(), status: 200, body };
+    told(&tool, |rig| {
+        rig.send(answer(deep(32))).unwrap();
+        assert!(!serde_json::to_string(&rig.state).unwrap().contains("\\u0000"));
+        assert_eq!(rig.state.results()["t"].get("error"), None);
+        rig.crash();
+    });
+    told(&tool, |rig| {
+        rig.send(answer(deep(33))).unwrap();
+        assert_eq!(rig.state.results()["t"]["error"], "body_too_large");
+    });
+    let body = (0..33).fold(json!("x"), |inner, _| json!([inner]));
+    let node = json!({"type": "Tool", "id": "t", "method": "POST", "url": "https://a.example/x", "body": body});
+    assert!(Definition::parse(&with(&json!([node]))).unwrap_err()[0].message.contains("at most 32 deep"));
+}
+
+#[test]
+fn a_dialogue_that_grows_too_long_ends() {
+    let agent = json!([{"type": "Agent", "id": "a", "bot": "b", "role": "ann", "prompt": "Hello", "max_turns": 50}]);
+    told(&agent, |rig| {
+        let mut turns = 0;
+        while !rig.state.status().is_final() {
+            turns += 1;
+            let say = Incoming::Say { step: "a".to_owned(), role: "ann".to_owned(), text: "x".repeat(4000) };
+            rig.send(say).unwrap();
+            let (effect, text) = (format!("a#{turns}"), "é".repeat(20_000));
+            rig.send(Incoming::Replied { effect, text, input_tokens: 1, output_tokens: 1 }).unwrap();
+        }
+        assert_eq!(turns, 8, "256 KiB of 36 KiB a turn");
+    });
+    told(&agent, |rig| {
+        rig.send(Incoming::Done { step: "a".to_owned(), role: "ann".to_owned() }).unwrap();
+        assert_eq!(rig.state.results()["a"], json!({"text": ""}), "the opening words are no answer");
+    });
+}
+
+#[test]
 fn what_a_participant_wrote_stays_one_part_of_the_address() {
     let nodes = json!([
         {"type": "Input", "id": "name", "role": "ann", "prompt": "?"},
@@ -207,6 +250,10 @@ fn a_turn_without_end_is_stopped_with_a_sentence() {
     let branch = json!({"type": "Conditional", "id": "c", "branches": [{"when": {"all": [
         {"left": 1, "op": "exists"}, {"left": 1, "op": "exists"}, {"left": 1, "op": "exists"}]}, "children": []}]});
     assert!(ended(&nest(branch)).contains("10,000 moves"));
+    let leaves = vec![json!({"left": 1, "op": "exists"}); 100];
+    let costly = json!({"type": "Conditional", "id": "c", "branches": [{"when": {"all": leaves}, "children": []}]});
+    let once = with(&json!([{"type": "Loop", "id": "l", "times": 100, "children": [costly]}]));
+    assert!(ended(&once).contains("10,000 moves"), "comparisons count");
     let long = json!({"type": "Message", "id": "m", "text": "x".repeat(10_000)});
     assert!(ended(&nest(long)).contains("1 MiB"));
 }
