@@ -170,6 +170,7 @@ fn policy(config: &Config, address: SocketAddr) -> outbound::Policy {
         allow: config.outbound.allow.clone(),
         own_addresses: vec![address],
         denied_hosts: denied.into_iter().collect(),
+        max_calls: Some(crate::listener::calls_of_process()),
         ..outbound::Policy::default()
     }
 }

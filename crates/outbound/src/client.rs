@@ -5,7 +5,10 @@ use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{ACCEPT, CONTENT_TYPE},
 };
-use tokio::time::timeout;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use url::{Host, Url};
 
 use crate::{
@@ -25,6 +28,7 @@ pub(crate) const USER_AGENT: &str = concat!("chatelaine/", env!("CARGO_PKG_VERSI
 pub struct Client {
     http: reqwest::Client,
     guard: Guard,
+    calls: Arc<Semaphore>,
     trusts_nobody: bool,
 }
 
@@ -56,6 +60,8 @@ pub struct Response {
     pub headers: HeaderMap,
     body: reqwest::Response,
     idle: Duration,
+    // Declared last, so dropped last: the connection goes before another may take its place.
+    _place: OwnedSemaphorePermit,
 }
 
 impl fmt::Debug for Response {
@@ -78,6 +84,7 @@ impl Client {
     /// # Errors
     /// [`OutboundError::Setup`] when TLS cannot be set up.
     pub fn with_lookup(policy: Policy, lookup: Arc<dyn Lookup>) -> Result<Self, OutboundError> {
+        let calls = policy.max_calls.unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
         let guard = Guard { policy: Arc::new(policy), lookup };
         let builder = || base().dns_resolver(guard.clone());
         let (http, trusts_nobody) = match builder().build() {
@@ -86,7 +93,7 @@ impl Client {
             // then fails on every certificate, as it should.
             Err(_) => (builder().tls_certs_only([]).build().map_err(|e| OutboundError::Setup(e.into()))?, true),
         };
-        Ok(Self { http, guard, trusts_nobody })
+        Ok(Self { http, guard, calls: Arc::new(Semaphore::new(calls)), trusts_nobody })
     }
 
     /// True when this machine has no root certificates, so that https can reach nobody. Worth a
@@ -117,10 +124,12 @@ impl Client {
         let target = self.guard.policy.check(&request.url)?;
         self.check_literal(&request.url, &target).await?;
         let headers = collect_headers(request.headers)?;
+        let place = self.calls.clone().try_acquire_owned().map_err(|_| OutboundError::Busy)?;
         let idle = request.timeout;
         let sending = self.http.post(request.url).headers(headers).body(request.body).send();
         let mut body = TARGET.scope(target, sending).await.map_err(OutboundError::from_client)?;
-        Ok(Response { status: body.status().as_u16(), headers: std::mem::take(body.headers_mut()), body, idle })
+        let headers = std::mem::take(body.headers_mut());
+        Ok(Response { status: body.status().as_u16(), headers, body, idle, _place: place })
     }
 
     async fn check_literal(&self, url: &Url, target: &Target) -> Result<(), OutboundError> {

@@ -24,6 +24,9 @@ pub enum OutboundError {
     /// Connecting, the answer's head, or the next piece of the body took too long.
     #[error("the address did not answer in time")]
     Timeout,
+    /// As many calls as may be are under way already.
+    #[error("too many calls are under way")]
+    Busy,
     /// The answer is longer than the caller wanted to read.
     #[error("the answer is too large")]
     TooLarge,

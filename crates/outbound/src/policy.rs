@@ -23,6 +23,9 @@ pub struct Policy {
     /// Database and Redis hosts, as `host` or `host:port` (then that port alone is closed). They
     /// stay closed inside `allow` and under any other name of theirs.
     pub denied_hosts: Vec<String>,
+    /// Calls that may be under way at once; more are refused with [`crate::OutboundError::Busy`]. Each holds
+    /// a file descriptor, and without a bound they take those of the clients. `None`: any number.
+    pub max_calls: Option<usize>,
 }
 
 /// Why an address is not called; one sentence that a tenant can read.

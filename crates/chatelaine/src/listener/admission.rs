@@ -16,9 +16,18 @@ use tokio::{sync::Notify, time::timeout};
 
 use super::{activity::Activity, descriptors};
 
-/// Descriptors that are no connections of clients: the database's, the upstreams', files. At least this
-/// many, and an eighth of all.
+/// Descriptors that are no connections: the database's, files. At least this many, and a sixteenth of all.
 const RESERVED: usize = 64;
+
+/// How many calls to upstreams may be under way at once: five sixteenths of the descriptors, so that
+/// replies under way never keep out whoever comes to revoke their key.
+pub(crate) fn calls_of_process() -> usize {
+    calls_within(descriptors::allowed())
+}
+
+const fn calls_within(descriptors: usize) -> usize {
+    descriptors / 16 * 5
+}
 
 /// 127.0.0.0/8.
 const LOOPBACK: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
@@ -51,7 +60,8 @@ impl Caps {
     }
 
     fn within(descriptors: usize, per_address: u32, exempt: Vec<IpNet>) -> Self {
-        let total = descriptors.saturating_sub(RESERVED.max(descriptors / 8)).max(1);
+        let others = RESERVED.max(descriptors / 16) + calls_within(descriptors);
+        let total = descriptors.saturating_sub(others).max(1);
         let per_address = match usize::try_from(per_address).unwrap_or(usize::MAX) {
             0 => 0,
             // One address never fills the house, however small the house is.
@@ -242,9 +252,13 @@ mod tests {
             let caps = Caps::within(descriptors, per_address, Vec::new());
             (caps.total, caps.per_address)
         };
-        assert_eq!(caps(200, 1024), (136, 68), "one address never fills the house");
-        assert_eq!(caps(1024, 100), (896, 100));
-        assert_eq!(caps(1024, 0), (896, 0));
+        assert_eq!(caps(200, 1024), (76, 38), "one address never fills the house");
+        assert_eq!(caps(1024, 100), (640, 100));
+        assert_eq!(caps(1024, 0), (640, 0));
+        for descriptors in [256, 1024, 20_000, 1 << 20] {
+            let taken = caps(descriptors, 0).0 + calls_within(descriptors);
+            assert!(taken + RESERVED <= descriptors, "{descriptors}");
+        }
         assert_eq!(caps(10, 5), (1, 1));
         let unlimited = Caps::within(usize::MAX, 1024, Vec::new());
         assert!(unlimited.total > usize::MAX / 2 && unlimited.source(address("192.0.2.1")).is_some());

@@ -26,7 +26,7 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use activity::{Activity, Counted, InFlight, TICK, Verdict, Watch};
-pub(crate) use admission::Caps;
+pub(crate) use admission::{Caps, calls_of_process};
 use admission::{Admission, Place, Refused, Seldom};
 use socket::Socket;
 

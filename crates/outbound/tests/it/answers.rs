@@ -1,8 +1,10 @@
 use std::time::Duration;
 
-use outbound::{ApiClient, HeaderName, HeaderRefusal, HeaderValue, Method, OutboundError, Url, check_header};
+use outbound::{
+    ApiClient, Client, HeaderName, HeaderRefusal, HeaderValue, Method, OutboundError, Policy, Url, check_header,
+};
 
-use crate::server::{HANG_UP, Server, client, post};
+use crate::server::{HANG_UP, Server, client, loopback, post};
 
 const NO_PAUSE: Duration = Duration::ZERO;
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi";
@@ -39,6 +41,17 @@ async fn a_body_beyond_the_limit_is_an_error() {
     let server = Server::start(&[OK], NO_PAUSE).await;
     let answer = client().post_json_stream(post(server.url())).await.unwrap();
     assert!(matches!(answer.bytes(1).await, Err(OutboundError::TooLarge)));
+}
+
+#[tokio::test]
+async fn calls_have_a_number_and_one_that_is_over_makes_room() {
+    let server = Server::start(&[CHUNKED], NO_PAUSE).await;
+    let client = Client::new(Policy { max_calls: Some(1), ..loopback() }).unwrap();
+    let first = client.post_json_stream(post(server.url())).await.unwrap();
+    assert!(matches!(client.post_json_stream(post(server.url())).await, Err(OutboundError::Busy)));
+    assert_eq!(server.connections(), 1, "a refused call opens nothing");
+    drop(first);
+    client.post_json_stream(post(server.url())).await.unwrap();
 }
 
 #[tokio::test]
