@@ -44,6 +44,23 @@ pub(crate) fn check_media_type(headers: &HeaderMap, body: &Bytes) -> Result<(), 
     }
 }
 
+/// A form must say that it is one: what a script sends as something else is not from our page.
+pub(crate) fn check_form_type(headers: &HeaderMap) -> Result<(), Problem> {
+    let essence = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()?.split(';').next());
+    let is_form = essence.is_some_and(|text| text.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded"));
+    if is_form { Ok(()) } else { Err(Problem::not_a_form()) }
+}
+
+/// Fields that are missing or not what they should be are 422.
+pub(crate) fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(body));
+    serde_path_to_error::deserialize(reader).map_err(|error| {
+        let path = error.path().to_string();
+        let field = if path == "." { String::new() } else { path };
+        Problem::validation(vec![FieldError::new(field, error.into_inner().to_string())])
+    })
+}
+
 /// Malformed JSON is 400; JSON of a wrong shape is 422 and names the field. Nothing is `{}`.
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };

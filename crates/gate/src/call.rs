@@ -2,7 +2,7 @@ use std::{net::IpAddr, str::FromStr};
 
 use access::{Actor, Caller, Tenant};
 use ambient::{Millis, RequestId};
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use store::AuditEntry;
 
 use crate::{Meta, Method, OwnPages, Problem, TokenDoor, cors, idempotency, upgrade::Handshake};
@@ -30,6 +30,7 @@ pub struct RequestContext {
     /// Which bytes the client has (`If-None-Match`).
     pub if_none_match: Option<String>,
     pub(crate) uri: Uri,
+    pub(crate) cookies: Vec<HeaderValue>,
     pub(crate) handshake: Option<Handshake>,
     pub(crate) door: TokenDoor,
     pub(crate) operation: &'static Meta,
@@ -106,10 +107,20 @@ impl RequestContext {
             accepts_gzip: lists(headers, header::ACCEPT_ENCODING, "gzip"),
             if_none_match: visible(headers, "if-none-match", 1024),
             uri,
+            cookies: headers.get_all(header::COOKIE).iter().map(sensitive).collect(),
             handshake: found.handshake,
             door: found.door,
             operation,
         })
+    }
+
+    /// The value of a cookie; `None` without it, and when it is there twice: who set the second?
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        let texts = self.cookies.iter().filter_map(|line| line.to_str().ok());
+        let pairs = texts.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let mut values = pairs.filter(|(of, _)| *of == name).map(|(_, value)| value);
+        values.next().filter(|_| values.next().is_none())
     }
 
     /// What checks tokens that did not come in a header.
@@ -127,6 +138,13 @@ impl RequestContext {
             (inner == name).then_some(segment)
         })
     }
+}
+
+/// Never in a `Debug`.
+fn sensitive(value: &HeaderValue) -> HeaderValue {
+    let mut value = value.clone();
+    value.set_sensitive(true);
+    value
 }
 
 /// One header of visible ASCII characters, spaces included, or none.
@@ -152,8 +170,6 @@ fn lists(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn headers(name: &'static str, value: &str) -> HeaderMap {

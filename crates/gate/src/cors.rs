@@ -89,6 +89,13 @@ pub(crate) fn is_for_our_page(headers: &HeaderMap, own: &OwnPages) -> bool {
     page_origin(headers, own).is_some_and(|page| own.origins.iter().any(|ours| ours == page))
 }
 
+/// Whether a page of ours sends this form, not in somebody's frame, or what is no browser. Every browser of
+/// these years says where a form that it posts comes from.
+pub(crate) fn is_of_our_form(headers: &HeaderMap, own: &OwnPages) -> bool {
+    let is_from_browser = headers.contains_key(header::ORIGIN) || headers.contains_key("sec-fetch-site");
+    !is_from_browser || is_for_our_page(headers, own)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +131,27 @@ mod tests {
         assert_eq!(page(&[("origin", OWN), ("origin", OWN), embedded]).as_deref(), Some(""));
         assert_eq!(page(&[("origin", OWN), embedded, embedded]).as_deref(), Some(""), "which of the two?");
         assert_eq!(page(&[("origin", OWN), ("x-embedding-origin", "null")]).as_deref(), Some("null"));
+    }
+
+    #[test]
+    fn a_form_comes_from_our_page_or_from_no_browser() {
+        let own = OwnPages { origins: vec![OWN.to_owned()], hosts: Vec::new() };
+        let is_ours = |list: &[(&'static str, &'static str)]| {
+            let headers =
+                list.iter().map(|(name, value)| (http::HeaderName::from_static(name), HeaderValue::from_static(value)));
+            is_of_our_form(&HeaderMap::from_iter(headers), &own)
+        };
+        assert!(is_ours(&[]) && is_ours(&[("origin", OWN), ("sec-fetch-site", "same-origin")]));
+        assert!(is_ours(&[("sec-fetch-site", "same-origin"), ("host", "chat.example")]));
+        for strange in [
+            &[("origin", CUSTOMER), ("sec-fetch-site", "cross-site")][..],
+            &[("origin", "null")],
+            &[("sec-fetch-site", "cross-site"), ("host", "chat.example")],
+            &[("sec-fetch-site", "same-site"), ("host", "chat.example")],
+            &[("origin", OWN), ("x-embedding-origin", CUSTOMER)],
+        ] {
+            assert!(!is_ours(strange), "{strange:?}");
+        }
     }
 
     #[test]

@@ -290,6 +290,10 @@ impl Inner {
         if meta.is_socket() && !upgrade::allows_origin(&parts.headers) {
             return Err(self.failed(around, Refusal::OriginNotAllowed));
         }
+        // A form crosses origins without asking first, and with its cookies.
+        if meta.form && !cors::is_of_our_form(&parts.headers, &self.config.own_pages) {
+            return Err(self.failed(around, Refusal::OriginNotAllowed));
+        }
         if meta.surface == Surface::House {
             let token = trigger_token(meta, parts.uri.path());
             seen.verdict = self.charge(meta.access.limit(), &identity, around, token)?;
@@ -308,7 +312,11 @@ impl Inner {
         }
         let body = if meta.method.has_body() {
             let body = body::read(&parts.headers, body, self.config.body_limit).await?;
-            body::check_media_type(&parts.headers, &body)?;
+            if meta.form {
+                body::check_form_type(&parts.headers)?;
+            } else {
+                body::check_media_type(&parts.headers, &body)?;
+            }
             if !is_open {
                 // A body may take its time, and meanwhile the credential may have been revoked.
                 let around = Surroundings { now: self.clock.now(), ..around };

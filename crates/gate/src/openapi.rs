@@ -83,7 +83,8 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
     };
     if meta.method.has_body() {
         if let Some(schema) = input.filter(|schema| !properties(schema, definitions).is_empty()) {
-            out["requestBody"] = json!({"content": {"application/json": {"schema": schema}}});
+            let media_type = if meta.form { "application/x-www-form-urlencoded" } else { "application/json" };
+            out["requestBody"] = json!({"content": {media_type: {"schema": schema}}});
         }
         if meta.creates {
             parameters.push(json!({

@@ -69,6 +69,8 @@ pub struct Meta {
     pub creates: bool,
     /// Which clients it speaks to.
     pub surface: Surface,
+    /// Whether its body is the form of a page of ours, instead of JSON.
+    pub form: bool,
 }
 
 impl Meta {
@@ -100,7 +102,8 @@ impl<I, O> Copy for Operation<I, O> {}
 
 impl<I, O> Operation<I, O> {
     const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
-        let meta = Meta { method, path, id, summary, access, status: 200, creates: false, surface: Surface::House };
+        let (creates, surface, form) = (false, Surface::House, false);
+        let meta = Meta { method, path, id, summary, access, status: 200, creates, surface, form };
         Self { meta, types: PhantomData }
     }
 
@@ -144,6 +147,13 @@ impl<I, O> Operation<I, O> {
     #[must_use]
     pub const fn drop_in(self) -> Self {
         Self { meta: Meta { surface: Surface::DropIn, ..self.meta }, ..self }
+    }
+
+    /// Takes the form of a page of ours (`application/x-www-form-urlencoded`), and nothing that another
+    /// page sends.
+    #[must_use]
+    pub const fn form(self) -> Self {
+        Self { meta: Meta { form: true, ..self.meta }, ..self }
     }
 
     /// Answers 204 without a body.

@@ -216,12 +216,28 @@ pub struct Raw {
     pub headers: BTreeMap<&'static str, HeaderValue>,
     /// Whether the client has these bytes already: 304, without them.
     pub not_modified: bool,
+    /// Instead of the operation's status of success.
+    pub status: Option<StatusCode>,
 }
 
 impl Raw {
     /// Bytes of a media type.
     pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
-        Self { content_type, body: body.into(), headers: BTreeMap::new(), not_modified: false }
+        Self { content_type, body: body.into(), headers: BTreeMap::new(), not_modified: false, status: None }
+    }
+
+    /// 303: what was posted is done, and the next page is at `path`.
+    #[must_use]
+    pub fn see_other(path: &str) -> Self {
+        Self::new("text/plain; charset=utf-8", Bytes::new())
+            .computed_header("location", path)
+            .with_status(StatusCode::SEE_OTHER)
+    }
+
+    /// With another status than the operation's: a page that says what was wrong.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status: Some(status), ..self }
     }
 
     /// With one more header.
@@ -261,8 +277,11 @@ impl Output for Raw {
     }
 
     fn into_response(self, status: StatusCode) -> Response {
-        let (body, status) =
-            if self.not_modified { (Bytes::new(), StatusCode::NOT_MODIFIED) } else { (self.body, status) };
+        let (body, status) = if self.not_modified {
+            (Bytes::new(), StatusCode::NOT_MODIFIED)
+        } else {
+            (self.body, self.status.unwrap_or(status))
+        };
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));

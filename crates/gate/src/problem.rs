@@ -147,6 +147,13 @@ impl Problem {
         )
     }
 
+    /// 415 `UNSUPPORTED_MEDIA_TYPE`, where a form is taken.
+    #[must_use]
+    pub(crate) fn not_a_form() -> Self {
+        let message = "Send a form, with `Content-Type: application/x-www-form-urlencoded`";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
+    }
+
     /// 422 `VALIDATION_FAILED`, with every field that is wrong.
     #[must_use]
     pub fn validation(errors: Vec<FieldError>) -> Self {

@@ -60,7 +60,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let (state, status) = (self.state.clone(), success_status(&meta));
         let run: Run = Arc::new(move |admitted: Admitted| {
             let Admitted { caller, body, context } = admitted;
-            let input = if meta.method.has_body() {
+            let input = if meta.form {
+                body::parse_form::<I>(&body)
+            } else if meta.method.has_body() {
                 body::parse_json::<I>(&body)
             } else {
                 body::parse_query::<I>(context.uri.query().unwrap_or(""))

@@ -4,4 +4,6 @@
 
 mod drop_in;
 mod frames;
+mod participants;
+mod sockets;
 mod world;

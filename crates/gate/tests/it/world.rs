@@ -30,7 +30,7 @@ pub(crate) const WIDGET: &str = "a-widget-key-of-the-environment";
 pub(crate) const ADMIN: &str = "an-admin-key-of-the-environment";
 
 /// How many requests reached a handler.
-type Reached = Arc<AtomicUsize>;
+pub(crate) type Reached = Arc<AtomicUsize>;
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct Say {
@@ -54,7 +54,7 @@ pub(crate) struct Told {
     ours: bool,
 }
 
-fn told<I>(call: &Call<I>, tenant: Tenant) -> Bare<Told> {
+pub(crate) fn told<I>(call: &Call<I>, tenant: Tenant) -> Bare<Told> {
     let bound = match &call.caller {
         Caller::Key(key) => key.origin.as_deref().map(str::to_owned),
         _ => None,
@@ -100,13 +100,15 @@ const HISTORY: Operation<Nothing, Bare<Told>> =
 pub(crate) struct World {
     pub(crate) secret: String,
     pub(crate) widget: (KeyId, String),
+    pub(crate) deployment: (KeyId, String),
     reached: Reached,
-    router: Router,
-    cluster: Cluster,
+    pub(crate) router: Router,
+    pub(crate) cluster: Cluster,
     store: Store,
-    tenant: Tenant,
-    tokens: Arc<Tokens>,
-    clock: Arc<ManualClock>,
+    pub(crate) tenant: Tenant,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) sockets: SocketTasks,
     _directory: tempfile::TempDir,
 }
 
@@ -172,6 +174,8 @@ impl World {
         let secret = key(KeyKind::Secret, ScopeSet::ADMIN, Family::Secret, Vec::new()).await.1;
         let domains = vec!["customer.example".to_owned()];
         let widget = key(KeyKind::Widget, ScopeSet::NONE, Family::Widget, domains).await;
+        let deployment = key(KeyKind::Deployment, ScopeSet::NONE, Family::Deployment, Vec::new()).await;
+        let sockets = SocketTasks::default();
         let gate = Gate::new(GateParts {
             cluster: cluster.clone(),
             store: store.clone(),
@@ -188,12 +192,28 @@ impl World {
             },
             metrics: Metrics::new(),
             log: RequestLog::off(),
-            sockets: SocketTasks::default(),
+            sockets: sockets.clone(),
         })
         .unwrap();
         let reached = Reached::default();
-        let router = routes(reached.clone(), tenant).into_router(&gate);
-        Self { secret, widget, reached, router, cluster, store, tenant, tokens, clock, _directory: directory }
+        let mut routes = routes(reached.clone(), tenant);
+        crate::participants::mount(&mut routes, tenant);
+        crate::sockets::mount(&mut routes);
+        let router = routes.into_router(&gate);
+        Self {
+            secret,
+            widget,
+            deployment,
+            reached,
+            router,
+            cluster,
+            store,
+            tenant,
+            tokens,
+            clock,
+            sockets,
+            _directory: directory,
+        }
     }
 
     /// How many requests reached a handler so far.
@@ -213,9 +233,13 @@ impl World {
     }
 
     pub(crate) async fn revoke_widget(&self) {
+        self.revoke(self.widget.0).await;
+    }
+
+    pub(crate) async fn revoke(&self, key: KeyId) {
         let actor = Actor::system();
         let audit = AuditEntry { actor: &actor, action: "test", detail: None };
-        let _ = self.cluster.revoke_key(self.tenant, self.widget.0, audit).await.unwrap();
+        let _ = self.cluster.revoke_key(self.tenant, key, audit).await.unwrap();
     }
 
     /// The path of a session's history and its token, opened with the widget key from `origin`.
