@@ -9,6 +9,7 @@ use chat::Chat;
 use cluster::Cluster;
 use credential::secret::Secrets;
 use gate::{Metrics, Routes};
+use runs::Runs;
 use store::{Store, Workspace};
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -41,6 +42,8 @@ pub struct AppParts {
     pub cluster: Cluster,
     /// Replies and conversations.
     pub chat: Chat,
+    /// Runs of workflows.
+    pub runs: Runs,
     /// What is derived from the installation's secret.
     pub secrets: Arc<Secrets>,
     /// What time it is.
@@ -95,6 +98,12 @@ impl App {
     #[must_use]
     pub fn chat(&self) -> &Chat {
         &self.0.parts.chat
+    }
+
+    /// Runs of workflows.
+    #[must_use]
+    pub fn runs(&self) -> &Runs {
+        &self.0.parts.runs
     }
 
     /// What is derived from the installation's secret.

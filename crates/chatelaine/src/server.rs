@@ -250,6 +250,7 @@ impl Running {
         }
         self.stage.send_replace(Stage::Closing);
         drop(self.closing);
+        self.app.runs().stop();
         self.replies.close();
         let last = async {
             self.connections.wait().await;

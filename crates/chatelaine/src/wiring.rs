@@ -11,6 +11,7 @@ use chat::{Chat, ChatParts, Credits, Prices};
 use cluster::{Cluster, ClusterConfig};
 use credential::{Parser, Secrets, Tokens};
 use gate::{Gate, GateConfig, GateParts, Metrics, OwnPages, SocketTasks};
+use runs::{Runs, RunsParts};
 use store::Store;
 use tokio_util::task::TaskTracker;
 
@@ -59,7 +60,7 @@ pub(crate) async fn wire(
     let chat = Chat::new(ChatParts {
         store: store.clone(),
         cluster: cluster.clone(),
-        outbound,
+        outbound: outbound.clone(),
         secrets: secrets.clone(),
         tokens: tokens.clone(),
         clock: clock.clone(),
@@ -69,11 +70,23 @@ pub(crate) async fn wire(
         livekit: config.livekit.server()?,
         session_life_ms: i64::from(config.tokens.session_seconds) * 1000,
     });
+    let runs = Runs::new(RunsParts {
+        store: store.clone(),
+        cluster: cluster.clone(),
+        chat: chat.clone(),
+        outbound,
+        secrets: secrets.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        drain: replies.clone(),
+    });
+    runs.resume();
     let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
     let app = App::new(AppParts {
         store: store.clone(),
         cluster: cluster.clone(),
         chat,
+        runs,
         secrets: secrets.clone(),
         clock: clock.clone(),
         random: random.clone(),

@@ -113,11 +113,23 @@ impl World {
             livekit: None,
             session_life_ms: 24 * 3600 * 1000,
         });
+        let runs = runs::Runs::new(runs::RunsParts {
+            store: store.clone(),
+            cluster: cluster.clone(),
+            chat: chat.clone(),
+            outbound: outbound::Client::new(outbound::Policy::default()).unwrap(),
+            secrets: Arc::clone(&secrets),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            drain: TaskTracker::new(),
+        });
+        runs.resume();
         let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
         let app = App::new(AppParts {
             store: store.clone(),
             cluster: cluster.clone(),
             chat,
+            runs,
             secrets: Arc::clone(&secrets),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
