@@ -165,7 +165,8 @@ const readEvents = async (response, onBytes, onEvent) => {
       const event = text[0] === "{" && tryTo(() => JSON.parse(text));
       const outcome = event && (await onEvent(event, event.id || id));
       if (outcome) {
-        reader.cancel().catch(() => {});
+        // Nothing more comes; what is read to its end is no error in the browser's tools.
+        reader.read().catch(() => {});
         return outcome;
       }
     }

@@ -96,9 +96,11 @@ const makeTalk = (o, store, ui) => {
   const begin = () => {
     begun = begun || insist(async () => {
       const said = await link.begin();
+      // The history begins with the greeting.
+      const greeting = said[0] && said[0].role !== "user" ? said.shift().content : store.state.greeting;
       recover(said);
       ui.notice();
-      ui.setAgent(store.state.name, store.state.greeting);
+      ui.setAgent(store.state.name, greeting);
       said.forEach((one) => ui.say(one.role, one.content, one.timestamp));
       queue.forEach(ui.show);
       return DONE;

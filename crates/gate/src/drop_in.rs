@@ -148,14 +148,13 @@ impl Inner {
     }
 
     /// Which page may read the answer, a refusal included: what `CORS_ORIGIN` says, until a widget key
-    /// with a list of its own is known.
+    /// with a list of its own is known. A page that is not listed is told so: it gets refusals alone.
     pub(crate) fn drop_in_reader(&self, headers: &HeaderMap) -> Option<HeaderValue> {
         match self.config.drop_in.as_ref().map(|config| &config.origins) {
             None | Some(CorsOrigins::Any) => Some(HeaderValue::from_static("*")),
-            Some(CorsOrigins::Listed(listed)) => {
-                let origin = cors::origin(headers)?;
-                let is_known = listed.iter().chain(&self.config.own_pages.origins).any(|known| known == origin);
-                if is_known { HeaderValue::from_str(origin).ok() } else { None }
+            Some(CorsOrigins::Listed(_)) => {
+                let origin = cors::origin(headers).filter(|origin| *origin != "null")?;
+                HeaderValue::from_str(origin).ok()
             }
         }
     }
