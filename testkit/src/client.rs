@@ -208,14 +208,14 @@ impl Request {
         (parts.headers, body, connection)
     }
 
-    async fn open(self) -> (http::Response<Incoming>, Connection) {
+    pub(crate) async fn open(self) -> (http::Response<Incoming>, Connection) {
         let socket = TcpStream::connect(self.address).await.expect("the server listens");
         socket.set_nodelay(true).expect("a TCP socket");
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.expect("a connection");
         let connection = Connection(tokio::spawn(async move {
             // Its errors come out of the request too.
-            let _ = connection.await;
+            let _ = connection.with_upgrades().await;
         }));
         let mut request = http::Request::new(Full::new(self.body));
         *request.method_mut() = self.method;

@@ -10,6 +10,7 @@ mod lines;
 mod persona;
 mod process;
 mod server;
+mod socket;
 pub mod upstream;
 mod world;
 
@@ -24,6 +25,7 @@ pub use process::Process;
 pub use server::{
     ADMIN_API_KEY, LIVEKIT_API_KEY, LIVEKIT_API_SECRET, Options, TestServer, WIDGET_API_KEY, drop_in, livekit,
 };
+pub use socket::{Said, WebSocket};
 pub use upstream::Upstream;
 pub use world::{DOMAIN, ORIGIN, World, id_of};
 

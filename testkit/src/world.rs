@@ -2,10 +2,13 @@
 #![expect(clippy::expect_used, reason = "a test without its world is over")]
 
 use access::{Actor, KeyKind, Scope, ScopeSet, Tenant};
-use ambient::WorkspaceId;
-use credential::key::{Environment, Family};
+use ambient::{DeploymentId, KeyId, OsRandom, RunId, WorkspaceId};
+use credential::{
+    key::{Environment, Family},
+    token::ParticipantClaims,
+};
 use serde_json::{Value, json};
-use store::{AuditEntry, KeySettings, NewMember, NewWorkspace};
+use store::{AuditEntry, KeySettings, NewDeployment, NewMember, NewWorkflow, NewWorkspace};
 
 use crate::{Answer, Backend, Client, Events, Options, Persona, TestServer, Upstream};
 
@@ -142,6 +145,73 @@ impl World {
     /// A session that a widget key has opened, on the widget's page.
     pub async fn widget_session(&self) -> Persona {
         self.open_session("widget_session", &self.widget().await, &self.bot().await).await
+    }
+
+    /// The key of a new deployment; the deployment's id has the same number.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn deployment(&self) -> Persona {
+        self.deployment_of(r#"{"type":"Workflow","id":"root","children":[]}"#).await
+    }
+
+    /// The same of a workflow with this definition.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub async fn deployment_of(&self, definition: &str) -> Persona {
+        let app = self.server.running().app();
+        let actor = Actor::system();
+        let audit = || AuditEntry { actor: &actor, action: "test", detail: None };
+        let new = NewWorkflow { name: "W".to_owned(), definition: definition.to_owned() };
+        let workflow = self.store().workspace(self.tenant()).create_workflow(new, audit()).await.expect("a workflow");
+        let new = NewDeployment {
+            id: DeploymentId::mint(app.clock(), &OsRandom).expect("randomness"),
+            workflow: workflow.id,
+            version: workflow.version,
+            name: "D".to_owned(),
+            survey_mode: true,
+            daily_runs: None,
+            daily_replies: None,
+            settings: KeySettings::default(),
+        };
+        let made = app.cluster().create_deployment(self.tenant(), new, audit()).await;
+        let (_, record, key) = made.expect("a deployment");
+        let credential = Some(key.expose().to_owned());
+        Persona { name: "deployment", client: self.client(), id: record.id.to_string(), credential, origin: None }
+    }
+
+    /// Who holds a token for this run and role of a deployment, in a browser.
+    ///
+    /// # Panics
+    /// When `deployment` is none, or the role is empty.
+    #[must_use]
+    pub fn participant(&self, deployment: &Persona, run: RunId, role: &str) -> Persona {
+        let claims = self.participant_claims(deployment, run, role);
+        let token = self.server.running().tokens().sign_participant(&claims).expect("a token");
+        let id = run.to_string();
+        Persona { name: "participant", client: self.client(), id, credential: Some(token), origin: Some(ORIGIN.into()) }
+    }
+
+    /// What that token says.
+    ///
+    /// # Panics
+    /// When `deployment` is none.
+    #[must_use]
+    pub fn participant_claims(&self, deployment: &Persona, run: RunId, role: &str) -> ParticipantClaims {
+        let key: KeyId = deployment.id.parse().expect("a key's id");
+        let now = self.server.running().app().clock().now();
+        ParticipantClaims {
+            run,
+            role: role.to_owned(),
+            deployment: DeploymentId(key.0),
+            workspace: self.workspace,
+            environment: Environment::Live,
+            key,
+            epoch: 0,
+            issued_at: now,
+            expires_at: now.plus(3_600_000),
+        }
     }
 
     // What they need.

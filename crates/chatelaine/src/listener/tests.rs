@@ -128,6 +128,49 @@ async fn a_stream_that_does_not_end_is_cut_at_the_deadline() {
     rig.connections.wait().await;
 }
 
+/// Answers 101 and says back what it reads.
+fn echo() -> Router {
+    let upgrade = |mut request: Request<Body>| async move {
+        let connection = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let mut io = TokioIo::new(connection.await.unwrap());
+            let mut byte = [0];
+            while let Ok(1) = io.read(&mut byte).await {
+                io.write_all(&byte).await.unwrap();
+            }
+        });
+        let headers = [("connection", "upgrade"), ("upgrade", "websocket")];
+        (StatusCode::SWITCHING_PROTOCOLS, headers, ())
+    };
+    hello().route("/socket", get(upgrade))
+}
+
+#[tokio::test]
+async fn a_socket_keeps_its_place_and_is_not_asked_to_leave_it() {
+    let rig = start_with(echo(), Caps::of(1, 0)).await;
+    let mut socket = TcpStream::connect(rig.address).await.unwrap();
+    let handshake = b"GET /socket HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+    socket.write_all(handshake).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    // The connection's task is over; the place is not.
+    while !rig.connections.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut next = TcpStream::connect(rig.address).await.unwrap();
+    next.write_all(HELLO).await.unwrap();
+    let waited = tokio::time::timeout(Duration::from_millis(500), next.read_u8()).await;
+    assert!(waited.is_err(), "there is no room for another");
+    socket.write_all(b"x").await.unwrap();
+    assert_eq!(socket.read_u8().await.unwrap(), b'x', "and the socket goes on");
+    drop(socket);
+    let answer = tokio::time::timeout(Duration::from_secs(5), next.read_u8()).await;
+    assert_eq!(answer.unwrap().unwrap(), b'H', "its place is free when it has gone");
+}
+
 const HELLO: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 /// Whether a new connection is answered.

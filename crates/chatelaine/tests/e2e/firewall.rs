@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ambient::{RunId, Ulid};
 use serde_json::{Value, json};
 use testkit::{ORIGIN, World, eventually};
 
@@ -19,6 +20,7 @@ on_both! {
     the_firewall_stands_before_every_operation;
     our_own_page_and_a_key_behind_a_proxy_may;
     a_server_key_in_our_frame_is_reported_with_the_page_around_it;
+    a_deployment_s_key_is_for_servers_and_a_participant_s_token_for_browsers;
     a_widget_key_opens_sessions_and_nothing_else;
     a_widget_key_works_on_listed_origins_and_leaves_no_row_elsewhere;
     localhost_can_be_switched_off;
@@ -60,6 +62,23 @@ async fn the_firewall_stands_before_every_operation(world: &World) {
     let _ = key.post("/v1/chat/sessions", &json!({"agent_id": "bot_1"})).await.refused(403, "SECRET_KEY_IN_BROWSER");
     let account = world.service_account().await.at(Some(ORIGIN));
     let _ = account.get("/v1/bots").await.refused(403, "SECRET_KEY_IN_BROWSER");
+}
+
+async fn a_deployment_s_key_is_for_servers_and_a_participant_s_token_for_browsers(world: &World) {
+    let key = world.deployment().await;
+    let me = key.get("/v1/me").await.expect(200).data();
+    assert_eq!((&me["kind"], &me["scopes"]), (&json!("deployment"), &json!([])));
+    let _ = key.at(Some(ORIGIN)).get("/v1/me").await.refused(403, "SECRET_KEY_IN_BROWSER");
+    let _ = key.get("/v1/bots").await.refused(403, "WRONG_CREDENTIAL");
+    let seen = async || !audited(world, "api_key.exposed").await.is_empty();
+    assert!(eventually(Duration::from_secs(5), seen).await, "no audit record");
+    let customer = world.participant(&key, RunId(Ulid(1)), "customer");
+    for origin in [Some(ORIGIN), Some("https://anywhere.example"), None] {
+        let _ = customer.at(origin).get("/v1/bots").await.refused(403, "WRONG_CREDENTIAL");
+    }
+    let _ = world.secret().delete(&format!("/v1/api-keys/{}", key.id())).await.expect(200);
+    let _ = key.get("/v1/me").await.refused(401, "INVALID_API_KEY");
+    let _ = customer.get("/v1/bots").await.refused(401, "INVALID_TOKEN");
 }
 
 async fn our_own_page_and_a_key_behind_a_proxy_may(world: &World) {

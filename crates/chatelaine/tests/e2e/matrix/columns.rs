@@ -15,9 +15,11 @@ use gate::{Meta, Surface};
 use serde_json::json;
 use testkit::{ADMIN_API_KEY, Persona, WIDGET_API_KEY, World};
 
+use super::part::Part;
+
 /// How a credential stands, besides what it may.
 #[derive(Clone, Debug)]
-enum Standing {
+pub(super) enum Standing {
     /// It proves nothing: 401 wherever it is looked at.
     Worthless,
     /// Two on one request: 400 wherever they are looked at.
@@ -161,13 +163,13 @@ pub(crate) fn members(world_tenant: access::Tenant) -> Vec<(&'static str, Caller
     vec![("owner", member(Role::Owner)), ("admin", member(Role::Admin)), ("member", member(Role::Member))]
 }
 
-struct Maker<'a> {
-    world: &'a World,
+pub(super) struct Maker<'a> {
+    pub(super) world: &'a World,
     columns: Vec<Column>,
 }
 
 impl Maker<'_> {
-    fn add(&mut self, name: &'static str, about: &'static str, by: Persona, standing: Standing) {
+    pub(super) fn add(&mut self, name: &'static str, about: &'static str, by: Persona, standing: Standing) {
         self.columns.push(Column { name, about, by, second: None, uses_own_session: false, standing });
     }
 
@@ -176,7 +178,7 @@ impl Maker<'_> {
         self.add(name, about, by, Standing::Worthless);
     }
 
-    fn key(&self, kind: KeyKind, scopes: ScopeSet) -> Caller {
+    pub(super) fn key(&self, kind: KeyKind, scopes: ScopeSet) -> Caller {
         Caller::Key(KeyCaller {
             key: KeyId(Ulid(1)),
             tenant: self.world.tenant(),
@@ -238,19 +240,17 @@ impl Maker<'_> {
             expires_at: now.plus(-3_600_000),
         };
         self.worthless("stale", "a session token past its end", tokens.sign_session(&stale).unwrap());
-        let participant = ParticipantClaims {
-            run: RunId(Ulid(1)),
-            role: "customer".to_owned(),
-            deployment: DeploymentId(Ulid(1)),
-            workspace: tenant.workspace,
-            environment: tenant.environment,
-            key,
-            epoch: 0,
-            issued_at: now,
-            expires_at: now.plus(3_600_000),
-        };
-        let participant = tokens.sign_participant(&participant).unwrap();
-        self.worthless("participant", "a participant token, for which there is no operation yet", participant);
+        let (gone, live) = (world.deployment().await, world.deployment().await);
+        let cut = world.participant(&gone, RunId(Ulid(1)), "customer");
+        let _ = world.secret().delete(&format!("/v1/api-keys/{}", gone.id())).await.expect(200);
+        self.worthless("depl_cut", "the key of a deployment that was revoked", gone.credential());
+        self.worthless("part_cut", "a participant token of that deployment", cut.credential());
+        let claims = world.participant_claims(&live, RunId(Ulid(1)), "customer");
+        let (issued_at, expires_at) = (now.plus(-7_200_000), now.plus(-3_600_000));
+        let stale = tokens.sign_participant(&ParticipantClaims { issued_at, expires_at, ..claims.clone() }).unwrap();
+        self.worthless("part_stale", "a participant token past its end", stale);
+        let misfit = tokens.sign_participant(&ParticipantClaims { key, deployment: DeploymentId(key.0), ..claims });
+        self.worthless("part_misfit", "a participant token under a key that is no deployment's", misfit.unwrap());
     }
 
     async fn good_credentials(&mut self) {
@@ -334,7 +334,7 @@ impl Maker<'_> {
 }
 
 /// All columns that can be sent.
-pub(crate) async fn columns(world: &World) -> Vec<Column> {
+pub(crate) async fn columns(world: &World, part: &Part) -> Vec<Column> {
     let mut maker = Maker { world, columns: Vec::new() };
     maker.add("absent", "no credential", world.anonymous(), Standing::Own(Caller::Anonymous));
     maker.add("twice", "two credentials", world.secret(), Standing::Twice);
@@ -342,6 +342,7 @@ pub(crate) async fn columns(world: &World) -> Vec<Column> {
     maker.credentials_that_prove_nothing().await;
     maker.tokens_that_prove_nothing().await;
     maker.good_credentials().await;
+    maker.who_takes_part(part).await;
     maker.keys_of_the_environment();
     maker.columns
 }

@@ -20,7 +20,7 @@ also in the headers that they read, X-Api-Key or X-Admin-Api-Key. After a change
 UPDATE_MATRIX=1 cargo nextest run -p chatelaine matrix, then read the difference.
 
 Cells
-  ok      admitted, and it succeeds
+  ok      admitted, and it succeeds (a WebSocket: 400, because what is sent is no handshake)
   .       401: proves nothing (or, where nothing was sent: something is needed)
   400     more than one credential
   scope   403 INSUFFICIENT_PERMISSIONS: the key lacks the scope, which the answer names

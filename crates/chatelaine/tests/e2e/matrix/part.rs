@@ -1,0 +1,48 @@
+//! Who takes part: the columns of deployments' keys and of participants' tokens.
+
+use access::{Caller, KeyKind, ParticipantCaller, ScopeSet};
+use ambient::{DeploymentId, KeyId, Millis, RunId, Ulid};
+use testkit::{Persona, World};
+
+use super::columns::{Maker, Standing};
+
+/// The run that is looked at, and the deployment that it belongs to.
+pub(crate) struct Part {
+    pub(crate) deployment: Persona,
+    pub(crate) run: RunId,
+}
+
+impl Part {
+    pub(crate) async fn new(world: &World) -> Self {
+        Self { deployment: world.deployment().await, run: RunId(Ulid(1)) }
+    }
+}
+
+impl Maker<'_> {
+    pub(super) async fn who_takes_part(&mut self, part: &Part) {
+        let (world, own) = (self.world, &part.deployment);
+        let key = self.key(KeyKind::Deployment, ScopeSet::NONE);
+        let other = world.deployment().await;
+        self.add("depl_other", "another deployment's key", other, Standing::Elsewhere(key.clone()));
+        self.add("deployment", "the deployment's key", own.clone(), Standing::Own(key));
+        let (foreign, customer) =
+            (world.participant(own, RunId(Ulid(2)), "customer"), world.participant(own, part.run, "customer"));
+        let caller = |run| participant(world, own, run);
+        let standing = Standing::Elsewhere(caller(RunId(Ulid(2))));
+        self.add("part_other", "a participant token of another run", foreign, standing);
+        self.add("participant", "a participant token, in a browser", customer, Standing::Own(caller(part.run)));
+    }
+}
+
+fn participant(world: &World, deployment: &Persona, run: RunId) -> Caller {
+    let key: KeyId = deployment.id().parse().unwrap();
+    Caller::Participant(ParticipantCaller {
+        run,
+        role: "customer".into(),
+        deployment: DeploymentId(key.0),
+        tenant: world.tenant(),
+        key,
+        epoch: 0,
+        expires_at: Millis(i64::MAX),
+    })
+}
