@@ -56,6 +56,7 @@ async function greetsStreamsAndStores() {
     await again.open();
     await again.sees('It is on its way.');
     assert.equal(await again.count('Where is my parcel?'), 1);
+    assert.equal(await again.count('Welcome to the shop.'), 1, 'one greeting, though the history has it too');
     await again.say('And when?');
     (await world.model.next('And when?')).end('Tomorrow.');
     await again.sees('Tomorrow.');

@@ -97,9 +97,9 @@ async function isRefusedElsewhere() {
       const widget = await Widget.at(page, { origin: 'https://evil-example.com', path: '/plain', attributes: ATTRIBUTES });
       await widget.open();
       await widget.say('Plain and evil');
-      const isBlocked = (line) => line.includes('has been blocked by CORS policy');
-      await until("the browser's sentence on the console", () => page.seen.console.some(isBlocked));
-      await widget.sees('Waiting');
+      await widget.sees('not available on this page');
+      const isReason = (line) => line.includes('Origin not allowed');
+      await until("the reason on the console, for the site's owner", () => page.seen.console.some(isReason));
     });
     assert.deepEqual(await readAsAdmin(server), []);
     assert.equal(world.model.count('Plain and evil'), 0);
