@@ -127,6 +127,14 @@ impl Credits {
         self.hold(tenant, Some(conversation), most, 1).await
     }
 
+    /// The same for a question outside any conversation.
+    ///
+    /// # Errors
+    /// As [`Credits::reserve`].
+    pub(crate) async fn reserve_question(&self, tenant: Tenant) -> Result<Hold, ChatError> {
+        self.hold(tenant, None, self.0.prices.reserve_per_reply.max(1), 1).await
+    }
+
     /// Holds the price of a voice session, all of it; to be paid with [`Hold::pay`].
     ///
     /// # Errors

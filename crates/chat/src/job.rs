@@ -13,6 +13,7 @@ use std::{
 use access::Tenant;
 use ambient::ConversationId;
 use cluster::{CutReason, Grant};
+use serde_json::Value;
 use store::{BotRecord, IntegrationRecord, StoreError};
 use tokio::time::timeout;
 
@@ -31,7 +32,7 @@ use crate::{
 };
 
 /// The longest a reply may take, however slowly it keeps coming.
-const REPLY_LIMIT: Duration = Duration::from_secs(600);
+pub(crate) const REPLY_LIMIT: Duration = Duration::from_secs(600);
 /// How long the end of an answered call is waited for, so that its connection can be used again.
 const REST_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -174,7 +175,10 @@ impl Job {
         let answer = Answer(log);
         for integration in order {
             spent.is_asked.fetch_or(integration.kind != ECHO, Relaxed);
-            match self.ask(integration, &messages, &answer).await {
+            let parts = Arc::clone(&self.parts);
+            let asking = Asking { parts, tenant: self.tenant, integration, messages: &messages, schema: None };
+            let asked = if integration.kind == ECHO { echo(&self.text, &answer) } else { asking.ask(&answer).await };
+            match asked {
                 Ok(usage) => return Ok(usage),
                 Err(new) => failure = new,
             }
@@ -189,33 +193,6 @@ impl Job {
             }
         }
         Err(failure)
-    }
-
-    async fn ask(
-        &self,
-        integration: &IntegrationRecord,
-        messages: &[Message],
-        answer: &Answer<'_>,
-    ) -> Result<Usage, Failure> {
-        if integration.kind == ECHO {
-            return echo(&self.text, answer);
-        }
-        let ChatParts { secrets, outbound, drain, .. } = &*self.parts;
-        let place = place(self.tenant, integration.id);
-        let headers = Headers::open(secrets.sealer(), &place, integration.headers_sealed.as_deref());
-        let headers = headers.map_err(Failure::internal)?.to_wire().map_err(Failure::internal)?;
-        let url = integration.url.as_deref().unwrap_or_default();
-        let call = Call {
-            base: outbound.check_url(url).map_err(|e| Failure::new(ReplyErrorCode::UpstreamUnavailable, e))?,
-            model: integration.model.clone().unwrap_or_default(),
-            headers,
-            timeout: Duration::from_secs(integration.timeout_seconds.into()),
-        };
-        let Said { usage, rest } = ask(outbound, call, messages, answer).await?;
-        if let Some(mut rest) = rest {
-            drain.spawn(timeout(REST_PATIENCE, async move { while let Ok(Some(_)) = rest.chunk().await {} }));
-        }
-        Ok(usage)
     }
 
     /// The instructions, then the last messages of the conversation, with the one to be answered.
@@ -253,6 +230,42 @@ impl Job {
     }
 }
 
+/// One question to one integration.
+pub(crate) struct Asking<'a> {
+    pub(crate) parts: Arc<ChatParts>,
+    pub(crate) tenant: Tenant,
+    pub(crate) integration: &'a IntegrationRecord,
+    pub(crate) messages: &'a [Message],
+    /// What the answer is to be, as a JSON Schema.
+    pub(crate) schema: Option<&'a Value>,
+}
+
+impl Asking<'_> {
+    pub(crate) async fn ask(&self, answer: &Answer<'_>) -> Result<Usage, Failure> {
+        let integration = self.integration;
+        if integration.kind == ECHO {
+            let last = self.messages.last().map_or("", |message| message.content.as_str());
+            return echo(last, answer);
+        }
+        let ChatParts { secrets, outbound, drain, .. } = &*self.parts;
+        let place = place(self.tenant, integration.id);
+        let headers = Headers::open(secrets.sealer(), &place, integration.headers_sealed.as_deref());
+        let headers = headers.map_err(Failure::internal)?.to_wire().map_err(Failure::internal)?;
+        let url = integration.url.as_deref().unwrap_or_default();
+        let call = Call {
+            base: outbound.check_url(url).map_err(|e| Failure::new(ReplyErrorCode::UpstreamUnavailable, e))?,
+            model: integration.model.clone().unwrap_or_default(),
+            headers,
+            timeout: Duration::from_secs(integration.timeout_seconds.into()),
+        };
+        let Said { usage, rest } = ask(outbound, call, self.messages, self.schema, answer).await?;
+        if let Some(mut rest) = rest {
+            drain.spawn(timeout(REST_PATIENCE, async move { while let Ok(Some(_)) = rest.chunk().await {} }));
+        }
+        Ok(usage)
+    }
+}
+
 async fn settle(hold: Option<Hold>, usage: Usage) {
     if let Some(hold) = hold {
         hold.settle(usage).await;
@@ -264,7 +277,7 @@ fn internal(error: StoreError) -> Failure {
 }
 
 /// An error and what caused it, in one line. Our errors carry no secret and no URL.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

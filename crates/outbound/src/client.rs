@@ -2,7 +2,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Method,
     header::{ACCEPT, CONTENT_TYPE},
 };
 use tokio::{
@@ -32,7 +32,7 @@ pub struct Client {
     trusts_nobody: bool,
 }
 
-/// One POST with a JSON body. `Debug` shows none of it: URL, headers and body may hold secrets.
+/// One request with a JSON body. `Debug` shows none of it: URL, headers and body may hold secrets.
 #[derive(Clone)]
 pub struct Request {
     /// What [`Client::check_url`] gave; it is checked again when it is sent.
@@ -117,16 +117,28 @@ impl Client {
     /// See [`OutboundError`]; a 4xx or 5xx is an answer, not an error.
     pub async fn post_json_stream(&self, request: Request) -> Result<Response, OutboundError> {
         let idle = request.timeout;
-        timeout(idle, self.send(request)).await.map_err(|_| OutboundError::Timeout)?
+        timeout(idle, self.send(Method::POST, request)).await.map_err(|_| OutboundError::Timeout)?
     }
 
-    async fn send(&self, request: Request) -> Result<Response, OutboundError> {
+    /// The same by any method. An empty body is none.
+    ///
+    /// # Errors
+    /// As [`Client::post_json_stream`].
+    pub async fn call(&self, method: Method, request: Request) -> Result<Response, OutboundError> {
+        let idle = request.timeout;
+        timeout(idle, self.send(method, request)).await.map_err(|_| OutboundError::Timeout)?
+    }
+
+    async fn send(&self, method: Method, request: Request) -> Result<Response, OutboundError> {
         let target = self.guard.policy.check(&request.url)?;
         self.check_literal(&request.url, &target).await?;
-        let headers = collect_headers(request.headers)?;
+        let mut headers = collect_headers(request.headers)?;
+        if request.body.is_empty() {
+            headers.remove(CONTENT_TYPE);
+        }
         let place = self.calls.clone().try_acquire_owned().map_err(|_| OutboundError::Busy)?;
         let idle = request.timeout;
-        let sending = self.http.post(request.url).headers(headers).body(request.body).send();
+        let sending = self.http.request(method, request.url).headers(headers).body(request.body).send();
         let mut body = TARGET.scope(target, sending).await.map_err(OutboundError::from_client)?;
         let headers = std::mem::take(body.headers_mut());
         Ok(Response { status: body.status().as_u16(), headers, body, idle, _place: place })

@@ -36,11 +36,6 @@ impl Bells {
             bells.remove(&run);
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.0.lock().len()
-    }
 }
 
 /// Reads a run's timeline from a number on: what is stored, then what comes. It holds its position and

@@ -5,6 +5,7 @@
 //! to do. A call may be made twice, its outcome counts once. What is never here: HTTP answers, SQL, a
 //! decision about who may do what; callers come in checked.
 
+mod call;
 mod error;
 mod executor;
 mod follow;

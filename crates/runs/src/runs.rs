@@ -45,7 +45,7 @@ pub struct RunsParts {
     pub drain: TaskTracker,
 }
 
-/// Runs of workflows. Clones share everything; when the last one goes, effects stop where they are.
+/// Runs of workflows. Clones share everything; when the last one goes, no effect begins any more.
 #[derive(Clone)]
 pub struct Runs(pub(crate) Arc<Inner>);
 
@@ -55,7 +55,7 @@ pub(crate) struct Inner {
     pub(crate) bells: Bells,
     pub(crate) desk: Desk,
     pub(crate) stopping: CancellationToken,
-    definitions: Mutex<HashMap<DeploymentId, Arc<Definition>>>,
+    definitions: Mutex<HashMap<(Tenant, DeploymentId), Arc<Definition>>>,
 }
 
 impl Drop for Inner {
@@ -114,7 +114,7 @@ impl Runs {
         if deployment.revoked_at.is_some() {
             return Err(RunError::Revoked);
         }
-        let definition = self.0.keep(deployment)?;
+        let definition = self.0.keep(tenant, deployment)?;
         let state = RunState::pending(&definition, &input)?;
         let new = NewRun {
             deployment: deployment.id,
@@ -281,16 +281,14 @@ impl Inner {
         tenant: Tenant,
         deployment: DeploymentId,
     ) -> Result<Arc<Definition>, RunError> {
-        // Whoever names a deployment here has read it, or a run of it, in this tenant's data. The cache is
-        // asked with the tenant all the same, by way of the run.
-        if let Some(known) = self.definitions.lock().get(&deployment) {
+        if let Some(known) = self.definitions.lock().get(&(tenant, deployment)) {
             return Ok(Arc::clone(known));
         }
-        self.keep(&self.parts.store.workspace(tenant).deployment(deployment).await?)
+        self.keep(tenant, &self.parts.store.workspace(tenant).deployment(deployment).await?)
     }
 
-    fn keep(&self, deployment: &DeploymentRecord) -> Result<Arc<Definition>, RunError> {
-        if let Some(known) = self.definitions.lock().get(&deployment.id) {
+    fn keep(&self, tenant: Tenant, deployment: &DeploymentRecord) -> Result<Arc<Definition>, RunError> {
+        if let Some(known) = self.definitions.lock().get(&(tenant, deployment.id)) {
             return Ok(Arc::clone(known));
         }
         let value: Value = serde_json::from_str(&deployment.definition).map_err(RunError::unavailable)?;
@@ -303,7 +301,7 @@ impl Inner {
         if definitions.len() >= MAX_DEFINITIONS {
             definitions.clear();
         }
-        definitions.insert(deployment.id, Arc::clone(&definition));
+        definitions.insert((tenant, deployment.id), Arc::clone(&definition));
         Ok(definition)
     }
 }

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use outbound::{Bytes, Client, HeaderName, HeaderValue, Request, Response, Url};
+use serde_json::Value;
 
 use super::{
     Answer, Failure, Message,
@@ -35,9 +36,10 @@ pub(crate) async fn ask(
     client: &Client,
     call: Call,
     messages: &[Message],
+    schema: Option<&Value>,
     answer: &Answer<'_>,
 ) -> Result<Said, Failure> {
-    let body = write_request(&call.model, messages).map_err(Failure::internal)?;
+    let body = write_request(&call.model, messages, schema).map_err(Failure::internal)?;
     let request = Request {
         url: completions_url(call.base)?,
         headers: call.headers,

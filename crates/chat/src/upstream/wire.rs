@@ -2,7 +2,7 @@
 //! that we read. Unknown and null members are read over; servers differ.
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::Usage;
 
@@ -19,6 +19,8 @@ struct Request<'a> {
     messages: &'a [Message],
     stream: bool,
     stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -26,10 +28,16 @@ struct StreamOptions {
     include_usage: bool,
 }
 
-/// The body of `POST /chat/completions`.
-pub(crate) fn write_request(model: &str, messages: &[Message]) -> Result<Vec<u8>, serde_json::Error> {
+/// The body of `POST /chat/completions`; with a schema the answer is to be JSON of it.
+pub(crate) fn write_request(
+    model: &str,
+    messages: &[Message],
+    schema: Option<&Value>,
+) -> Result<Vec<u8>, serde_json::Error> {
     let stream_options = StreamOptions { include_usage: true };
-    serde_json::to_vec(&Request { model, messages, stream: true, stream_options })
+    let response_format =
+        schema.map(|schema| json!({"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}));
+    serde_json::to_vec(&Request { model, messages, stream: true, stream_options, response_format })
 }
 
 /// What one event of the stream says.
@@ -125,7 +133,7 @@ mod tests {
     #[test]
     fn the_request_asks_for_a_stream_with_usage() {
         let message = Message { role: "user".to_owned(), content: "hi".to_owned() };
-        let body: Value = serde_json::from_slice(&write_request("m", &[message]).unwrap()).unwrap();
+        let body: Value = serde_json::from_slice(&write_request("m", &[message], None).unwrap()).unwrap();
         let want = serde_json::json!({"model": "m", "messages": [{"role": "user", "content": "hi"}],
             "stream": true, "stream_options": {"include_usage": true}});
         assert_eq!(body, want);

@@ -58,6 +58,8 @@ pub enum Bucket<'a> {
     PublicStarts(IpAddr),
     /// Runs that strangers start under a deployment in 24 hours; the quota is the deployment's own, if it has one.
     RunsOfDeployment(DeploymentId, Option<u32>),
+    /// Replies of bots in all runs of a deployment in 24 hours.
+    RepliesOfDeployment(DeploymentId, u32),
     /// Runs that a trigger's token starts, known or not.
     Trigger(&'a str),
 }
@@ -251,6 +253,9 @@ impl Limits {
             Bucket::RunsOfDeployment(deployment, quota) => {
                 let rate = Rate::per_day(quota.unwrap_or(self.public_starts_of_day));
                 known("deployment-day", rate, Class::DeploymentDays, deployment.0.0)
+            }
+            Bucket::RepliesOfDeployment(deployment, quota) => {
+                known("deployment-replies", Rate::per_day(quota), Class::DeploymentReplies, deployment.0.0)
             }
             // Among the strangers: whoever makes tokens up crowds out no caller.
             Bucket::Trigger(token) => Place {

@@ -26,10 +26,11 @@ pub(super) enum Class {
     Participants,
     PublicStarts,
     DeploymentDays,
+    DeploymentReplies,
     Triggers,
 }
 
-const CLASSES: usize = 11;
+const CLASSES: usize = 12;
 
 /// Whose budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
