@@ -11,12 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::{
-    definition::Definition,
-    fault::Fault,
-    limits::{MAX_DEFINITION_BYTES, MAX_FAULTS},
-    template::Template,
-};
+use crate::{definition::Definition, fault::Fault, limits::MAX_DEFINITION_BYTES, template::Template};
 
 pub(crate) use object::{Faults, Object};
 
@@ -29,7 +24,6 @@ pub(crate) fn parse(value: &Value) -> Result<Definition, Vec<Fault>> {
     }
     let root = parser.root(value);
     parser.check_references();
-    parser.faults.0.truncate(MAX_FAULTS);
     match root {
         Some(root) if parser.faults.0.is_empty() => {
             Ok(Definition { root, askers: parser.askers, bots: parser.bots, connections: parser.connections })

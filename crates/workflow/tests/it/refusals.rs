@@ -225,6 +225,14 @@ fn size_depth_and_number_of_nodes_are_bounded() {
     let many = |count: usize| with(&(0..count).map(wait).collect());
     assert!(Definition::parse(&many(499)).is_ok());
     assert!(lines(&many(500)).iter().any(|line| line.contains("at most 500 nodes")));
+    let with_form = |count: usize| {
+        let asks: Vec<Value> =
+            (0..5).map(|at| json!({"type": "Input", "id": format!("i{at}"), "role": "ann", "prompt": "?"})).collect();
+        let form = json!({"type": "Workflow", "id": "f", "ui": "form", "children": asks});
+        with(&(0..count).map(wait).chain([form]).collect())
+    };
+    assert!(Definition::parse(&with_form(493)).is_ok());
+    assert!(lines(&with_form(494)).iter().any(|line| line.contains("at most 500 nodes")));
     let nested = |levels: usize| {
         let inner = |node: Value, at: usize| json!({"type": "Workflow", "id": format!("g{at}"), "children": [node]});
         with(&json!([(0..levels).fold(wait(0), inner)]))
