@@ -38,7 +38,7 @@ impl House {
     }
 }
 
-fn not_found<T>(result: Result<T, ClusterError>) -> bool {
+fn not_found<T>(result: &Result<T, ClusterError>) -> bool {
     matches!(result, Err(ClusterError::Store(StoreError::NotFound)))
 }
 
@@ -64,7 +64,7 @@ async fn revoking_a_deployment_ends_its_key_and_cuts_what_it_opened() {
     let sockets: Vec<_> = (0..10).map(|_| house.cluster.hold_opened(&opener).unwrap()).collect();
     let spared = house.cluster.hold_opened(&house.opener(&other)).unwrap();
     let foreign = Tenant { environment: Environment::Test, ..house.tenant };
-    assert!(not_found(house.cluster.revoke_deployment(foreign, record.id, house.audit()).await));
+    assert!(not_found(&house.cluster.revoke_deployment(foreign, record.id, house.audit()).await));
     assert!(sockets.iter().all(|socket| socket.reason().is_none()) && house.works(&text), "nothing happened");
     let receipt = house.cluster.revoke_deployment(house.tenant, record.id, house.audit()).await.unwrap();
     assert_eq!((receipt.id.0, receipt.streams_closed, receipt.revoked_at), (record.id.0, 10, house.now()));

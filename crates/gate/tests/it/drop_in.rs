@@ -129,9 +129,10 @@ async fn a_page_must_be_listed_where_a_list_is_given_and_may_read_its_refusals()
     assert!(good.header("vary").contains("Origin") && good.header("access-control-allow-credentials").is_empty());
     let refused = (403, r#"{"error":"Origin not allowed"}"#);
     let twice = [key, ("origin", PAGE), ("origin", PAGE)];
-    for headers in [&[key, ("origin", EVIL)][..], &[key, ("origin", "null")], &twice] {
+    let told = [(&[key, ("origin", EVIL)][..], EVIL), (&[key, ("origin", "null")], ""), (&twice, "")];
+    for (headers, reader) in told {
         let answer = world.chat(headers).await;
-        assert_eq!((answer.whole(), allowed(&answer).as_str()), (refused, ""), "{headers:?}");
+        assert_eq!((answer.whole(), allowed(&answer).as_str()), (refused, reader), "{headers:?}");
     }
     let embedded = ("x-embedding-origin", EVIL);
     assert_eq!(world.chat(&[key, ("origin", OWN), embedded]).await.whole(), refused, "our frame on their page");

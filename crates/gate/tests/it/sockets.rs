@@ -101,12 +101,15 @@ async fn text(client: &mut Client) -> String {
 
 /// The close, after whatever comes before it.
 async fn closed(client: &mut Client) -> Option<(u16, String)> {
-    while let Some(Ok(message)) = client.next().await {
-        if let Message::Close(frame) = message {
-            return frame.map(|CloseFrame { code, reason }| (code.into(), reason.to_string()));
+    let wait = async {
+        while let Some(Ok(message)) = client.next().await {
+            if let Message::Close(frame) = message {
+                return frame.map(|CloseFrame { code, reason }| (code.into(), reason.to_string()));
+            }
         }
-    }
-    None
+        None
+    };
+    tokio::time::timeout(Duration::from_secs(5), wait).await.expect("an end")
 }
 
 #[tokio::test]
