@@ -7,7 +7,7 @@ use ambient::{Clock, Random, Ulid};
 use bytes::Bytes;
 use chat::Chat;
 use cluster::Cluster;
-use credential::secret::Secrets;
+use credential::{secret::Secrets, token::Tokens};
 use gate::{Metrics, Routes};
 use runs::Runs;
 use store::{Store, Workspace};
@@ -46,6 +46,8 @@ pub struct AppParts {
     pub runs: Runs,
     /// What is derived from the installation's secret.
     pub secrets: Arc<Secrets>,
+    /// Signs what browsers are given.
+    pub tokens: Arc<Tokens>,
     /// What time it is.
     pub clock: Arc<dyn Clock>,
     /// Where random bytes come from.
@@ -110,6 +112,12 @@ impl App {
     #[must_use]
     pub fn secrets(&self) -> &Secrets {
         &self.0.parts.secrets
+    }
+
+    /// Signs what browsers are given.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.0.parts.tokens
     }
 
     /// What time it is.

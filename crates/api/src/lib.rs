@@ -10,6 +10,7 @@ mod audit;
 mod bots;
 mod conversations;
 mod credits;
+mod deployments;
 mod encode;
 mod input;
 mod integrations;
@@ -19,16 +20,18 @@ mod keys;
 mod me;
 mod password;
 mod problem;
+mod runs;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
 pub mod setup;
 mod system;
 mod voice;
+mod workflows;
 
 pub use app::{App, AppParts, AppSettings};
 use gate::Routes;
-pub use problem::of_chat as problem_of_chat;
+pub use problem::{of_chat as problem_of_chat, of_run as problem_of_run};
 
 /// Every operation of the API, mounted.
 #[must_use]
@@ -50,6 +53,9 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     voice::mount(&mut routes);
     conversations::mount(&mut routes);
     credits::mount(&mut routes);
+    workflows::mount(&mut routes);
+    deployments::mount(&mut routes);
+    runs::mount(&mut routes);
     audit::mount(&mut routes);
     setup::mount(&mut routes);
     system::mount(&mut routes);

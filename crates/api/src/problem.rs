@@ -1,8 +1,9 @@
 //! From what went wrong elsewhere to what the caller reads.
 
+use ::runs::RunError;
 use access::{Refusal, ScopeSet};
 use chat::ChatError;
-use gate::Problem;
+use gate::{FieldError, Problem};
 
 /// The answer to a failed conversation. A dead session is a dead token: 401.
 pub fn of_chat(error: ChatError) -> Problem {
@@ -16,6 +17,22 @@ pub fn of_chat(error: ChatError) -> Problem {
         ChatError::Reused => Problem::invalid_field("Idempotency-Key", "It was sent before, with another message"),
         ChatError::Full(sentence) => Problem::conflict(sentence),
         ChatError::Conflict(what) => Problem::conflict(format!("Already there, or no longer possible: {what}")),
+        other => Problem::unavailable(other),
+    }
+}
+
+/// The answer to what a run does not take.
+pub fn of_run(error: RunError) -> Problem {
+    match error {
+        RunError::NotFound => Problem::not_found(),
+        RunError::Invalid(faults) => {
+            let named = |fault: workflow::FieldFault| FieldError::new(fault.field, fault.message);
+            Problem::validation(faults.into_iter().map(named).collect())
+        }
+        RunError::AlreadyAnswered => Problem::conflict("This step was answered before"),
+        RunError::Busy => Problem::conflict("The agent has not answered yet; say it again after its answer"),
+        RunError::Ended => Problem::conflict("This run is over"),
+        RunError::Revoked => Problem::conflict("This deployment was revoked"),
         other => Problem::unavailable(other),
     }
 }
@@ -44,6 +61,19 @@ mod tests {
         assert_eq!((refused.status().as_u16(), refused.code()), (403, "INSUFFICIENT_PERMISSIONS"));
         assert!(must_cover(ScopeSet::every(), ScopeSet::ADMIN).is_err(), "all scopes are not `admin`");
         assert!(must_cover(ScopeSet::ADMIN, ScopeSet::every()).is_ok());
+    }
+
+    #[test]
+    fn what_a_run_does_not_take_has_its_status() {
+        let status = |error| of_run(error).status().as_u16();
+        let fault = workflow::FieldFault { field: "score".to_owned(), message: "must be a number".to_owned() };
+        let refused = of_run(RunError::Invalid(vec![fault]));
+        assert!(refused.status() == 422 && format!("{refused:?}").contains("field: \"score\""), "{refused:?}");
+        assert_eq!(status(RunError::NotFound), 404);
+        for error in [RunError::AlreadyAnswered, RunError::Busy, RunError::Ended, RunError::Revoked] {
+            assert_eq!(status(error), 409);
+        }
+        assert_eq!(status(RunError::Unavailable("disk".into())), 503);
     }
 
     #[test]

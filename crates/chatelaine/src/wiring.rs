@@ -88,6 +88,7 @@ pub(crate) async fn wire(
         chat,
         runs,
         secrets: secrets.clone(),
+        tokens: tokens.clone(),
         clock: clock.clone(),
         random: random.clone(),
         metrics: metrics.clone(),

@@ -131,6 +131,7 @@ impl World {
             chat,
             runs,
             secrets: Arc::clone(&secrets),
+            tokens: Arc::clone(&tokens),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             metrics: metrics.clone(),

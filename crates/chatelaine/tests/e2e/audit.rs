@@ -6,7 +6,7 @@ use access::Access;
 use serde_json::{Value, json};
 use testkit::{Persona, World, id_of};
 
-use crate::matrix::table;
+use crate::{matrix::table, workflows::survey};
 
 /// How often each action stands in the log of `by`'s workspace.
 async fn counts(by: &Persona) -> BTreeMap<String, u64> {
@@ -51,6 +51,11 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         &by.post(&format!("/v1/bots/{bot}/integrations"), &json!({"name": "E", "kind": "echo"})).await.expect(201),
     );
     let conversation = world.session().await;
+    let design = json!({"name": "W", "definition": survey()});
+    let workflow = id_of(&by.post("/v1/workflows", &design).await.expect(201));
+    let spare = id_of(&by.post("/v1/workflows", &design).await.expect(201));
+    let deploy = format!("/v1/workflows/{workflow}/deployments");
+    let deployment = id_of(&by.post(&deploy, &json!({})).await.expect(201));
     let calls: Vec<(&str, &str, String, Value)> = vec![
         ("create_api_key", "POST", "/v1/api-keys".into(), json!({"name": "K"})),
         ("update_api_key", "PATCH", format!("/v1/api-keys/{}", key.id()), json!({"name": "L"})),
@@ -73,6 +78,11 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("delete_bot", "DELETE", format!("/v1/bots/{bot}"), json!({})),
         ("grant_credits", "POST", "/v1/credits/grants".into(), json!({"amount": 5})),
         ("update_credits", "PATCH", "/v1/credits".into(), json!({"metered": false})),
+        ("create_workflow", "POST", "/v1/workflows".into(), design),
+        ("update_workflow", "PATCH", format!("/v1/workflows/{workflow}"), json!({"name": "V"})),
+        ("delete_workflow", "DELETE", format!("/v1/workflows/{spare}"), json!({})),
+        ("create_deployment", "POST", deploy, json!({"name": "D"})),
+        ("revoke_deployment", "POST", format!("/v1/deployments/{deployment}/revoke"), json!({"runs": "finish"})),
         ("delete_conversation", "DELETE", format!("/v1/conversations/{}", conversation.id()), json!({})),
     ];
     for (id, method, path, body) in &calls {

@@ -5,9 +5,9 @@ use access::Access;
 use ambient::{OsRandom, Random};
 use gate::{Meta, Method, Surface};
 use serde_json::{Value, json};
-use testkit::{Backend, Persona, World};
+use testkit::{Backend, Persona, World, id_of};
 
-use crate::{bad_input::shows_nothing_inside, matrix::table};
+use crate::{bad_input::shows_nothing_inside, matrix::table, workflows::survey};
 
 on_each! {
     no_body_is_our_fault;
@@ -54,7 +54,7 @@ fn odd_values() -> Vec<Value> {
 }
 
 /// Members that some operation knows; an odd value in each is odd in its own way.
-const MEMBERS: [&str; 32] = [
+const MEMBERS: [&str; 39] = [
     "name",
     "kind",
     "environment",
@@ -87,6 +87,13 @@ const MEMBERS: [&str; 32] = [
     "message",
     "token",
     "password",
+    "definition",
+    "survey_mode",
+    "daily_runs",
+    "daily_replies",
+    "runs",
+    "input",
+    "reason",
 ];
 
 fn raw_bodies() -> Vec<Vec<u8>> {
@@ -120,11 +127,20 @@ async fn targets(world: &World) -> Vec<Target> {
         secret.get(&format!("/v1/bots/{bot}/integrations")).await.data()[0]["id"].as_str().unwrap().to_owned();
     let (account, _) = world.account("software", "admin").await;
     let key = world.key("key", json!({"name": "Key"})).await;
+    let design = json!({"name": "W", "definition": survey()});
+    let workflow = id_of(&secret.post("/v1/workflows", &design).await.expect(201));
+    let deployed = secret.post(&format!("/v1/workflows/{workflow}/deployments"), &json!({})).await;
+    let deployment = id_of(&deployed.expect(201));
+    let holder = world.deployment_of(&survey().to_string()).await;
+    let started = holder.post("/api/v1/runs", &json!({})).await.expect(202).json();
+    let run = started["run_id"].as_str().unwrap().to_owned();
     let mut targets = Vec::new();
     for operation in table(world).iter().filter(|operation| takes_a_body(operation)) {
         let access: &Access = &operation.access;
         let by = if access.admits_sessions() {
             session.clone()
+        } else if access.admits_deployments() {
+            holder.clone()
         } else if access.is_public() {
             world.anonymous()
         } else {
@@ -135,6 +151,9 @@ async fn targets(world: &World) -> Vec<Target> {
             path if path.starts_with("/v1/service-accounts/") => &account,
             path if path.starts_with("/v1/integrations/") => &integration,
             path if path.starts_with("/v1/chat/") => session.id(),
+            path if path.starts_with("/api/v1/runs/") => &run,
+            path if path.starts_with("/v1/workflows/") => &workflow,
+            path if path.starts_with("/v1/deployments/") => &deployment,
             _ => &bot,
         };
         if operation.id != "end_chat_session" {

@@ -49,6 +49,8 @@ mod matrix;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod runs;
+#[cfg(test)]
 mod secrecy;
 #[cfg(test)]
 mod serve;
@@ -64,3 +66,5 @@ mod upstreams;
 mod voice;
 #[cfg(test)]
 mod widget_keys;
+#[cfg(test)]
+mod workflows;

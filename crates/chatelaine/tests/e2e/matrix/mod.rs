@@ -77,7 +77,7 @@ async fn every_operation_by_every_credential(backend: Backend) {
     let table = table(&world);
     let part = Part::new(&world).await;
     let columns = columns(&world, &part).await;
-    let objects = Objects::new(&world).await;
+    let objects = Objects::new(&world, &part).await;
     let mut wrong = Vec::new();
     for operation in &table {
         for column in &columns {

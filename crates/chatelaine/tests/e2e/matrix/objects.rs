@@ -5,6 +5,9 @@ use gate::{Meta, Method};
 use serde_json::{Value, json};
 use testkit::{Persona, WIDGET_API_KEY, World, id_of};
 
+use super::part::Part;
+use crate::workflows::survey;
+
 /// A request, without its credential.
 pub(crate) struct Target {
     pub(crate) method: &'static str,
@@ -30,6 +33,7 @@ impl Target {
 /// Where targets come from.
 pub(crate) struct Objects<'a> {
     world: &'a World,
+    part: &'a Part,
     bot: String,
     integration: String,
     account: String,
@@ -41,10 +45,12 @@ pub(crate) struct Objects<'a> {
     /// The widget's script under the name of its version.
     script: String,
     voice_bot: String,
+    workflow: String,
+    deployment: String,
 }
 
 impl<'a> Objects<'a> {
-    pub(crate) async fn new(world: &'a World) -> Self {
+    pub(crate) async fn new(world: &'a World, part: &'a Part) -> Self {
         let bot = world.bot().await;
         let list = world.secret().get(&format!("/v1/bots/{bot}/integrations")).await.expect(200).data();
         let say = world.client().post("/v1/chat", &json!({"sessionId": "object", "message": "hello"}));
@@ -52,8 +58,12 @@ impl<'a> Objects<'a> {
         let demo = world.client().get("/demo").send().await.expect(200).text();
         let script = demo.split("/widget/").find(|part| part.starts_with("chat-widget-")).unwrap();
         let voice = json!({"name": "Voice", "architecture": "realtime"});
+        let workflow = new_workflow(world).await;
         Self {
             world,
+            part,
+            deployment: new_deployment(world, &workflow).await,
+            workflow,
             dropin: said["conversationId"].as_str().unwrap().to_owned(),
             widget: world.widget().await.id().to_owned(),
             script: script.split('"').next().unwrap().to_owned(),
@@ -94,6 +104,12 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/integrations/") => self.new_integration().await,
             path if path.starts_with("/v1/bots/") && operation.method != Method::Delete => self.bot.clone(),
             path if path.starts_with("/v1/bots/") => self.world.bot().await,
+            path if path.starts_with("/v1/workflows/") && operation.method != Method::Delete => self.workflow.clone(),
+            path if path.starts_with("/v1/workflows/") => new_workflow(self.world).await,
+            path if path.starts_with("/v1/deployments/") && reads => self.deployment.clone(),
+            path if path.starts_with("/v1/deployments/") => new_deployment(self.world, &self.workflow).await,
+            "/api/v1/runs/{id}/cancel" => self.part.new_run().await,
+            path if path.starts_with("/api/v1/runs/") => self.part.run.to_string(),
             path => panic!("say in matrix/objects.rs what {path} names"),
         };
         let names = |part: &str| part.starts_with('{');
@@ -107,7 +123,13 @@ impl<'a> Objects<'a> {
             "create_api_key" | "create_bot" | "create_service_account" | "create_service_account_key" => {
                 json!({"name": "New"})
             }
-            "update_api_key" | "update_bot" | "update_service_account" => json!({"name": "Renamed"}),
+            "update_api_key" | "update_bot" | "update_service_account" | "update_workflow" => {
+                json!({"name": "Renamed"})
+            }
+            "create_workflow" => json!({"name": "New", "definition": survey()}),
+            "create_deployment" | "create_run" | "cancel_run" => json!({}),
+            "create_participant_token" => json!({"role": "customer"}),
+            "revoke_deployment" => json!({"runs": "finish"}),
             "create_integration" => json!({"name": "New", "kind": "echo"}),
             "update_integration" => json!({"weight": 3}),
             "create_chat_session" => json!({"agent_id": self.bot}),
@@ -145,4 +167,14 @@ impl<'a> Objects<'a> {
         let bot = self.world.bot().await;
         id_of(&self.world.secret().post(&format!("/v1/bots/{bot}/integrations"), &body).await.expect(201))
     }
+}
+
+async fn new_workflow(world: &World) -> String {
+    let body = json!({"name": "Object", "definition": survey()});
+    id_of(&world.secret().post("/v1/workflows", &body).await.expect(201))
+}
+
+async fn new_deployment(world: &World, workflow: &str) -> String {
+    let path = format!("/v1/workflows/{workflow}/deployments");
+    id_of(&world.secret().post(&path, &json!({})).await.expect(201))
 }

@@ -2,9 +2,11 @@
 
 use access::{Caller, KeyKind, ParticipantCaller, ScopeSet};
 use ambient::{DeploymentId, KeyId, Millis, RunId, Ulid};
+use serde_json::json;
 use testkit::{Persona, World};
 
 use super::columns::{Maker, Standing};
+use crate::workflows::survey;
 
 /// The run that is looked at, and the deployment that it belongs to.
 pub(crate) struct Part {
@@ -14,7 +16,21 @@ pub(crate) struct Part {
 
 impl Part {
     pub(crate) async fn new(world: &World) -> Self {
-        Self { deployment: world.deployment().await, run: RunId(Ulid(1)) }
+        let mut design = survey();
+        design["participants"] = json!([{"name": "customer"}]);
+        let deployment = world.deployment_of(&design.to_string()).await;
+        Self { run: Self::start(&deployment).await.parse().unwrap(), deployment }
+    }
+
+    /// The id of a new run.
+    async fn start(deployment: &Persona) -> String {
+        let started = deployment.post("/api/v1/runs", &json!({})).await.expect(202).json();
+        started["run_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The id of a new run of the same deployment.
+    pub(super) async fn new_run(&self) -> String {
+        Self::start(&self.deployment).await
     }
 }
 
