@@ -127,7 +127,6 @@ impl<'a> Objects<'a> {
                 json!({"name": "Renamed"})
             }
             "create_workflow" => json!({"name": "New", "definition": survey()}),
-            "create_deployment" | "create_run" | "cancel_run" => json!({}),
             "create_participant_token" => json!({"role": "customer"}),
             "revoke_deployment" => json!({"runs": "finish"}),
             "create_integration" => json!({"name": "New", "kind": "echo"}),
@@ -140,7 +139,8 @@ impl<'a> Objects<'a> {
                 json!({"sessionId": "matrix", "message": "hello"})
             }
             "send_chat_message" => json!({"message": "hello"}),
-            "rotate_api_key" | "end_chat_session" | "cancel_chat_reply" | "renew_chat_session" => json!({}),
+            "rotate_api_key" | "end_chat_session" | "cancel_chat_reply" | "renew_chat_session" | "create_deployment"
+            | "create_run" | "cancel_run" => json!({}),
             "complete_setup" => {
                 let token = api::setup::issue(self.world.server().running().app()).await.unwrap();
                 let email = format!("{}@example.com", &token[..16]);
