@@ -109,7 +109,7 @@ async fn closed(client: &mut Client) -> Option<(u16, String)> {
         }
         None
     };
-    tokio::time::timeout(Duration::from_secs(5), wait).await.expect("an end")
+    tokio::time::timeout(Duration::from_secs(5), wait).await.unwrap()
 }
 
 #[tokio::test]
