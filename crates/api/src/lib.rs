@@ -20,6 +20,7 @@ mod keys;
 mod me;
 mod password;
 mod problem;
+mod run_stream;
 mod runs;
 mod service_account_keys;
 mod service_accounts;
@@ -56,6 +57,7 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     workflows::mount(&mut routes);
     deployments::mount(&mut routes);
     runs::mount(&mut routes);
+    run_stream::mount(&mut routes);
     audit::mount(&mut routes);
     setup::mount(&mut routes);
     system::mount(&mut routes);

@@ -13,7 +13,7 @@ use workflow::{Ending, Event, EventKind, RunState};
 
 use crate::{App, input, problem::of_run};
 
-const READ: Access = Access::closed(Limit::Read).deployment();
+pub(crate) const READ: Access = Access::closed(Limit::Read).deployment();
 const WRITE: Access = Access::closed(Limit::Write).deployment();
 
 pub(crate) const CREATE_RUN: Operation<NewRun, Bare<StartedRun>> = Operation::post(
@@ -222,12 +222,18 @@ impl TimelineQuery {
         if !(1..=MAX_LINES).contains(&limit) {
             return Err(Problem::invalid_request("The query parameter `limit` is 1 to 100"));
         }
-        // Numbers are signed where they are stored; nothing is after the last of them.
-        let after = self.after.unwrap_or(0);
-        if i64::try_from(after).is_err() {
-            return Err(Problem::invalid_request("The query parameter `after` is the number of an event"));
-        }
-        Ok((after, limit))
+        Ok((event_number(self.after)?, limit))
+    }
+}
+
+/// The number that `after` says; 0 is before the first.
+pub(crate) fn event_number(after: Option<u64>) -> Result<u64, Problem> {
+    let after = after.unwrap_or(0);
+    // Numbers are signed where they are stored; nothing is after the last of them.
+    if i64::try_from(after).is_ok() {
+        Ok(after)
+    } else {
+        Err(Problem::invalid_request("The query parameter `after` is the number of an event"))
     }
 }
 
@@ -246,7 +252,7 @@ impl Message {
 }
 
 /// The deployment whose key this is; their ids have the same number.
-fn deployment_of<I>(call: &Call<I>) -> Result<(&KeyCaller, DeploymentId), Problem> {
+pub(crate) fn deployment_of<I>(call: &Call<I>) -> Result<(&KeyCaller, DeploymentId), Problem> {
     match &call.caller {
         Caller::Key(key) if key.kind == KeyKind::Deployment => Ok((key, DeploymentId(key.key.0))),
         _ => Err(Refusal::WrongCredential.into()),
@@ -254,7 +260,7 @@ fn deployment_of<I>(call: &Call<I>) -> Result<(&KeyCaller, DeploymentId), Proble
 }
 
 /// The run that the path names, of the key's own deployment.
-async fn own_run<I>(app: &App, call: &Call<I>) -> Result<RunRecord, Problem> {
+pub(crate) async fn own_run<I>(app: &App, call: &Call<I>) -> Result<RunRecord, Problem> {
     let (_, deployment) = deployment_of(call)?;
     let run = app.workspace(call)?.run(call.id("id")?).await?;
     if run.deployment == deployment { Ok(run) } else { Err(Problem::not_found()) }

@@ -188,7 +188,8 @@ fn admits(access: &Access) -> Vec<&'static str> {
 
 /// The first word of the path after the version.
 fn tag(path: &str) -> &str {
-    path.trim_start_matches("/v1")
+    path.trim_start_matches("/api")
+        .trim_start_matches("/v1")
         .trim_start_matches('/')
         .split('/')
         .next()

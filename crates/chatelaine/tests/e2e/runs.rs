@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ambient::{Clock, RunId, SystemClock};
 use serde_json::{Value, json};
-use testkit::{Persona, World, eventually};
+use testkit::{Persona, Said, WebSocket, World, eventually};
 
 use crate::workflows::survey;
 
@@ -19,6 +19,8 @@ on_both! {
     a_start_that_is_sent_again_starts_one_run;
     a_ceiling_of_runs_holds_for_a_day;
     a_revocation_cancels_the_open_runs_or_leaves_them;
+    a_stream_tells_the_timeline_from_a_number_to_its_end;
+    a_stream_ends_with_its_deployment_and_is_nobody_elses;
 }
 
 async fn deployment(world: &World, definition: &Value) -> Persona {
@@ -226,4 +228,57 @@ async fn a_revocation_cancels_the_open_runs_or_leaves_them(world: &World) {
             assert_eq!(data.run(run.parse().unwrap()).await.unwrap().status, status, "{what}");
         }
     }
+}
+
+/// All that a socket says, and how it ends.
+async fn rest(socket: &mut WebSocket) -> (Vec<Value>, Option<(u16, String)>) {
+    let mut told = Vec::new();
+    loop {
+        match socket.next().await {
+            Said::Text(text) => told.push(serde_json::from_str(&text).unwrap()),
+            Said::Closed(how) => return (told, how),
+        }
+    }
+}
+
+async fn a_stream_tells_the_timeline_from_a_number_to_its_end(world: &World) {
+    let by = deployment(world, &survey()).await;
+    let run = start(&by).await;
+    let path = format!("/api/v1/runs/{run}/stream");
+    let mut whole = by.request("GET", &path).socket(&[]).await.unwrap();
+    let _ = reaches(&by, &run, "waiting").await;
+    answer(world, &run, "respondent", "score", json!(4)).await;
+    let (told, how) = rest(&mut whole).await;
+    assert_eq!(how, Some((1000, "ended".to_owned())));
+    let listed = by.get(&format!("/api/v1/runs/{run}/events")).await.expect(200).json();
+    let events: Vec<Value> = told
+        .iter()
+        .map(|event| {
+            let mut event = event.clone();
+            assert_eq!(event.as_object_mut().unwrap().remove("type"), Some(json!("event")));
+            event
+        })
+        .collect();
+    assert_eq!(json!(events), listed["events"]);
+    let mut later = by.request("GET", &format!("{path}?after=2")).socket(&["chatelaine.v1"]).await.unwrap();
+    assert_eq!(rest(&mut later).await.0, told[2..]);
+    let no_number = by.request("GET", &format!("{path}?after=x")).socket(&[]).await.unwrap_err();
+    let _ = no_number.refused(400, "INVALID_REQUEST");
+}
+
+async fn a_stream_ends_with_its_deployment_and_is_nobody_elses(world: &World) {
+    let (by, other) = (deployment(world, &survey()).await, deployment(world, &survey()).await);
+    let run = start(&by).await;
+    let path = format!("/api/v1/runs/{run}/stream");
+    let _ = other.request("GET", &path).socket(&[]).await.unwrap_err().refused(404, "NOT_FOUND");
+    let _ = world.secret().request("GET", &path).socket(&[]).await.unwrap_err().refused(403, "WRONG_CREDENTIAL");
+    let in_a_page = by.at(Some("https://example.com")).request("GET", &path).socket(&[]).await.unwrap_err();
+    let _ = in_a_page.refused(403, "SECRET_KEY_IN_BROWSER");
+    let last = reaches(&by, &run, "waiting").await["last_seq"].as_u64().unwrap();
+    let mut open = by.request("GET", &format!("{path}?after={last}")).socket(&[]).await.unwrap();
+    let revoke = format!("/v1/deployments/{}/revoke", by.id().replace("key_", "dep_"));
+    let receipt = world.secret().post(&revoke, &json!({"runs": "finish"})).await.expect(200).data();
+    assert_eq!(receipt["streams_closed"], 1, "{receipt}");
+    let (told, how) = rest(&mut open).await;
+    assert_eq!((told, how), (vec![json!({"type": "error", "code": "revoked"})], Some((4403, "revoked".to_owned()))));
 }
