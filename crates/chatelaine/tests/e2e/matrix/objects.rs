@@ -139,8 +139,8 @@ impl<'a> Objects<'a> {
                 json!({"sessionId": "matrix", "message": "hello"})
             }
             "send_chat_message" => json!({"message": "hello"}),
-            "rotate_api_key" | "end_chat_session" | "cancel_chat_reply" | "renew_chat_session" | "create_deployment"
-            | "create_run" | "cancel_run" => json!({}),
+            "rotate_api_key" | "end_chat_session" | "cancel_chat_reply" | "renew_chat_session"
+            | "create_deployment" | "create_run" | "cancel_run" => json!({}),
             "complete_setup" => {
                 let token = api::setup::issue(self.world.server().running().app()).await.unwrap();
                 let email = format!("{}@example.com", &token[..16]);
