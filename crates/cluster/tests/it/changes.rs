@@ -17,7 +17,7 @@ use crate::house::house;
 async fn a_new_key_works_at_once_and_reads_nothing() {
     let house = house().await;
     let (id, text) = house.key().await;
-    let reads = house.store.reads();
+    let reads = house.settled_reads().await;
     let handle = house.find(&text);
     assert_eq!((handle.id(), handle.tenant(), handle.scopes()), (id, house.tenant, ScopeSet::ADMIN));
     assert_eq!(house.cluster.key_by_id(id).unwrap().id(), id);
@@ -29,7 +29,7 @@ async fn an_unknown_key_costs_no_read() {
     let house = house().await;
     let (_, text) = house.key().await;
     let unknown = text.expose().replace("sk_live_", "sk_live_x");
-    let (reads, now) = (house.store.reads(), house.now());
+    let (reads, now) = (house.settled_reads().await, house.now());
     assert!(matches!(house.cluster.lookup(&house.secrets.digest(&unknown), now), Lookup::Miss));
     assert!(matches!(house.cluster.lookup_slow(&unknown, now).await.unwrap(), Lookup::Miss));
     assert_eq!(house.store.reads(), reads);

@@ -57,6 +57,17 @@ async fn open(
 }
 
 impl House {
+    /// How often the store was asked, once what the start does beside everything else is over.
+    pub(crate) async fn settled_reads(&self) -> u64 {
+        loop {
+            let seen = self.store.reads();
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            if self.store.reads() == seen {
+                return seen;
+            }
+        }
+    }
+
     /// The same house after a restart, under `secrets`.
     pub(crate) async fn restart(self, secrets: Secrets) -> Self {
         self.cluster.stop().await;

@@ -203,7 +203,7 @@ async fn a_session_is_read_once_and_ends_after_idle_minutes_also_across_a_restar
     let claims = house.conversation(id, Some("https://one.com")).await;
     let house = house.restart(credential::secret::Secrets::new(&root(1), None)).await;
     assert!(house.cluster.hold(id, Some(claims.conversation)).is_none(), "not looked at yet");
-    let before = house.store.reads();
+    let before = house.settled_reads().await;
     for _ in 0..10 {
         assert_eq!(house.cluster.session(&claims, house.now()).await.unwrap(), SessionState::Live);
     }
@@ -225,7 +225,7 @@ async fn a_token_that_does_not_fit_its_conversation_opens_nothing() {
     let foreign_half = credential::token::SessionClaims { environment: test.environment, ..claims.clone() };
     let unknown = house.cluster.session(&foreign_half, house.now()).await.unwrap();
     assert_eq!(unknown, SessionState::Ended);
-    let reads = house.store.reads();
+    let reads = house.settled_reads().await;
     for dead in [&foreign_key, &foreign_half] {
         assert_eq!(house.cluster.session(dead, house.now()).await.unwrap(), SessionState::Ended);
     }
