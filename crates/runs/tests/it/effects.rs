@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use runs::RunError;
 use serde_json::{Value, json};
+use store::{NewEffect, TurnRecord};
 use tokio::time::{sleep, timeout};
 use workflow::RunStatus;
 
@@ -167,6 +168,65 @@ async fn input_that_does_not_fit_starts_nothing() {
         assert!(matches!(refused, Err(RunError::Invalid(faults)) if faults[0].field == "n"));
         let page = store::PageRequest { page: 1, per_page: 10 };
         assert_eq!(world.node.store.workspace(world.tenant).runs(page, None).await.unwrap().total, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_effect_that_comes_twice_changes_nothing() {
+    on_each(async |world| {
+        let (node, tenant) = (&world.node, world.tenant);
+        let deployment = world.deploy(&workflow(&json!([{"type": "Input", "id": "q", "prompt": "?"}]))).await;
+        let run = world.start(&deployment, json!({})).await;
+        let record = node.wait_for_step(tenant, run, "q").await;
+        let data = node.store.workspace(tenant);
+        assert!(data.effects_of(run).await.unwrap().is_empty(), "what is done is forgotten");
+        let before = node.timeline(tenant, run).await;
+        let again = |id: &str, kind: &str| NewEffect {
+            id: id.to_owned(),
+            kind: kind.to_owned(),
+            payload: "{}".to_owned(),
+            due_at: node.clock.now(),
+        };
+        let turn = TurnRecord {
+            status: record.status,
+            state: record.state,
+            current_step: record.current_step,
+            effects: vec![again("begin", "begin"), again("q#1", "set_timer"), again("q#2", "ask_bot")],
+            ..TurnRecord::default()
+        };
+        data.save_turn(run, record.version, turn).await.unwrap();
+        node.runs.wake();
+        let put_off = async {
+            let later = node.clock.now().plus(3_600_000);
+            while !data.effects_of(run).await.unwrap().iter().all(|effect| effect.due_at > later) {
+                sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), put_off).await.unwrap();
+        assert_eq!(node.timeline(tenant, run).await, before);
+        node.runs.answer(tenant, run, "p", "q", json!("a")).await.unwrap();
+        assert_eq!(node.wait_for_end(tenant, run).await, RunStatus::Completed);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_stops_leaves_its_calls_to_the_next_one() {
+    on_each(async |world| {
+        let node = &world.node;
+        world.add_model("hang").await;
+        let deployment = world.deploy(&workflow(&json!([agent()]))).await;
+        let run = world.start(&deployment, json!({})).await;
+        until(|| world.outside.asked().len() == 1).await;
+        node.runs.stop();
+        until(|| world.outside.hung_up() == 1).await;
+        let effects = node.store.workspace(world.tenant).effects_of(run).await.unwrap();
+        assert_eq!((effects.len(), effects[0].attempts), (1, 0), "it was neither answered nor put off");
+        let next = node.beside();
+        next.resume();
+        until(|| world.outside.asked().len() == 2).await;
+        next.cancel(world.tenant, run, "enough").await.unwrap();
     })
     .await;
 }

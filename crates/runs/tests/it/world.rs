@@ -98,6 +98,7 @@ pub(crate) struct Node {
     pub(crate) chat: Chat,
     pub(crate) runs: Runs,
     pub(crate) clock: Arc<dyn Clock>,
+    parts: Box<dyn Fn() -> RunsParts>,
 }
 
 impl Node {
@@ -127,18 +128,25 @@ impl Node {
             livekit: None,
             session_life_ms: 1000,
         });
-        let runs = Runs::new(RunsParts {
-            store: store.clone(),
-            cluster: cluster.clone(),
-            chat: chat.clone(),
-            outbound,
-            secrets,
-            clock: Arc::clone(&clock),
-            random,
-            drain,
-        });
+        let again = (store.clone(), cluster.clone(), chat.clone(), Arc::clone(&clock));
+        let parts = move || RunsParts {
+            store: again.0.clone(),
+            cluster: again.1.clone(),
+            chat: again.2.clone(),
+            outbound: outbound.clone(),
+            secrets: Arc::clone(&secrets),
+            clock: Arc::clone(&again.3),
+            random: Arc::clone(&random),
+            drain: drain.clone(),
+        };
+        let runs = Runs::new(parts());
         runs.resume();
-        Self { store, cluster, chat, runs, clock }
+        Self { store, cluster, chat, runs, clock, parts: Box::new(parts) }
+    }
+
+    /// Another driver on the same database.
+    pub(crate) fn beside(&self) -> Runs {
+        Runs::new((self.parts)())
     }
 
     /// Waits until a run is as it is wanted.
