@@ -26,8 +26,8 @@ use tokio_util::task::TaskTracker;
 use tower::Service;
 
 use activity::{Activity, Counted, InFlight, TICK, Verdict, Watch};
-pub(crate) use admission::{Caps, calls_of_process};
 use admission::{Admission, Place, Refused, Seldom};
+pub(crate) use admission::{Caps, calls_of_process};
 use socket::Socket;
 
 /// Head and buffers of one connection, in bytes; a longer head is answered 431.
