@@ -6,6 +6,7 @@ mod continuity;
 mod cuts;
 mod following;
 mod integrations;
+mod questions;
 mod replies;
 mod sessions;
 mod upstream;
