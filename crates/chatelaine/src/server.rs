@@ -170,6 +170,8 @@ async fn close_when_lost(
 ) {
     lost.cancelled().await;
     ready.store(false, Ordering::Release);
+    // Two nodes that carry the same effects out would call everybody twice.
+    app.runs().stop();
     app.cluster().cut_all(CutReason::Shutdown);
     if let Some(stage) = stage.upgrade() {
         stage.send_replace(Stage::Closing);
