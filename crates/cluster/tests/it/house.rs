@@ -61,7 +61,7 @@ impl House {
     pub(crate) async fn settled_reads(&self) -> u64 {
         loop {
             let seen = self.store.reads();
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
             if self.store.reads() == seen {
                 return seen;
             }
