@@ -120,7 +120,10 @@ pub(crate) async fn wire(
         log: request_log.clone(),
         sockets,
     })?;
-    let mut routes = api::routes_with(app.clone(), |routes| dropin::mount(routes, answering));
+    let mut routes = api::routes_with(app.clone(), |routes| {
+        participant::mount(routes);
+        dropin::mount(routes, answering);
+    });
     dashboard::mount(&mut routes);
     widget::mount(&mut routes);
     Ok(Wired { app, router: routes.into_router(&gate), tokens, parser, replies, ready })

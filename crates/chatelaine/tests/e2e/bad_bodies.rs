@@ -54,7 +54,7 @@ fn odd_values() -> Vec<Value> {
 }
 
 /// Members that some operation knows; an odd value in each is odd in its own way.
-const MEMBERS: [&str; 39] = [
+const MEMBERS: [&str; 40] = [
     "name",
     "kind",
     "environment",
@@ -94,6 +94,7 @@ const MEMBERS: [&str; 39] = [
     "runs",
     "input",
     "reason",
+    "value",
 ];
 
 fn raw_bodies() -> Vec<Vec<u8>> {
@@ -134,6 +135,8 @@ async fn targets(world: &World) -> Vec<Target> {
     let holder = world.deployment_of(&survey().to_string()).await;
     let started = holder.post("/api/v1/runs", &json!({})).await.expect(202).json();
     let run = started["run_id"].as_str().unwrap().to_owned();
+    let participant = world.participant(&holder, run.parse().unwrap(), "respondent");
+    let public = holder.id().replace("key_", "dep_");
     let mut targets = Vec::new();
     for operation in table(world).iter().filter(|operation| takes_a_body(operation)) {
         let access: &Access = &operation.access;
@@ -141,6 +144,8 @@ async fn targets(world: &World) -> Vec<Target> {
             session.clone()
         } else if access.admits_deployments() {
             holder.clone()
+        } else if access.admits_participants() {
+            participant.clone()
         } else if access.is_public() {
             world.anonymous()
         } else {
@@ -152,6 +157,8 @@ async fn targets(world: &World) -> Vec<Target> {
             path if path.starts_with("/v1/integrations/") => &integration,
             path if path.starts_with("/v1/chat/") => session.id(),
             path if path.starts_with("/api/v1/runs/") => &run,
+            path if path.starts_with("/api/participant/steps/") => "score",
+            path if path.starts_with("/api/public/surveys/") => &public,
             path if path.starts_with("/v1/workflows/") => &workflow,
             path if path.starts_with("/v1/deployments/") => &deployment,
             _ => &bot,
@@ -159,7 +166,11 @@ async fn targets(world: &World) -> Vec<Target> {
         if operation.id != "end_chat_session" {
             targets.push(Target {
                 by,
-                path: operation.path.replace("{id}", id).replace("{bot_id}", &bot) + "\n" + operation.method.as_str(),
+                path: ["{id}", "{step_id}", "{deployment_id}"]
+                    .iter()
+                    .fold(operation.path.replace("{bot_id}", &bot), |path, name| path.replace(name, id))
+                    + "\n"
+                    + operation.method.as_str(),
             });
         }
     }

@@ -49,6 +49,8 @@ mod matrix;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod participants;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod secrecy;

@@ -19,6 +19,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("api", &["ambient", "credential", "access", "workflow", "store", "cluster", "chat", "runs", "gate"]),
     ("dashboard", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
     ("dropin", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
+    (
+        "participant",
+        &["ambient", "credential", "access", "workflow", "store", "cluster", "chat", "runs", "gate", "api"],
+    ),
     ("widget", &["ambient", "credential", "access", "store", "cluster", "gate", "api"]),
     (
         "chatelaine",
@@ -35,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "api",
             "dashboard",
             "dropin",
+            "participant",
             "widget",
         ],
     ),

@@ -87,6 +87,9 @@ const LISTS_ELSEWHERE: [&str; 1] = ["list_bot_conversations"];
 /// Operations that name something in the body.
 const NAMES_IN_BODY: [&str; 2] = ["create_chat_session", "create_voice_session"];
 
+/// Operations on the run that the token names.
+const NAMED_BY_TOKEN: [&str; 2] = ["get_participant_run", "list_participant_events"];
+
 /// Operations on what pays for live data: no test key has to do with it.
 const LIVE_ONLY: [&str; 2] = ["update_credits", "grant_credits"];
 
@@ -95,7 +98,7 @@ fn is_unlooked(access: &Access) -> bool {
 }
 
 fn names_something(operation: &Meta) -> bool {
-    operation.path.contains('{') || NAMES_IN_BODY.contains(&operation.id)
+    operation.path.contains('{') || NAMES_IN_BODY.contains(&operation.id) || NAMED_BY_TOKEN.contains(&operation.id)
 }
 
 pub(crate) fn decided(access: &Access, caller: &Caller) -> Expected {

@@ -20,7 +20,10 @@ on_each! {
 /// Every operation of the server, in the order in which they are mounted.
 pub(crate) fn table(world: &World) -> Vec<Meta> {
     let app = world.server().running().app().clone();
-    let mut routes = api::routes_with(app, |routes| dropin::mount(routes, None));
+    let mut routes = api::routes_with(app, |routes| {
+        participant::mount(routes);
+        dropin::mount(routes, None);
+    });
     dashboard::mount(&mut routes);
     widget::mount(&mut routes);
     routes.table()

@@ -108,6 +108,9 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/workflows/") => new_workflow(self.world).await,
             path if path.starts_with("/v1/deployments/") && reads => self.deployment.clone(),
             path if path.starts_with("/v1/deployments/") => new_deployment(self.world, &self.workflow).await,
+            // The first step of the run that is looked at.
+            "/api/participant/steps/{step_id}" => "score".to_owned(),
+            path if path.starts_with("/api/public/surveys/") => self.part.deployment.id().replace("key_", "dep_"),
             "/api/v1/runs/{id}/cancel" => self.part.new_run().await,
             path if path.starts_with("/api/v1/runs/") => self.part.run.to_string(),
             path => panic!("say in matrix/objects.rs what {path} names"),
@@ -127,6 +130,7 @@ impl<'a> Objects<'a> {
                 json!({"name": "Renamed"})
             }
             "create_workflow" => json!({"name": "New", "definition": survey()}),
+            "answer_participant_step" => json!({"value": 7}),
             "create_participant_token" => json!({"role": "customer"}),
             "revoke_deployment" => json!({"runs": "finish"}),
             "create_integration" => json!({"name": "New", "kind": "echo"}),
@@ -139,8 +143,14 @@ impl<'a> Objects<'a> {
                 json!({"sessionId": "matrix", "message": "hello"})
             }
             "send_chat_message" => json!({"message": "hello"}),
-            "rotate_api_key" | "end_chat_session" | "cancel_chat_reply" | "renew_chat_session"
-            | "create_deployment" | "create_run" | "cancel_run" => json!({}),
+            "rotate_api_key"
+            | "end_chat_session"
+            | "cancel_chat_reply"
+            | "renew_chat_session"
+            | "create_deployment"
+            | "create_run"
+            | "cancel_run"
+            | "start_public_survey" => json!({}),
             "complete_setup" => {
                 let token = api::setup::issue(self.world.server().running().app()).await.unwrap();
                 let email = format!("{}@example.com", &token[..16]);

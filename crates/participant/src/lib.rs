@@ -1,0 +1,17 @@
+//! What people without accounts use: one run, seen and answered as one role, and surveys that anybody
+//! may start.
+//!
+//! What is never here: a run's rules (those are `workflow`'s), and a look at a run that the token does
+//! not name.
+
+mod survey;
+mod taking_part;
+
+use api::App;
+use gate::Routes;
+
+/// Adds the surface to the table.
+pub fn mount(routes: &mut Routes<App>) {
+    taking_part::mount(routes);
+    survey::mount(routes);
+}
