@@ -2,7 +2,7 @@
 //! open. A change runs in a task of its own, so that a client who hangs up between the commit and
 //! the change of memory leaves no revoked key behind. Each may fail with [`ClusterError::MakerGone`].
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use access::{Actor, KeyKind, Scope, ScopeSet, Tenant};
 use ambient::{ConversationId, KeyId, Millis, ServiceAccountId};
@@ -60,6 +60,11 @@ pub struct Receipt {
     pub nodes_confirmed: u32,
     /// Streams on this node that were cut.
     pub streams_closed: u64,
+}
+
+/// Milliseconds to the microsecond: more digits than that say nothing.
+pub(crate) fn in_ms(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
 /// An [`AuditEntry`] that a task can own.
@@ -212,7 +217,7 @@ impl Cluster {
             Ok(Receipt {
                 id,
                 revoked_at: record.revoked_at.unwrap_or(now),
-                took_ms: took.as_secs_f64() * 1000.0,
+                took_ms: in_ms(took),
                 nodes_confirmed,
                 streams_closed,
             })

@@ -6,8 +6,11 @@ use credential::key::{ApiKey, Family};
 use store::{AuditEntry, DeploymentRecord, KeyRecord, NewDeployment};
 
 use crate::{
-    Bucket, Cluster, ClusterError, CutReason, Grant, Opener, Receipt, Verdict, changes::OwnedAudit, cluster::objection,
-    doubt::Doubt, maker::Maker,
+    Bucket, Cluster, ClusterError, CutReason, Grant, Opener, Receipt, Verdict,
+    changes::{OwnedAudit, in_ms},
+    cluster::objection,
+    doubt::Doubt,
+    maker::Maker,
 };
 
 impl Cluster {
@@ -62,7 +65,7 @@ impl Cluster {
             Ok(Receipt {
                 id: key,
                 revoked_at: deployment.revoked_at.unwrap_or(now),
-                took_ms: took.as_secs_f64() * 1000.0,
+                took_ms: in_ms(took),
                 nodes_confirmed,
                 streams_closed,
             })

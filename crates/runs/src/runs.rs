@@ -4,7 +4,6 @@ use access::Tenant;
 use ambient::{Clock, DeploymentId, Millis, Random, RunId};
 use chat::Chat;
 use cluster::Cluster;
-use credential::Secrets;
 use parking_lot::Mutex;
 use serde_json::Value;
 use store::{DeploymentRecord, NewEffect, NewRun, RunRecord, Store};
@@ -35,8 +34,6 @@ pub struct RunsParts {
     pub chat: Chat,
     /// Calls tools.
     pub outbound: outbound::Client,
-    /// Opens what is sealed for tools.
-    pub secrets: Arc<Secrets>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// For ids.

@@ -134,7 +134,6 @@ impl Node {
             cluster: again.1.clone(),
             chat: again.2.clone(),
             outbound: outbound.clone(),
-            secrets: Arc::clone(&secrets),
             clock: Arc::clone(&again.3),
             random: Arc::clone(&random),
             drain: drain.clone(),
