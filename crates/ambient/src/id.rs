@@ -144,6 +144,7 @@ macro_rules! ids {
 ids! {
     AuditId "aud_" "an audit record";
     BotId "bot_" "a bot";
+    ConnectionId "con_" "the secrets of a tool";
     ConversationId "conv_" "a conversation";
     CreditEntryId "crd_" "a line of a workspace's credit ledger";
     CreditHoldId "hold_" "credits held for a reply under way";

@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 2, name: "one node at a time", statements: ONE_NODE },
     Migration { version: 3, name: "browsers", statements: BROWSERS },
     Migration { version: 4, name: "participants", statements: PARTICIPANTS },
+    Migration { version: 5, name: "triggers and connections", statements: TRIGGERS },
 ];
 
 const THE_DOOR: &[&str] = &[
@@ -342,4 +343,41 @@ const PARTICIPANTS: &[&str] = &[
         FOREIGN KEY (workspace_id, environment, deployment_id) REFERENCES deployments (workspace_id, environment, id)
     ) STRICT",
     "CREATE INDEX triggers_by_time ON triggers (next_at)",
+];
+
+/// What starts runs besides a key, and the secrets of the tools that runs call.
+const TRIGGERS: &[&str] = &[
+    // `input_mapping`: declared inputs and the templates that fill them from what a trigger brought, as JSON.
+    "ALTER TABLE deployments ADD COLUMN input_mapping TEXT",
+    "ALTER TABLE deployments ADD COLUMN runs_per_minute BIGINT",
+    "ALTER TABLE deployments ADD COLUMN challenge TEXT NOT NULL DEFAULT 'off'",
+    "ALTER TABLE triggers ADD COLUMN name TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE triggers ADD COLUMN last_at BIGINT",
+    "ALTER TABLE triggers ADD COLUMN last_error TEXT",
+    // One run for a webhook that is delivered twice, and for a time of a schedule.
+    "CREATE TABLE trigger_deliveries (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        trigger_id TEXT COLLATE \"C\" NOT NULL,
+        delivery_id TEXT COLLATE \"C\" NOT NULL,
+        run_id TEXT COLLATE \"C\" NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, trigger_id, delivery_id),
+        FOREIGN KEY (workspace_id, environment, trigger_id)
+            REFERENCES triggers (workspace_id, environment, id) ON DELETE CASCADE
+    ) STRICT",
+    "CREATE INDEX trigger_deliveries_by_age ON trigger_deliveries (created_at)",
+    // The secret goes to this origin and to no other, whatever a template makes of the address.
+    "CREATE TABLE connections (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        environment TEXT COLLATE \"C\" NOT NULL,
+        id TEXT COLLATE \"C\" NOT NULL,
+        name TEXT NOT NULL,
+        origin TEXT NOT NULL,
+        header_names TEXT NOT NULL,
+        headers_sealed BLOB NOT NULL,
+        created_at BIGINT NOT NULL,
+        updated_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, id)
+    ) STRICT",
 ];

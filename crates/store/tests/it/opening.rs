@@ -57,6 +57,8 @@ async fn nodes_that_start_together_migrate_once() {
     on_each(async |world| {
         let mut connection = connect(&world.url).await;
         let tables = [
+            "connections",
+            "trigger_deliveries",
             "triggers",
             "run_participants",
             "run_effects",
