@@ -1,8 +1,8 @@
 //! Surveys that anybody may start (seed S0): a stranger gets a run, and a token of its only role.
 
 use access::{Access, Limit, Tenant};
-use ambient::{DeploymentId, KeyId, RunId, Ulid};
-use api::{App, problem_of_run};
+use ambient::{DeploymentId, KeyId, Millis, RunId, Ulid};
+use api::{App, charge_start, problem_of_run};
 use credential::token::{PARTICIPANT_S, ParticipantClaims};
 use gate::{Bare, Call, Nothing, Operation, Problem, Routes};
 use runs::RunError;
@@ -28,13 +28,15 @@ pub(crate) struct StartedSurvey {
     /// The run.
     run_id: RunId,
     /// Good for 3600 seconds, and no longer than the deployment.
-    participant_token: String,
+    pub(crate) participant_token: String,
 }
 
 /// A survey that strangers may start at this moment.
-struct Survey {
-    tenant: Tenant,
-    deployment: DeploymentRecord,
+pub(crate) struct Survey {
+    pub(crate) tenant: Tenant,
+    pub(crate) deployment: DeploymentRecord,
+    /// The workflow's title.
+    pub(crate) title: Option<String>,
     role: String,
     /// Of the deployment's key.
     epoch: u32,
@@ -42,7 +44,7 @@ struct Survey {
 
 /// `None` is one answer for whatever is no such survey: absent, not public, revoked, of several roles or
 /// none, or one that needs inputs, which no stranger gives.
-async fn open_survey(app: &App, id: DeploymentId) -> Result<Option<Survey>, Problem> {
+pub(crate) async fn open_survey(app: &App, id: DeploymentId) -> Result<Option<Survey>, Problem> {
     let found = app.store().deployment_by_id(id).await?;
     let Some((tenant, deployment)) = found.filter(|(_, one)| one.survey_mode && one.revoked_at.is_none()) else {
         return Ok(None);
@@ -53,35 +55,41 @@ async fn open_survey(app: &App, id: DeploymentId) -> Result<Option<Survey>, Prob
     if definition.check_input(&Value::Null).is_err() {
         return Ok(None);
     }
-    Ok(Some(Survey { tenant, role: only.name.clone(), epoch: key.epoch(), deployment }))
+    let title = definition.title().map(str::to_owned);
+    Ok(Some(Survey { tenant, role: only.name.clone(), title, epoch: key.epoch(), deployment }))
 }
 
 async fn start_survey(app: App, call: Call<Nothing>) -> Result<Bare<StartedSurvey>, Problem> {
-    // What is no id is looked for as well: how long it takes tells nothing.
-    let id = call.id("deployment_id").unwrap_or(DeploymentId(Ulid(0)));
-    let Some(Survey { tenant, deployment, role, epoch }) = open_survey(&app, id).await? else {
-        return Err(Problem::not_found());
-    };
-    let verdict = app.cluster().charge_deployment_day(id, deployment.daily_runs);
-    if !verdict.allowed {
-        return Err(Problem::limited(verdict));
-    }
-    let run = match app.runs().start(tenant, &deployment, Value::Null, "public").await {
+    let id = survey_id(&call);
+    let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
+    start_run(&app, &survey, call.request.now).await.map(Bare)
+}
+
+/// What is no id is looked for as well: how long it takes tells nothing.
+pub(crate) fn survey_id<I>(call: &Call<I>) -> DeploymentId {
+    call.id("deployment_id").unwrap_or(DeploymentId(Ulid(0)))
+}
+
+/// Starts a run for a stranger who may, charges the deployment for it, and gives the token of its role.
+pub(crate) async fn start_run(app: &App, survey: &Survey, now: Millis) -> Result<StartedSurvey, Problem> {
+    let Survey { tenant, deployment, role, epoch, .. } = survey;
+    let (id, tenant) = (deployment.id, *tenant);
+    charge_start(&app, tenant, &deployment, "public").await?;
+    let run = match app.runs().start(tenant, deployment, Value::Null, "public").await {
         Err(RunError::Revoked) => return Err(Problem::not_found()),
         started => started.map_err(problem_of_run)?,
     };
-    let now = call.request.now;
     let claims = ParticipantClaims {
         run: run.id,
-        role,
+        role: role.clone(),
         deployment: id,
         workspace: tenant.workspace,
         environment: tenant.environment,
         key: KeyId(id.0),
-        epoch,
+        epoch: *epoch,
         issued_at: now,
         expires_at: now.plus(PARTICIPANT_S * 1000),
     };
     let participant_token = app.tokens().sign_participant(&claims).map_err(Problem::unavailable)?;
-    Ok(Bare(StartedSurvey { run_id: run.id, participant_token }))
+    Ok(StartedSurvey { run_id: run.id, participant_token })
 }
