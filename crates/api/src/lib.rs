@@ -26,6 +26,7 @@ mod service_account_keys;
 mod service_accounts;
 mod sessions;
 pub mod setup;
+mod start;
 mod system;
 mod voice;
 mod workflows;
@@ -33,6 +34,7 @@ mod workflows;
 pub use app::{App, AppParts, AppSettings};
 use gate::Routes;
 pub use problem::{of_chat as problem_of_chat, of_run as problem_of_run};
+pub use start::charge_start;
 
 /// Every operation of the API, mounted.
 #[must_use]

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use store::RunRecord;
 use workflow::{Ending, Event, EventKind, RunState};
 
-use crate::{App, input, problem::of_run};
+use crate::{App, charge_start, input, problem::of_run};
 
 pub(crate) const READ: Access = Access::closed(Limit::Read).deployment();
 const WRITE: Access = Access::closed(Limit::Write).deployment();
@@ -274,13 +274,7 @@ async fn create_run(app: App, call: Call<NewRun>) -> Result<Bare<StartedRun>, Pr
         let named = |fault: workflow::FieldFault| FieldError::new(format!("input.{}", fault.field), fault.message);
         Problem::validation(faults.into_iter().map(named).collect())
     })?;
-    // The installation's default bounds strangers; a ceiling that was set bounds everybody.
-    if deployment.daily_runs.is_some() {
-        let verdict = app.cluster().charge_deployment_day(id, deployment.daily_runs);
-        if !verdict.allowed {
-            return Err(Problem::limited(verdict));
-        }
-    }
+    charge_start(&app, tenant, &deployment, "api").await?;
     let run = app.runs().start(tenant, &deployment, call.input.input, "api").await.map_err(of_run)?;
     Ok(Bare(StartedRun { run_id: run.id, status: run.status }))
 }
