@@ -1,6 +1,8 @@
 //! Deployments: frozen versions of workflows, each with a key of its own. Making and revoking one goes
 //! through `cluster`, so that it is in force when it is answered.
 
+use std::collections::BTreeMap;
+
 use access::{Access, Limit, Role, Scope};
 use ambient::{DeploymentId, Millis, WorkflowId};
 use credential::key::ApiKey;
@@ -9,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{DeploymentRecord, KeySettings, NewDeployment as NewRecord, StoreError};
-use workflow::Definition;
+use workflow::{Definition, InputMapping};
 
 use crate::{
     App, input,
@@ -41,6 +43,8 @@ pub(crate) const REVOKE_DEPLOYMENT: Operation<Revoke, Data<DeploymentReceipt>> =
 
 /// The most of a daily ceiling.
 const MAX_DAILY: u32 = 1_000_000;
+/// The most runs of a minute.
+const MAX_PER_MINUTE: u32 = 100_000;
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(CREATE_DEPLOYMENT, create_deployment);
@@ -69,6 +73,31 @@ pub(crate) struct NewDeployment {
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_000_000))]
     daily_replies: Option<u32>,
+    /// Runs that may be started in a minute by whomever, 1 to 100,000; no limit of its own without it.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 100_000))]
+    runs_per_minute: Option<u32>,
+    /// How triggers fill the workflow's inputs: an input and its template over `body` and `query`, such as
+    /// `{{body.customer.email}}`. Without it, members of the body that are declared inputs are taken.
+    #[serde(default)]
+    input_mapping: Option<BTreeMap<String, String>>,
+    /// Whether a stranger's browser solves a challenge before it starts a run; `off` by default. Only with
+    /// `survey_mode`.
+    #[serde(default)]
+    challenge: Challenge,
+}
+
+/// Whether strangers work before they start a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Challenge {
+    /// Never.
+    #[default]
+    Off,
+    /// When many start, the more the harder.
+    Auto,
+    /// Always.
+    On,
 }
 
 /// Which deployments are listed.
@@ -102,6 +131,12 @@ pub(crate) struct Deployment {
     daily_runs: Option<u32>,
     /// Replies of bots in 24 hours; `null` is no ceiling.
     daily_replies: Option<u32>,
+    /// Runs that may be started in a minute; `null` is no limit of its own.
+    runs_per_minute: Option<u32>,
+    /// How triggers fill the workflow's inputs; with `null` from members of the body.
+    input_mapping: Option<BTreeMap<String, String>>,
+    /// Whether strangers solve a challenge before they start a run.
+    challenge: Challenge,
     /// Its key: the prefix, first 4 and last 4 characters.
     display: String,
     /// When it was made.
@@ -168,11 +203,30 @@ impl From<DeploymentRecord> for Deployment {
             survey_mode: record.survey_mode,
             daily_runs: record.daily_runs,
             daily_replies: record.daily_replies,
+            runs_per_minute: record.runs_per_minute,
+            // They were written by this file.
+            input_mapping: record.input_mapping.as_deref().and_then(|text| serde_json::from_str(text).ok()),
+            challenge: Challenge::parse(&record.challenge),
             display: record.display,
             created_at: record.created_at,
             updated_at: record.revoked_at.unwrap_or(record.created_at),
             revoked_at: record.revoked_at,
         }
+    }
+}
+
+impl Challenge {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Auto => "auto",
+            Self::On => "on",
+        }
+    }
+
+    /// A word of a later version asks for the most that this one knows.
+    fn parse(text: &str) -> Self {
+        [Self::Off, Self::Auto].into_iter().find(|one| one.as_str() == text).unwrap_or(Self::On)
     }
 }
 
@@ -186,6 +240,16 @@ impl NewDeployment {
             if let Some(ceiling) = ceiling {
                 field::range(&mut errors, name, u64::from(ceiling), 1, u64::from(MAX_DAILY));
             }
+        }
+        if let Some(limit) = self.runs_per_minute {
+            field::range(&mut errors, "runs_per_minute", u64::from(limit), 1, u64::from(MAX_PER_MINUTE));
+        }
+        if let Some(Err(faults)) = self.input_mapping.as_ref().map(|one| InputMapping::parse(definition, one)) {
+            let named = |fault: workflow::FieldFault| (format!("input_mapping.{}", fault.field), fault.message);
+            errors.extend(faults.into_iter().map(named).map(|(field, message)| FieldError::new(field, message)));
+        }
+        if self.challenge != Challenge::Off && !self.survey_mode {
+            errors.push(FieldError::new("challenge", "needs `survey_mode`: it is for strangers who start runs"));
         }
         // A stranger gets a token of a role: there must be no choice of it.
         if self.survey_mode && definition.participants().len() != 1 {
@@ -205,7 +269,11 @@ async fn create_deployment(app: App, call: Call<NewDeployment>) -> Result<Data<D
     call.input.check(&definition)?;
     let id = DeploymentId::mint(app.clock(), app.random())?;
     let actor = call.actor();
-    let NewDeployment { name, survey_mode, daily_runs, daily_replies } = call.input.clone();
+    let NewDeployment { name, survey_mode, daily_runs, daily_replies, runs_per_minute, input_mapping, challenge } =
+        call.input.clone();
+    let input_mapping = input_mapping.filter(|one| !one.is_empty());
+    let input_mapping =
+        input_mapping.map(|one| serde_json::to_string(&one)).transpose().map_err(Problem::unavailable)?;
     let name = name.unwrap_or(workflow.name);
     let detail = json!({"name": name, "workflow_id": workflow.id, "survey_mode": survey_mode});
     let new = NewRecord {
@@ -216,6 +284,9 @@ async fn create_deployment(app: App, call: Call<NewDeployment>) -> Result<Data<D
         survey_mode,
         daily_runs,
         daily_replies,
+        runs_per_minute,
+        input_mapping,
+        challenge: challenge.as_str().to_owned(),
         settings: KeySettings::default(),
     };
     match app.cluster().create_deployment(tenant, new, call.audit(&actor, Some(detail))).await {
@@ -293,6 +364,21 @@ mod tests {
             assert_eq!(refused(json!({name: null}), &["a"]), "taken");
         }
         assert!(refused(json!({"name": " "}), &["a"]).contains("name"));
+        for wrong in [0, 100_001] {
+            assert!(refused(json!({"runs_per_minute": wrong}), &["a"]).contains("runs_per_minute"), "{wrong}");
+        }
+        assert_eq!(refused(json!({"runs_per_minute": 100_000}), &["a"]), "taken");
+    }
+
+    #[test]
+    fn a_challenge_is_for_strangers_and_a_mapping_fills_what_is_declared() {
+        assert!(refused(json!({"challenge": "on"}), &["a"]).contains("survey_mode"));
+        assert_eq!(refused(json!({"challenge": "auto", "survey_mode": true}), &["a"]), "taken");
+        assert!(serde_json::from_value::<NewDeployment>(json!({"challenge": "hard"})).is_err());
+        for one in [Challenge::Off, Challenge::Auto, Challenge::On] {
+            assert_eq!(Challenge::parse(one.as_str()), one);
+        }
+        assert!(refused(json!({"input_mapping": {"nobody": "{{body.a}}"}}), &["a"]).contains("input_mapping.nobody"));
     }
 
     #[test]

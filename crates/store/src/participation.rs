@@ -62,6 +62,12 @@ pub struct DeploymentRecord {
     pub daily_runs: Option<u32>,
     /// Replies of bots in a day; `None` is no ceiling.
     pub daily_replies: Option<u32>,
+    /// Runs that may be started in a minute, by whomever; `None` is no limit of its own.
+    pub runs_per_minute: Option<u32>,
+    /// Declared inputs and the templates that fill them from what a trigger brought, JSON.
+    pub input_mapping: Option<String>,
+    /// Whether strangers solve a challenge before they start a run: `off`, `auto` or `on`.
+    pub challenge: String,
     /// What may be shown of its key.
     pub display: String,
     /// When it was made.
@@ -95,6 +101,12 @@ pub struct NewDeployment {
     pub daily_runs: Option<u32>,
     /// Replies of bots in a day; `None` is no ceiling.
     pub daily_replies: Option<u32>,
+    /// Runs that may be started in a minute, by whomever; `None` is no limit of its own.
+    pub runs_per_minute: Option<u32>,
+    /// Declared inputs and the templates that fill them from what a trigger brought, JSON.
+    pub input_mapping: Option<String>,
+    /// Whether strangers solve a challenge before they start a run: `off`, `auto` or `on`.
+    pub challenge: String,
     /// What can be set about its key.
     pub settings: KeySettings,
 }

@@ -170,7 +170,7 @@ impl<'s> Scope<'s> {
 }
 
 /// A value as people read it: lists with commas, objects as JSON.
-fn text_of(value: &Value) -> Cow<'_, str> {
+pub(crate) fn text_of(value: &Value) -> Cow<'_, str> {
     match value {
         Value::Null => "".into(),
         Value::String(text) => text.into(),

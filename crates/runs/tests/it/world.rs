@@ -239,6 +239,9 @@ impl World {
             survey_mode: true,
             daily_runs: None,
             daily_replies,
+            runs_per_minute: None,
+            input_mapping: None,
+            challenge: "off".to_owned(),
             settings: KeySettings::default(),
         };
         let mut digest = [0; 32];

@@ -10,7 +10,8 @@ macro_rules! workflow_columns {
 
 macro_rules! deployment_columns {
     () => {
-        "id, workflow_id, name, version, survey_mode, daily_runs, daily_replies, created_at, revoked_at"
+        "id, workflow_id, name, version, survey_mode, daily_runs, daily_replies, runs_per_minute, input_mapping, challenge,
+            created_at, revoked_at"
     };
 }
 
@@ -69,8 +70,8 @@ statements! {
 
     INSERT_DEPLOYMENT "insert_deployment"
         "INSERT INTO deployments (workspace_id, environment, id, workflow_id, name, version, definition, survey_mode,
-            daily_runs, daily_replies, created_at, revoked_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, NULL)";
+            daily_runs, daily_replies, created_at, runs_per_minute, input_mapping, challenge, revoked_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, NULL)";
     DEPLOYMENT "deployment" deployments_where!("definition", "AND id = $3");
     /// Without definitions: a page of them could fill memory.
     DEPLOYMENTS "deployments" deployments_where!("''", "ORDER BY id DESC LIMIT $3 OFFSET $4");

@@ -44,6 +44,9 @@ impl Workspace {
             survey_mode: new.survey_mode,
             daily_runs: new.daily_runs,
             daily_replies: new.daily_replies,
+            runs_per_minute: new.runs_per_minute,
+            input_mapping: new.input_mapping,
+            challenge: new.challenge,
             display: secret.display.clone(),
             created_at: now,
             revoked_at: None,
@@ -64,7 +67,9 @@ impl Workspace {
         let insert = self.own(&sql::INSERT_DEPLOYMENT).id(deployment.id).id(deployment.workflow);
         let insert = insert.text(&deployment.name).count(deployment.version).text(&deployment.definition);
         let insert = insert.count(deployment.survey_mode).maybe_count(deployment.daily_runs);
-        tx.execute(insert.maybe_count(deployment.daily_replies).time(now)).await?;
+        let insert = insert.maybe_count(deployment.daily_replies).time(now).maybe_count(deployment.runs_per_minute);
+        let insert = insert.maybe_text(deployment.input_mapping.as_deref()).text(&deployment.challenge);
+        tx.execute(insert).await?;
         self.insert_audit(&mut tx, &audit, KIND, &deployment.id).await?;
         tx.commit().await?;
         Ok((deployment, key))
@@ -174,6 +179,9 @@ fn deployment_record(row: &Row) -> Result<DeploymentRecord, StoreError> {
         survey_mode: row.count::<i64>("survey_mode")? != 0,
         daily_runs: row.maybe_count("daily_runs")?,
         daily_replies: row.maybe_count("daily_replies")?,
+        runs_per_minute: row.maybe_count("runs_per_minute")?,
+        input_mapping: row.maybe_string("input_mapping")?,
+        challenge: row.string("challenge")?,
         display: row.string("display")?,
         created_at: row.time("created_at")?,
         revoked_at: row.maybe_time("revoked_at")?,

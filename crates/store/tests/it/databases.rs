@@ -168,6 +168,9 @@ pub(crate) fn new_deployment(workflow: WorkflowId, n: u8) -> NewDeployment {
         survey_mode: false,
         daily_runs: None,
         daily_replies: None,
+        runs_per_minute: None,
+        input_mapping: None,
+        challenge: "off".to_owned(),
         settings: KeySettings::default(),
     }
 }

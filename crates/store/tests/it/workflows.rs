@@ -67,6 +67,9 @@ async fn a_deployment_is_the_frozen_version_and_a_key_of_the_same_number() {
             let new = NewDeployment {
                 survey_mode: n == 1,
                 daily_runs: Some(7),
+                runs_per_minute: Some(5),
+                input_mapping: (n == 1).then(|| "{\"a\":\"{{body.a}}\"}".to_owned()),
+                challenge: "auto".to_owned(),
                 settings: KeySettings { rate_limit: Some(9), ..KeySettings::default() },
                 ..new_deployment(workflow, n)
             };
@@ -74,6 +77,8 @@ async fn a_deployment_is_the_frozen_version_and_a_key_of_the_same_number() {
             let (made, key) = tenant.create_deployment(new, secret(n), by("create_deployment")).await.unwrap();
             assert_eq!((made.id, made.version, made.definition.as_str()), (id, 1, definition.as_str()));
             assert_eq!((made.survey_mode, made.daily_runs, made.daily_replies), (n == 1, Some(7), None));
+            assert_eq!((made.runs_per_minute, made.challenge.as_str()), (Some(5), "auto"));
+            assert_eq!(made.input_mapping.is_some(), n == 1);
             assert_eq!((made.display.as_str(), made.key()), (secret(n).display.as_str(), KeyId(id.0)));
 
             let change = WorkflowChange { definition: Some("{}".to_owned()), ..WorkflowChange::default() };
