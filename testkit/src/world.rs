@@ -173,6 +173,9 @@ impl World {
             survey_mode: true,
             daily_runs: None,
             daily_replies: None,
+            runs_per_minute: None,
+            input_mapping: None,
+            challenge: "off".to_owned(),
             settings: KeySettings::default(),
         };
         let made = app.cluster().create_deployment(self.tenant(), new, audit()).await;
