@@ -219,6 +219,11 @@ impl Problem {
             .said_as(StatusCode::SERVICE_UNAVAILABLE, SENTENCE)
     }
 
+    /// 403 `WRONG_CREDENTIAL`, where more can be said than that this kind is not accepted.
+    pub fn wrong_credential(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "WRONG_CREDENTIAL", message)
+    }
+
     /// What the drop-in surface says instead of what follows from the status: its clients' own words.
     #[must_use]
     pub fn said_as(self, status: StatusCode, text: &'static str) -> Self {
@@ -241,6 +246,18 @@ impl Problem {
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
+    }
+
+    /// What is wrong with each field.
+    #[must_use]
+    pub fn errors(&self) -> &[FieldError] {
+        &self.0.errors
+    }
+
+    /// After how many seconds it may be tried again.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u32> {
+        self.0.retry_after
     }
 
     /// What the operator should know; never part of the answer.

@@ -4,6 +4,7 @@
 //! What is never here: a run's rules (those are `workflow`'s), and a look at a run that the token does
 //! not name.
 
+mod renew;
 mod survey;
 mod taking_part;
 
@@ -13,5 +14,6 @@ use gate::Routes;
 /// Adds the surface to the table.
 pub fn mount(routes: &mut Routes<App>) {
     taking_part::mount(routes);
+    renew::mount(routes);
     survey::mount(routes);
 }

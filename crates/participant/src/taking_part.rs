@@ -111,7 +111,7 @@ impl SeenEvent {
     }
 }
 
-fn participant<I>(call: &Call<I>) -> Result<&ParticipantCaller, Problem> {
+pub(crate) fn participant<I>(call: &Call<I>) -> Result<&ParticipantCaller, Problem> {
     match &call.caller {
         Caller::Participant(participant) => Ok(participant),
         _ => Err(Refusal::WrongCredential.into()),
