@@ -22,6 +22,9 @@ impl House {
             survey_mode: true,
             daily_runs: None,
             daily_replies: None,
+            runs_per_minute: None,
+            input_mapping: None,
+            challenge: "off".to_owned(),
             settings: KeySettings::default(),
         }
     }
