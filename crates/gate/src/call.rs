@@ -155,7 +155,7 @@ fn visible(headers: &HeaderMap, name: &str, longest: usize) -> Option<String> {
 }
 
 /// Whether a header that lists alternatives names `wanted`, and does not refuse it by `q=0`.
-fn lists(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
+pub(crate) fn lists(headers: &HeaderMap, name: header::HeaderName, wanted: &str) -> bool {
     let texts = headers.get_all(name);
     texts.iter().filter_map(|value| value.to_str().ok()).flat_map(|text| text.split(',')).any(|one| {
         let mut parts = one.split(';').map(str::trim);

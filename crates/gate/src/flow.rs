@@ -26,7 +26,7 @@ use crate::{
     TokenDoor,
     authenticate::{Identity, Surroundings},
     body,
-    call::Found,
+    call::{Found, lists},
     cors,
     idempotency::{self, Claimed},
     metrics::OperationMetrics,
@@ -154,6 +154,7 @@ impl Gate {
         let id = self.0.next_request_id(now);
         let (parts, body) = request.into_parts();
         let address = self.0.client_address(&parts);
+        let refusal = mounted.meta.refusal.filter(|_| lists(&parts.headers, header::ACCEPT, "text/html"));
         let mut seen = Seen::default();
         let outcome = self.0.answer(mounted, parts, body, Arrival { id, now, address }, &mut seen).await;
         let (mut response, code) = match outcome {
@@ -166,7 +167,11 @@ impl Gate {
                 if let Some(cause) = problem.cause() {
                     tracing::error!(request = %id, operation = mounted.meta.id, cause, "a request failed on our side");
                 }
-                (problem.into_answer(&mounted.meta, id), Some(code))
+                let answer = match refusal {
+                    Some(page) => problem.into_page(page),
+                    None => problem.into_answer(&mounted.meta, id),
+                };
+                (answer, Some(code))
             }
         };
         let headers = response.headers_mut();

@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use access::Access;
 use schemars::{Schema, SchemaGenerator};
 
-use crate::Upgraded;
+use crate::{Problem, Raw, Upgraded};
 
 /// The methods that operations use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,12 @@ pub struct Meta {
     pub surface: Surface,
     /// Whether its body is the form of a page of ours, instead of JSON.
     pub form: bool,
+    /// How a refusal is said to who reads HTML, where a person is at the other end.
+    pub refusal: Option<Refused>,
 }
+
+/// The page that says a problem.
+pub type Refused = fn(&Problem) -> Raw;
 
 impl Meta {
     /// Whether it is a WebSocket.
@@ -102,8 +107,8 @@ impl<I, O> Copy for Operation<I, O> {}
 
 impl<I, O> Operation<I, O> {
     const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
-        let (creates, surface, form) = (false, Surface::House, false);
-        let meta = Meta { method, path, id, summary, access, status: 200, creates, surface, form };
+        let (creates, surface, form, refusal) = (false, Surface::House, false, None);
+        let meta = Meta { method, path, id, summary, access, status: 200, creates, surface, form, refusal };
         Self { meta, types: PhantomData }
     }
 
@@ -154,6 +159,12 @@ impl<I, O> Operation<I, O> {
     #[must_use]
     pub const fn form(self) -> Self {
         Self { meta: Meta { form: true, ..self.meta }, ..self }
+    }
+
+    /// Is a page: a refusal is one too, where `Accept` names `text/html`, as browsers' does.
+    #[must_use]
+    pub const fn page(self, refusal: Refused) -> Self {
+        Self { meta: Meta { refusal: Some(refusal), ..self.meta }, ..self }
     }
 
     /// Answers 204 without a body.

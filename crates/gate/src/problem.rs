@@ -274,6 +274,18 @@ impl Problem {
         }
     }
 
+    /// The answer to a person: the page, with the status and the headers that programs read.
+    pub(crate) fn into_page(self, page: crate::Refused) -> Response {
+        let mut response = crate::Output::into_response(page(&self), self.status());
+        if let Some(seconds) = self.0.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(verdict) = self.0.verdict {
+            crate::flow::show_budget(response.headers_mut(), verdict);
+        }
+        response
+    }
+
     /// The answer as clients of the drop-in surface know it; `is_query` when the input was the query.
     pub(crate) fn into_drop_in_response(self, is_query: bool) -> Response {
         let details = self.0;

@@ -23,7 +23,9 @@ const TRIGGER: Operation<Nothing, Bare<Told>> =
 const BOTS: Operation<Nothing, Bare<Told>> =
     Operation::get("/v1/bots", "list_bots", "Lists.", Access::closed(Limit::Read).key(Scope::BotsRead));
 const FORM: Operation<Vec<(String, String)>, Raw> =
-    Operation::post("/s/{id}/run", "answer_page", "Answers.", Access::closed(Limit::PublicStart).public()).form();
+    Operation::post("/s/{id}/run", "answer_page", "Answers.", Access::closed(Limit::PublicStart).public())
+        .form()
+        .page(|problem| Raw::new("text/html", format!("<h1>{}</h1>", problem.status().as_u16())));
 
 pub(crate) fn mount(routes: &mut Routes<Reached>, tenant: Tenant) {
     routes.mount(VIEW, move |_, call| std::future::ready(Ok(told(&call, tenant))));
@@ -216,4 +218,25 @@ async fn a_form_of_our_page_arrives_with_its_cookie_and_of_another_page_not_at_a
     assert_eq!(code(&twice), refused(401, "INVALID_TOKEN"), "which of the two?");
     let not_one = format!("run={}", world.deployment.1);
     assert_eq!(code(&post(&[form, ("cookie", &not_one), ("origin", OWN)]).await), refused(401, "INVALID_TOKEN"));
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_page_for_who_reads_html_and_the_envelope_for_everybody_else() {
+    let world = World::new(|_| None).await;
+    let evil = ("origin", "https://evil.example");
+    let post = async |accept: &str| world.send("POST", "/s/x/run", &[evil, ("accept", accept)], "").await;
+    let page = post("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8").await;
+    assert_eq!((page.whole(), page.header("content-type")), ((403, "<h1>403</h1>"), "text/html"));
+    assert!(page.header("x-request-id").starts_with("req_") && page.header("cache-control") == "no-store");
+    for accept in ["*/*", "application/json", "text/html;q=0"] {
+        assert_eq!(code(&post(accept).await), refused(403, "ORIGIN_NOT_ALLOWED"), "{accept}");
+    }
+    let headers = [("origin", OWN), ("accept", "text/html"), ("content-type", "application/x-www-form-urlencoded")];
+    let mut last = None;
+    for _ in 0..11 {
+        last = Some(world.send("POST", "/s/x/run", &headers, "").await);
+    }
+    let over = last.unwrap();
+    assert_eq!((over.whole(), over.header("ratelimit-policy")), ((429, "<h1>429</h1>"), "\"public-starts\";q=10;w=60"));
+    assert!(over.header("retry-after").parse::<u32>().is_ok());
 }
