@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests may panic as tests do")]
 
+mod anything;
+mod docs;
 mod drive;
 mod examples;
 mod generate;

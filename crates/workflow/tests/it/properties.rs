@@ -1,39 +1,18 @@
 use ambient::Millis;
 use proptest::{collection::vec, prelude::*, sample::Index};
 use serde_json::{Value, json};
-use workflow::{Definition, EventKind, Incoming, Rejection, RunStatus, advance, start};
+use workflow::{Definition, Incoming, RunStatus, advance, start};
 
 use crate::{
+    anything::{check_any, run_out},
     drive::{Rig, Tape},
     generate::definition,
 };
 
-/// More than any generated run needs.
-const ACTIONS: usize = 20_000;
-
+/// `PROPTEST_CASES` asks for more.
 fn cases(count: u32) -> ProptestConfig {
+    let count = count.max(ProptestConfig::default().cases);
     ProptestConfig { cases: count, failure_persistence: None, max_shrink_iters: 4_000, ..ProptestConfig::default() }
-}
-
-/// Takes the run to its end and looks at the end.
-fn run_out(rig: &mut Rig<'_>, tape: &mut Tape<'_>) {
-    for _ in 0..ACTIONS {
-        if rig.state.status().is_final() {
-            break;
-        }
-        rig.act(tape);
-    }
-    assert!(rig.state.status().is_final(), "the run did not come to an end: {:?}", rig.state);
-    let last = rig.events.last().map(|event| event.kind);
-    let expected = match rig.state.status() {
-        RunStatus::Completed => EventKind::RunCompleted,
-        RunStatus::Failed => EventKind::RunFailed,
-        _ => EventKind::RunCancelled,
-    };
-    assert_eq!(last, Some(expected));
-    assert_eq!(rig.state.ending().is_some(), rig.state.status() != RunStatus::Completed);
-    let late = rig.send(Incoming::Cancel { reason: "late".to_owned() });
-    assert_eq!(late, Err(Rejection::Ended));
 }
 
 fn replay(rig: &Rig<'_>, input: &Value) {
@@ -98,29 +77,6 @@ proptest! {
     #[test]
     fn any_json_is_refused_at_a_place_that_exists_or_runs(json in junk()) {
         check_any(&json, &[]);
-    }
-}
-
-/// Faults have places; a definition without faults starts and can be driven to its end.
-fn check_any(json: &Value, tape: &[u8]) {
-    match Definition::parse(json) {
-        Err(faults) => {
-            assert!(!faults.is_empty() && faults.len() <= 100);
-            for fault in faults {
-                assert!(json.pointer(&fault.path).is_some(), "{fault:?} is nowhere in {json:#}");
-                assert!(fault.message.ends_with(['.', '`', '}']), "{fault:?} is no sentence");
-            }
-        }
-        Ok(parsed) => {
-            // Inputs may have become other ones; then the start says so.
-            let started = [json!({"given": 1}), json!({})].iter().any(|input| {
-                let Ok(mut rig) = Rig::new(&parsed, json, input) else { return false };
-                run_out(&mut rig, &mut Tape(tape));
-                true
-            });
-            let faulty = start(&parsed, &json!({}), Millis(0));
-            assert!(started || matches!(faulty, Err(Rejection::Invalid(_))));
-        }
     }
 }
 
