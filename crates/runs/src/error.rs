@@ -40,7 +40,8 @@ impl RunError {
 impl From<StoreError> for RunError {
     fn from(error: StoreError) -> Self {
         match error {
-            StoreError::NotFound => Self::NotFound,
+            // Off, or gone: to the outside that is the same.
+            StoreError::NotFound | StoreError::Conflict("trigger") => Self::NotFound,
             StoreError::Conflict("revoked") => Self::Revoked,
             other => Self::unavailable(other),
         }

@@ -6,14 +6,18 @@
 //! decision about who may do what; callers come in checked.
 
 mod call;
+mod cron;
 mod error;
 mod executor;
 mod follow;
 mod runs;
+mod schedule;
 mod turn;
 mod view;
 
+pub use cron::{Schedule, ScheduleError};
 pub use error::{Cause, RunError};
 pub use follow::RunFollower;
 pub use runs::{Runs, RunsParts};
+pub use schedule::{Charge, NotCharged};
 pub use view::ParticipantView;

@@ -6,7 +6,8 @@ use chat::Chat;
 use cluster::Cluster;
 use parking_lot::Mutex;
 use serde_json::Value;
-use store::{DeploymentRecord, NewEffect, NewRun, RunRecord, Store};
+use store::{DeploymentRecord, Fired, NewEffect, NewRun, RunRecord, Store, TriggerFire};
+use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use workflow::{Definition, Event, Incoming, RunState};
 
@@ -51,6 +52,8 @@ pub(crate) struct Inner {
     pub(crate) locks: Locks,
     pub(crate) bells: Bells,
     pub(crate) desk: Desk,
+    /// A schedule was changed, or the clock.
+    pub(crate) alarm: Arc<Notify>,
     pub(crate) stopping: CancellationToken,
     definitions: Mutex<HashMap<(Tenant, DeploymentId), Arc<Definition>>>,
 }
@@ -76,6 +79,7 @@ impl Runs {
             locks: Locks::default(),
             bells: Bells::default(),
             desk: Desk::default(),
+            alarm: Arc::default(),
             stopping: CancellationToken::new(),
             definitions: Mutex::default(),
         }))
@@ -86,9 +90,11 @@ impl Runs {
         executor::spawn(&self.0);
     }
 
-    /// Looks for what is due now, without waiting for its time. For a clock that jumped.
+    /// Looks for what is due now, without waiting for its time. For a clock that jumped, and for a schedule that
+    /// was made or changed.
     pub fn wake(&self) {
         self.0.desk.wake();
+        self.0.alarm.notify_one();
     }
 
     /// Cuts the effects under way and begins no more. They are carried out anew by whoever resumes.
@@ -108,22 +114,25 @@ impl Runs {
         input: Value,
         origin: &str,
     ) -> Result<RunRecord, RunError> {
-        if deployment.revoked_at.is_some() {
-            return Err(RunError::Revoked);
-        }
-        let definition = self.0.keep(tenant, deployment)?;
-        let state = RunState::pending(&definition, &input)?;
-        let new = NewRun {
-            deployment: deployment.id,
-            origin: origin.to_owned(),
-            input: input.to_string(),
-            state: serde_json::to_string(&state).map_err(RunError::unavailable)?,
-        };
-        let begin =
-            NewEffect { id: BEGIN.to_owned(), kind: BEGIN.to_owned(), payload: "{}".to_owned(), due_at: self.0.now() };
+        let (new, begin) = self.0.pending(tenant, deployment, &input, origin)?;
         let run = self.0.parts.store.workspace(tenant).create_run(new, vec![begin]).await?;
         self.0.desk.wake();
         Ok(run)
+    }
+
+    /// Starts a run as [`Runs::start`] does, once for each event that a trigger brings.
+    ///
+    /// # Errors
+    /// As [`Runs::start`]; [`RunError::NotFound`] when the trigger is off, gone, or not due then.
+    pub async fn start_by_trigger(
+        &self,
+        tenant: Tenant,
+        deployment: &DeploymentRecord,
+        input: &Value,
+        origin: &str,
+        fire: &TriggerFire,
+    ) -> Result<Fired, RunError> {
+        self.0.start_by_trigger(tenant, deployment, input, origin, fire).await
     }
 
     /// A participant answers an input or a form.
@@ -271,6 +280,44 @@ impl Runs {
 impl Inner {
     pub(crate) fn now(&self) -> Millis {
         self.parts.clock.now()
+    }
+
+    /// A run before it is stored, and the first thing to be done for it.
+    fn pending(
+        &self,
+        tenant: Tenant,
+        deployment: &DeploymentRecord,
+        input: &Value,
+        origin: &str,
+    ) -> Result<(NewRun, NewEffect), RunError> {
+        if deployment.revoked_at.is_some() {
+            return Err(RunError::Revoked);
+        }
+        let definition = self.keep(tenant, deployment)?;
+        let state = RunState::pending(&definition, input)?;
+        let new = NewRun {
+            deployment: deployment.id,
+            origin: origin.to_owned(),
+            input: input.to_string(),
+            state: serde_json::to_string(&state).map_err(RunError::unavailable)?,
+        };
+        let begin =
+            NewEffect { id: BEGIN.to_owned(), kind: BEGIN.to_owned(), payload: "{}".to_owned(), due_at: self.now() };
+        Ok((new, begin))
+    }
+
+    pub(crate) async fn start_by_trigger(
+        &self,
+        tenant: Tenant,
+        deployment: &DeploymentRecord,
+        input: &Value,
+        origin: &str,
+        fire: &TriggerFire,
+    ) -> Result<Fired, RunError> {
+        let (new, begin) = self.pending(tenant, deployment, input, origin)?;
+        let fired = self.parts.store.workspace(tenant).create_triggered_run(new, vec![begin], fire).await?;
+        self.desk.wake();
+        Ok(fired)
     }
 
     pub(crate) async fn definition(

@@ -18,6 +18,7 @@ mod record;
 mod row;
 mod schema;
 mod store;
+mod triggers;
 mod tx;
 mod workspace;
 
@@ -37,4 +38,7 @@ pub use record::{
     WorkspaceRecord,
 };
 pub use store::Store;
-pub use workspace::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Idempotent, Reserved, Workspace};
+pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
+pub use workspace::{
+    CreditAccount, CreditEntry, CreditHold, CreditReserve, Idempotent, MAX_TRIGGERS, Reserved, Workspace,
+};

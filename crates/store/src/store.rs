@@ -328,12 +328,14 @@ impl Store {
         Ok((workspace, member, first_key))
     }
 
-    /// Forgets the answers to requests that are older than 24 hours; how many.
+    /// Forgets the answers to requests that are older than 24 hours, and triggers' events that are older than
+    /// three days; how many.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn sweep(&self, now: Millis) -> Result<u64, StoreError> {
-        self.execute(sql::SWEEP_IDEMPOTENCY.bound().time(now.plus(-IDEMPOTENCY_TTL))).await
+        let answers = self.execute(sql::SWEEP_IDEMPOTENCY.bound().time(now.plus(-IDEMPOTENCY_TTL))).await?;
+        Ok(answers + self.sweep_trigger_deliveries(now).await?)
     }
 }
 

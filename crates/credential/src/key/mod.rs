@@ -9,8 +9,8 @@ mod parse;
 mod prefix;
 
 pub use family::{Environment, Family, UnknownEnvironment};
-pub use mint::ApiKey;
-pub use parse::{Form, KeyError};
+pub use mint::{ApiKey, mint_trigger};
+pub use parse::{Form, KeyError, is_trigger};
 pub use prefix::{PrefixError, Prefixes};
 
 /// Random characters of a generated key.
@@ -19,6 +19,8 @@ pub const RANDOM: usize = 32;
 pub const CHECKSUM: usize = 6;
 /// Characters after the prefix.
 pub const BODY: usize = RANDOM + CHECKSUM;
+/// What the token of a trigger begins with, so that whoever looks for leaked secrets finds it.
+pub const TRIGGER_PREFIX: &str = "cht_";
 /// How long an imported key may be, in bytes.
 pub const IMPORTED: std::ops::RangeInclusive<usize> = 16..=512;
 

@@ -1,4 +1,4 @@
-use super::{BODY, Environment, Family, IMPORTED, Parser, RANDOM, checksum};
+use super::{BODY, Environment, Family, IMPORTED, Parser, RANDOM, TRIGGER_PREFIX, checksum};
 
 /// A key that is well formed. That says nothing about whether it exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,12 @@ impl Parser {
         let (first, last) = (&characters[..shown], &characters[characters.len() - shown..]);
         first.iter().chain(&['…']).chain(last).collect()
     }
+}
+
+/// Whether a text has the form of a trigger's token. That says nothing about whether it exists.
+#[must_use]
+pub fn is_trigger(text: &str) -> bool {
+    text.strip_prefix(TRIGGER_PREFIX).is_some_and(|body| check_body(body.as_bytes()).is_ok())
 }
 
 fn check_body(body: &[u8]) -> Result<(), KeyError> {

@@ -255,3 +255,18 @@ proptest! {
         prop_assert!(shown <= 4 && shown * 4 <= text.chars().count());
     }
 }
+
+#[test]
+fn a_trigger_s_token_has_a_form_of_its_own_and_a_checksum() {
+    let token = mint_trigger(&SeededRandom::new(3)).unwrap();
+    let text = token.expose();
+    assert!(text.starts_with("cht_") && text.len() == 4 + BODY && is_trigger(text), "{text}");
+    assert_ne!(text, mint_trigger(&SeededRandom::new(4)).unwrap().expose());
+    let mistyped = text.replace(text.chars().nth(9).unwrap(), "-");
+    let swapped: String = text[..10].chars().chain(text[10..12].chars().rev()).chain(text[12..].chars()).collect();
+    for wrong in [&mistyped, &text[..41], &text[4..], "", "cht_", &text.replace("cht_", "cf_")] {
+        assert!(!is_trigger(wrong), "{wrong}");
+    }
+    assert!(swapped == text || !is_trigger(&swapped));
+    assert!(!matches!(Parser::default().parse(text), Ok(Form::Generated { .. })), "it is no key");
+}

@@ -10,6 +10,7 @@ pub(crate) mod keyring;
 pub(crate) mod keys;
 pub(crate) mod records;
 pub(crate) mod runs;
+pub(crate) mod triggers;
 pub(crate) mod workflows;
 
 use sqlx::{Any, Encode, Type, any::AnyArguments, query::Query};
@@ -41,6 +42,7 @@ pub fn all() -> Vec<&'static Statement> {
         records::ALL,
         workflows::ALL,
         runs::ALL,
+        triggers::ALL,
     ]
     .into_iter()
     .flatten()

@@ -14,6 +14,7 @@ mod keys;
 mod messages;
 mod runs;
 mod service_accounts;
+mod triggers;
 mod workflows;
 
 use access::Tenant;
@@ -29,6 +30,7 @@ use crate::{
 
 pub use credits::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Reserved};
 pub use idempotency::Idempotent;
+pub use triggers::MAX_TRIGGERS;
 
 /// One tenant's view of the store. Cheap to clone.
 #[derive(Clone, Debug)]

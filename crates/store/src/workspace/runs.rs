@@ -22,6 +22,21 @@ impl Workspace {
     /// [`StoreError::NotFound`] for the deployment; [`StoreError::Conflict`] `revoked`: no run begins after that.
     pub async fn create_run(&self, new: NewRun, effects: Vec<NewEffect>) -> Result<RunRecord, StoreError> {
         let now = self.store.now();
+        let mut tx = self.store.begin().await?;
+        self.lock_deployment(&mut tx, new.deployment).await?;
+        let run = self.insert_run(&mut tx, new, effects, now).await?;
+        tx.commit().await?;
+        Ok(run)
+    }
+
+    /// Under the lock of its deployment.
+    pub(super) async fn insert_run(
+        &self,
+        tx: &mut Tx,
+        new: NewRun,
+        effects: Vec<NewEffect>,
+        now: Millis,
+    ) -> Result<RunRecord, StoreError> {
         let run = RunRecord {
             id: RunId::mint(self.store.clock(), self.store.random())?,
             deployment: new.deployment,
@@ -36,12 +51,9 @@ impl Workspace {
             updated_at: now,
             finished_at: None,
         };
-        let mut tx = self.store.begin().await?;
-        self.lock_deployment(&mut tx, run.deployment).await?;
         let insert = self.own(&sql::INSERT_RUN).id(run.id).id(run.deployment).text(&run.origin).text(&run.status);
         tx.execute(insert.text(&run.input).text(&run.state).time(now)).await?;
-        self.insert_effects(&mut tx, run.id, effects, now).await?;
-        tx.commit().await?;
+        self.insert_effects(tx, run.id, effects, now).await?;
         Ok(run)
     }
 

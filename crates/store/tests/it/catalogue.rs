@@ -36,6 +36,10 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("deployment_by_id", "a stranger names it; the row says which tenant's it is"),
     ("due_run_effects", "time alone, of every tenant; each row says whose it is"),
     ("next_run_effect", "time alone, of every tenant"),
+    ("trigger_by_digest", "whoever has the token says no more; the row says which tenant's it is"),
+    ("due_triggers", "time alone, of every tenant; each row says whose it is"),
+    ("next_trigger", "time alone, of every tenant"),
+    ("sweep_trigger_deliveries", "age alone, of every tenant"),
     ("renew_digest", "by digest, once the key was proved"),
 ];
 
