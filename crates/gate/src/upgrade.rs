@@ -131,12 +131,10 @@ impl RequestContext {
         let (door, tasks) = (self.door(), self.door().tasks());
         let closing = tasks.closing;
         tasks.tracker.spawn(async move {
-            let conversation = async {
-                // It never comes when the client has gone before the answer.
-                if let Ok(io) = connection.await {
-                    run(Socket::new(io, config, door).await).await;
-                }
-            };
+            // It never comes when the client has gone before the answer.
+            let Some(Ok(io)) = closing.run_until_cancelled(connection).await else { return };
+            // Boxed: a future that is handed on by value takes its size twice, for as long as the socket is open.
+            let conversation = Box::pin(run(Socket::new(io, config, door).await));
             closing.run_until_cancelled(conversation).await;
         });
         Ok(Upgraded { accept: handshake.accept.clone(), protocol })

@@ -4,7 +4,10 @@
 //! What is never here: a run's rules (those are `workflow`'s), and a look at a run that the token does
 //! not name.
 
+mod dialogue;
+mod frames;
 mod renew;
+mod socket;
 mod survey;
 mod taking_part;
 
@@ -13,7 +16,9 @@ use gate::Routes;
 
 /// Adds the surface to the table.
 pub fn mount(routes: &mut Routes<App>) {
+    dialogue::mount(routes);
     taking_part::mount(routes);
+    socket::mount(routes);
     renew::mount(routes);
     survey::mount(routes);
 }

@@ -1,6 +1,8 @@
 //! One run by a participant's token: what is asked, the answer, and the timeline. The token alone says
 //! which run and which role.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use access::{Access, Caller, Limit, ParticipantCaller, Refusal};
 use ambient::{Millis, RunId};
 use api::{App, problem_of_run};
@@ -55,7 +57,7 @@ pub(crate) struct View {
     /// What waits for this participant.
     steps: Vec<OpenStep>,
     /// The number of the run's last event, which another role may see alone.
-    last_seq: u64,
+    pub(crate) last_seq: u64,
 }
 
 /// An answer.
@@ -97,6 +99,30 @@ pub(crate) struct SeenEvent {
     data: Value,
 }
 
+impl EventsQuery {
+    pub(crate) const fn after(number: u64) -> Self {
+        Self { after: Some(number) }
+    }
+
+    /// Where to begin.
+    pub(crate) fn number(self) -> Result<u64, Problem> {
+        let after = self.after.unwrap_or(0);
+        // Numbers are signed where they are stored; nothing is after the last of them.
+        let no_number = |_| Problem::invalid_request("The query parameter `after` is the number of an event");
+        i64::try_from(after).map(|_| after).map_err(no_number)
+    }
+}
+
+impl View {
+    /// A mark of all but the number: the same for the same status and steps.
+    pub(crate) fn mark(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        // What cannot be written is not shown either.
+        serde_json::to_string(&(self.status, &self.steps)).unwrap_or_default().hash(&mut hasher);
+        hasher.finish()
+    }
+}
+
 impl From<ParticipantView> for View {
     fn from(view: ParticipantView) -> Self {
         let ParticipantView { run, status, role, title, steps, last_seq } = view;
@@ -105,7 +131,7 @@ impl From<ParticipantView> for View {
 }
 
 impl SeenEvent {
-    fn of(event: Event, role: &str) -> Option<Self> {
+    pub(crate) fn of(event: Event, role: &str) -> Option<Self> {
         let is_for = event.is_for(role);
         is_for.then_some(Self { seq: event.seq, at: event.at, kind: event.kind, data: event.data })
     }
@@ -118,13 +144,13 @@ pub(crate) fn participant<I>(call: &Call<I>) -> Result<&ParticipantCaller, Probl
     }
 }
 
-async fn view(app: &App, by: &ParticipantCaller) -> Result<Bare<View>, Problem> {
-    let view = app.runs().view(by.tenant, by.run, &by.role).await.map_err(problem_of_run)?;
-    Ok(Bare(view.into()))
+/// What the participant sees at this moment.
+pub(crate) async fn view(app: &App, by: &ParticipantCaller) -> Result<View, Problem> {
+    Ok(app.runs().view(by.tenant, by.run, &by.role).await.map_err(problem_of_run)?.into())
 }
 
 async fn get_run(app: App, call: Call<Nothing>) -> Result<Bare<View>, Problem> {
-    view(&app, participant(&call)?).await
+    view(&app, participant(&call)?).await.map(Bare)
 }
 
 async fn answer_step(app: App, call: Call<Answer>) -> Result<Bare<View>, Problem> {
@@ -132,16 +158,12 @@ async fn answer_step(app: App, call: Call<Answer>) -> Result<Bare<View>, Problem
     let step = call.request.param("step_id").unwrap_or_default();
     let value = call.input.value.clone();
     app.runs().answer(by.tenant, by.run, &by.role, step, value).await.map_err(problem_of_run)?;
-    view(&app, by).await
+    view(&app, by).await.map(Bare)
 }
 
 async fn list_events(app: App, call: Call<EventsQuery>) -> Result<Bare<Events>, Problem> {
     let by = participant(&call)?;
-    let after = call.input.after.unwrap_or(0);
-    // Numbers are signed where they are stored; nothing is after the last of them.
-    if i64::try_from(after).is_err() {
-        return Err(Problem::invalid_request("The query parameter `after` is the number of an event"));
-    }
+    let after = call.input.number()?;
     let seen = app.runs().view(by.tenant, by.run, &by.role).await.map_err(problem_of_run)?;
     let read = app.runs().events(by.tenant, by.run, after, MAX_LINES).await.map_err(problem_of_run)?;
     let next_after = read.last().map_or(after, |event| event.seq);

@@ -45,6 +45,8 @@ pub struct RunFollower {
     run: RunId,
     after: u64,
     is_over: bool,
+    /// Whether the last look found fewer than it could take.
+    is_drained: bool,
     bells: Bells,
     more: watch::Receiver<u64>,
 }
@@ -59,7 +61,7 @@ impl RunFollower {
     pub(crate) async fn new(data: Workspace, run: RunId, after: u64, bells: &Bells) -> Result<Self, RunError> {
         // Listening first: a turn after the look rings.
         let more = bells.listen(run);
-        let mut follower = Self { data, run, after, is_over: false, bells: bells.clone(), more };
+        let mut follower = Self { data, run, after, is_over: false, is_drained: false, bells: bells.clone(), more };
         let record = follower.data.run(run).await?;
         follower.is_over = is_over(&record);
         Ok(follower)
@@ -72,19 +74,52 @@ impl RunFollower {
     /// [`RunError::Unavailable`]; asking again goes on where it was.
     pub async fn next(&mut self) -> Result<Option<Vec<Event>>, RunError> {
         loop {
-            self.more.mark_unchanged();
-            let events = read(&self.data, self.run, self.after, BATCH).await?;
-            if let Some(last) = events.last() {
-                self.after = last.seq;
-                self.is_over |= is_last(last.kind);
+            let events = self.read().await?;
+            if !events.is_empty() {
                 return Ok(Some(events));
             }
             if self.is_over {
                 return Ok(None);
             }
-            // The sender lives as long as somebody listens.
-            self.more.changed().await.map_err(RunError::unavailable)?;
+            self.ready().await?;
         }
+    }
+
+    /// What is there now, in order, without a gap, at most 100; empty when there is nothing yet.
+    ///
+    /// # Errors
+    /// [`RunError::Unavailable`]; asking again goes on where it was.
+    pub async fn read(&mut self) -> Result<Vec<Event>, RunError> {
+        self.more.mark_unchanged();
+        let events = read(&self.data, self.run, self.after, BATCH).await?;
+        self.is_drained = events.len() < BATCH as usize;
+        if let Some(last) = events.last() {
+            self.after = last.seq;
+            self.is_over |= is_last(last.kind);
+        }
+        Ok(events)
+    }
+
+    /// Waits until there may be more than [`RunFollower::read`] gave. It takes little memory, however long
+    /// it takes; cancelling it loses nothing.
+    ///
+    /// # Errors
+    /// [`RunError::Unavailable`], which does not pass.
+    pub async fn ready(&mut self) -> Result<(), RunError> {
+        // The sender lives as long as somebody listens.
+        self.more.changed().await.map_err(RunError::unavailable)
+    }
+
+    /// Whether the last [`RunFollower::read`] gave all that there was.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.is_drained
+    }
+
+    /// Whether the run is over and everything was given.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.is_over && self.is_drained
     }
 
     /// The number of the last event that was given.
