@@ -33,6 +33,12 @@ impl Persona {
         self.credential.as_deref().unwrap_or_default()
     }
 
+    /// Whose page it is on; `None` for a server.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
+    }
+
     /// The same credential from a page on this origin; `None` is from a server.
     #[must_use]
     pub fn at(&self, origin: Option<&str>) -> Self {

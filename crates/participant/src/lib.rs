@@ -6,6 +6,7 @@
 
 mod dialogue;
 mod frames;
+mod page;
 mod renew;
 mod socket;
 mod survey;
@@ -21,4 +22,5 @@ pub fn mount(routes: &mut Routes<App>) {
     socket::mount(routes);
     renew::mount(routes);
     survey::mount(routes);
+    page::mount(routes);
 }

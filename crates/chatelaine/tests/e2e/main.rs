@@ -59,6 +59,8 @@ mod serve;
 #[cfg(test)]
 mod service_accounts;
 #[cfg(test)]
+mod survey_page;
+#[cfg(test)]
 mod system;
 #[cfg(test)]
 mod try_lines;

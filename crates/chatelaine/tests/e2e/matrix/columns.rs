@@ -88,7 +88,8 @@ const LISTS_ELSEWHERE: [&str; 1] = ["list_bot_conversations"];
 const NAMES_IN_BODY: [&str; 2] = ["create_chat_session", "create_voice_session"];
 
 /// Operations on the run that the token names.
-const NAMED_BY_TOKEN: [&str; 2] = ["get_participant_run", "list_participant_events"];
+const NAMED_BY_TOKEN: [&str; 4] =
+    ["get_participant_run", "list_participant_events", "renew_participant_token", "follow_participant_run"];
 
 /// Operations on what pays for live data: no test key has to do with it.
 const LIVE_ONLY: [&str; 2] = ["update_credits", "grant_credits"];
@@ -115,6 +116,14 @@ pub(crate) fn decided(access: &Access, caller: &Caller) -> Expected {
 impl Column {
     /// What this column's credential gets from `operation`.
     pub(crate) fn expected(&self, operation: &Meta) -> Expected {
+        match self.expected_of_anybody(operation) {
+            // The form of a page of ours, sent from somebody else's.
+            Expected::Word("ok") if operation.form && self.by.origin().is_some() => Expected::Word("page"),
+            expected => expected,
+        }
+    }
+
+    fn expected_of_anybody(&self, operation: &Meta) -> Expected {
         let access = &operation.access;
         if is_unlooked(access) {
             return Expected::Word("ok");

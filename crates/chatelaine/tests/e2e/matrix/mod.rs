@@ -33,6 +33,8 @@ pub(crate) fn table(world: &World) -> Vec<Meta> {
 fn observed(operation: &Meta, answer: &Answer) -> String {
     let cell = match (answer.status, answer.code().as_str()) {
         (200..=299, _) => "ok",
+        // A page that leads to another.
+        (303, _) => "ok",
         // Admitted; and what is sent is no handshake.
         (400, "INVALID_REQUEST") if operation.is_socket() => "ok",
         (400, "MULTIPLE_CREDENTIALS") => "400",
@@ -67,7 +69,9 @@ async fn send(operation: &Meta, target: &Target, column: &Column) -> Answer {
         let header = if operation.access.admits_static_admin() { "x-admin-api-key" } else { "x-api-key" };
         request = request.header(header, by.credential());
     }
-    if let Some(body) = &target.body {
+    if operation.form {
+        request = request.body("application/x-www-form-urlencoded", "step=score");
+    } else if let Some(body) = &target.body {
         request = request.json(body);
     }
     // Who follows a session is told of what will be said in it, without an end.

@@ -108,9 +108,12 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/workflows/") => new_workflow(self.world).await,
             path if path.starts_with("/v1/deployments/") && reads => self.deployment.clone(),
             path if path.starts_with("/v1/deployments/") => new_deployment(self.world, &self.workflow).await,
-            // The first step of the run that is looked at.
+            // The steps of the run that is looked at, in order.
             "/api/participant/steps/{step_id}" => "score".to_owned(),
-            path if path.starts_with("/api/public/surveys/") => self.part.deployment.id().replace("key_", "dep_"),
+            path if path.starts_with("/api/participant/steps/") => "talk".to_owned(),
+            path if path.starts_with("/api/public/surveys/") || path.starts_with("/s/") => {
+                self.part.deployment.id().replace("key_", "dep_")
+            }
             "/api/v1/runs/{id}/cancel" => self.part.new_run().await,
             path if path.starts_with("/api/v1/runs/") => self.part.run.to_string(),
             path => panic!("say in matrix/objects.rs what {path} names"),
@@ -131,6 +134,8 @@ impl<'a> Objects<'a> {
             }
             "create_workflow" => json!({"name": "New", "definition": survey()}),
             "answer_participant_step" => json!({"value": 7}),
+            "say_in_participant_step" => json!({"text": "hello"}),
+            "end_participant_step" | "renew_participant_token" => json!({}),
             "create_participant_token" => json!({"role": "customer"}),
             "revoke_deployment" => json!({"runs": "finish"}),
             "create_integration" => json!({"name": "New", "kind": "echo"}),
@@ -150,7 +155,9 @@ impl<'a> Objects<'a> {
             | "create_deployment"
             | "create_run"
             | "cancel_run"
-            | "start_public_survey" => json!({}),
+            | "start_public_survey"
+            | "start_survey_page"
+            | "answer_survey_run_page" => json!({}),
             "complete_setup" => {
                 let token = api::setup::issue(self.world.server().running().app()).await.unwrap();
                 let email = format!("{}@example.com", &token[..16]);

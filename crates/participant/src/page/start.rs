@@ -1,0 +1,61 @@
+//! The first page: what this is, and a button.
+
+use ambient::DeploymentId;
+use api::App;
+use gate::{Call, Nothing, Problem, Raw};
+
+use super::{
+    Form,
+    cookie::{self, Visitor},
+    html::Html,
+    layout::Page,
+};
+use crate::survey::{Survey, open_survey, start_run, survey_id};
+
+/// The address of the pages that ask.
+pub(super) fn run_path(survey: DeploymentId) -> String {
+    format!("/s/{survey}/run")
+}
+
+pub(super) async fn show_survey_page(app: App, call: Call<Nothing>) -> Result<Raw, Problem> {
+    let id = survey_id(&call);
+    if is_taking_part(&app, &call, id).await? {
+        return Ok(Raw::see_other(&run_path(id)));
+    }
+    let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
+    Ok(page(&survey).render())
+}
+
+pub(super) async fn start_survey_page(app: App, call: Call<Form>) -> Result<Raw, Problem> {
+    let id = survey_id(&call);
+    // A second press of the button is the same start.
+    if is_taking_part(&app, &call, id).await? {
+        return Ok(Raw::see_other(&run_path(id)));
+    }
+    let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
+    let started = start_run(&app, &survey, call.request.now).await?;
+    Ok(cookie::keep(&app, Raw::see_other(&run_path(id)), id, &started.participant_token))
+}
+
+/// Whether the cookie is of a run that is not over.
+async fn is_taking_part<I>(app: &App, call: &Call<I>, id: DeploymentId) -> Result<bool, Problem> {
+    let Visitor::Participant(by) = cookie::visitor(app, call, id).await? else { return Ok(false) };
+    let run = app.store().workspace(by.tenant).run(by.run).await;
+    Ok(run.is_ok_and(|run| run.finished_at.is_none()))
+}
+
+fn page(survey: &Survey) -> Page {
+    let title = name_of(survey);
+    let mut body = Html::default();
+    body.raw("<h1 dir=\"auto\" tabindex=\"-1\" data-focus>").text(title).raw("</h1>\n");
+    body.raw("<p class=\"lead\">You will be asked a few questions, one after the other.</p>\n");
+    body.raw("<p>What you answer is sent step by step. A cookie keeps your place, so you can reload this page or come back to it within the hour.</p>\n");
+    body.raw("<form method=\"post\"").attribute("action", &format!("/s/{}", survey.deployment.id));
+    body.raw(">\n<div class=\"actions\"><button class=\"main\">Start</button></div>\n</form>\n");
+    Page { title: title.to_owned(), banner: None, body, waits: false }
+}
+
+/// What people call the survey.
+fn name_of(survey: &Survey) -> &str {
+    survey.title.as_deref().filter(|title| !title.trim().is_empty()).unwrap_or(&survey.deployment.name)
+}
