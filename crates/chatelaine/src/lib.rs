@@ -19,4 +19,4 @@ pub use config::Config;
 pub use data_dir::DataDir;
 pub use error::StartError;
 pub use server::{Ambient, Running, Server};
-pub use trial::{Line, Trial, TrialKeys, TrialOwner, try_lines};
+pub use trial::{Line, Trial, TrialKeys, TrialOwner, TrialWorkflow, try_lines};

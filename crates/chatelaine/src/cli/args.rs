@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Try(Try),
     /// Manage the API keys of a running server.
     Keys(Keys),
+    /// Check definitions of workflows, and print the examples; no server is asked.
+    Workflow(Workflow),
     /// Print every setting with its default and what it does.
     Config,
     /// Print a completion script for a shell.
@@ -116,6 +118,36 @@ pub(crate) enum KeysAction {
         /// The configuration file, where the prefixes of keys are not the default.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Workflow {
+    #[command(subcommand)]
+    pub(crate) action: WorkflowAction,
+}
+
+impl Workflow {
+    /// Whether the caller reads JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        matches!(self.action, WorkflowAction::Check { json: true, .. })
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkflowAction {
+    /// Say what is wrong with a definition, each fault with its place; exit code 1 when there is one.
+    Check {
+        /// The file with its JSON; `-` is the standard input.
+        file: PathBuf,
+        /// Print JSON: the faults on stdout.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print an example's definition; without a name, the names.
+    Example {
+        /// Which one.
+        name: Option<String>,
     },
 }
 

@@ -10,6 +10,7 @@ mod serve;
 mod signals;
 mod terminal;
 mod trial;
+mod workflow;
 
 use std::{ffi::OsString, process::ExitCode};
 
@@ -41,6 +42,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Serve(serve) => (false, serve::run(&serve.flags(), environment, terminal)),
         Command::Try(arguments) => (arguments.json, trial::run(arguments, environment, terminal)),
         Command::Keys(keys) => (keys.client.json, keys::run(keys, environment, terminal)),
+        Command::Workflow(arguments) => (arguments.is_json(), workflow::run(arguments, terminal)),
         Command::Config => {
             terminal.out(DEFAULTS.trim_end());
             (false, Ok(()))

@@ -79,6 +79,22 @@ impl Terminal {
         let text = String::from_utf8(line).map_err(|_| std::io::Error::from(std::io::ErrorKind::InvalidData))?;
         Ok(text.trim().to_owned())
     }
+
+    /// The whole input, at most `limit` bytes.
+    ///
+    /// # Errors
+    /// When it cannot be read, is longer or is not UTF-8.
+    pub fn read_all(&self, limit: usize) -> std::io::Result<String> {
+        let mut input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text = String::new();
+        let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+        input.by_ref().take(most).read_to_string(&mut text)?;
+        if text.len() > limit { Err(too_large()) } else { Ok(text) }
+    }
+}
+
+fn too_large() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::FileTooLarge, "the input is larger than what is read of it")
 }
 
 fn sink(stream: impl Write + Send + 'static) -> Sink {

@@ -105,10 +105,17 @@ fn show(made: &Trial, throw_away: bool, data: &Path, terminal: &Terminal) {
              again; the keys below are new ones.",
         ),
     }
-    terminal.out(format!("\n# The chat in a browser: {}", made.demo_url));
+    terminal.out(format!("\n# A survey, for anybody with the link: {}", made.survey_url));
+    terminal.out(format!("# The chat in a browser: {}", made.demo_url));
     terminal.out(format!("# The same on a page of yours, on localhost: {}", made.embed));
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("chatelaine"));
+    terminal.out("\n# Everything below can be pasted into another shell, in any order and as often as you like.");
+    let mut part = "";
     for (number, line) in trial::try_lines(made, &program).iter().enumerate() {
+        if line.part != part {
+            part = line.part;
+            terminal.out(format!("\n# == {part} =="));
+        }
         terminal.out(format!("\n# {}. {}\n{}", number + 1, line.title, line.command));
     }
     terminal.out("");

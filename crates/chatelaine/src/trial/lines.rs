@@ -1,10 +1,16 @@
 use std::path::Path;
 
-use super::Trial;
+use super::{
+    Trial, TrialWorkflow,
+    examples::{REVIEW, SURVEY},
+    shell::{bearer, json, member, quoted, reading, until},
+};
 
 /// One command that works when it is pasted into a shell, and what it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
+    /// The heading that it stands under.
+    pub part: &'static str,
     /// What it shows, in a few words.
     pub title: &'static str,
     /// One line for `sh`; it holds a credential.
@@ -15,22 +21,74 @@ pub struct Line {
 /// one likes: no line needs another, or spoils it.
 #[must_use]
 pub fn try_lines(trial: &Trial, program: &Path) -> Vec<Line> {
+    let parts = [
+        ("Is it there?", first_steps(trial)),
+        ("A chat", chat(trial)),
+        ("A survey, and people with roles", people(trial, program)),
+        ("Keys, and what they may not", keys(trial, program)),
+        ("What is behind it", behind(trial)),
+    ];
+    let lines = parts.into_iter().flat_map(|(part, lines)| lines.into_iter().map(move |line| (part, line)));
+    lines.map(|(part, (title, command))| Line { part, title, command }).collect()
+}
+
+type Titled = (&'static str, String);
+
+fn first_steps(trial: &Trial) -> Vec<Titled> {
+    let (url, secret) = (&trial.url, bearer(&trial.keys.secret));
+    vec![
+        ("Is it alive?", format!("curl -sS -w '\\n' {url}/healthz")),
+        ("Who am I? (the secret key: for servers only)", format!("curl -sS -w '\\n' {url}/v1/me {secret}")),
+    ]
+}
+
+fn chat(trial: &Trial) -> Vec<Titled> {
     let (url, keys) = (&trial.url, &trial.keys);
     let secret = bearer(&keys.secret);
-    let line = |title, command| Line { title, command };
     vec![
-        line("Is it alive?", format!("curl -sS -w '\\n' {url}/healthz")),
-        line("Who am I? (the secret key: for servers only)", format!("curl -sS -w '\\n' {url}/v1/me {secret}")),
-        line(
+        (
             "Create a bot",
             format!("curl -sS -w '\\n' {url}/v1/bots {secret} {} -d '{{\"name\":\"My first bot\"}}'", json()),
         ),
-        line("Open a session and stream a reply", conversation(trial, &secret, "", "Hello from a server")),
-        line(
+        ("Open a session and stream a reply", conversation(trial, &secret, "", "Hello from a server")),
+        (
             "The same from a page on example.com, with the widget key",
             conversation(trial, &bearer(&keys.widget), " -H 'Origin: https://example.com'", "Hello from a browser"),
         ),
-        line(
+    ]
+}
+
+fn people(trial: &Trial, program: &Path) -> Vec<Titled> {
+    let (url, program) = (&trial.url, quoted(program));
+    let mut lines = Vec::new();
+    if let Some(survey) = trial.workflow(SURVEY) {
+        lines.push((
+            "Answer the survey as anybody may, and read the answers with the deployment's key",
+            answered(url, survey),
+        ));
+    }
+    if let Some(review) = trial.workflow(REVIEW) {
+        lines.push((
+            "Start a run with two roles, and mint the token that lets a customer's browser into it",
+            format!("{} && curl -sS -w '\\n' {}", start(url, review, "{}"), token_of(url, review, "customer")),
+        ));
+        lines.push(("The same to its end: the customer asks, the reviewer approves", reviewed(url, review)));
+    }
+    lines.push((
+        "Check a workflow before it is saved (this one ships with the product)",
+        format!("{program} workflow example {REVIEW} | {program} workflow check -"),
+    ));
+    lines
+}
+
+fn keys(trial: &Trial, program: &Path) -> Vec<Titled> {
+    let (url, keys) = (&trial.url, &trial.keys);
+    let secret = bearer(&keys.secret);
+    let rotate =
+        format!("curl -sS -w '\\n' {url}/v1/api-keys/$ID/rotate {secret} {} -d '{{\"grace_seconds\":3600}}'", json());
+    let revoke = format!("curl -sS -w '\\n' -X DELETE {url}/v1/api-keys/$ID {secret}");
+    vec![
+        (
             "A key without the scope is refused, and told which: 403",
             format!(
                 "curl -sS -w '\\n%{{http_code}}\\n' {url}/v1/bots {} {} -d '{{\"name\":\"Not with this key\"}}'",
@@ -38,59 +96,99 @@ pub fn try_lines(trial: &Trial, program: &Path) -> Vec<Line> {
                 json()
             ),
         ),
-        line(
+        (
             "A secret key in a browser is refused, and written to the audit log: 403",
             format!("curl -sS -w '\\n%{{http_code}}\\n' {url}/v1/me {secret} -H 'Origin: https://example.com'"),
         ),
-        line(
+        (
             "List the keys, as the service account",
             format!("curl -sS -w '\\n' {url}/v1/api-keys {}", bearer(&keys.service_account)),
         ),
-        line(
+        (
             "The same at the command line",
             format!("CHATELAINE_API_KEY={} {} keys list --url {url}", keys.service_account, quoted(program)),
         ),
-        line(
-            "Make a key and rotate it: both secrets work for an hour",
-            with_new_key(
-                trial,
-                "To be rotated",
-                &format!(
-                    "curl -sS -w '\\n' {url}/v1/api-keys/$ID/rotate {secret} {} -d '{{\"grace_seconds\":3600}}'",
-                    json()
-                ),
-            ),
-        ),
-        line(
+        ("Make a key and rotate it: both secrets work for an hour", with_new_key(trial, "To be rotated", &rotate)),
+        (
             "Make a key and revoke it: the next request with it is refused",
-            with_new_key(
-                trial,
-                "To be revoked",
-                &format!("curl -sS -w '\\n' -X DELETE {url}/v1/api-keys/$ID {secret}"),
-            ),
+            with_new_key(trial, "To be revoked", &revoke),
         ),
-        line(
-            "What happened so far: the audit log",
-            format!("curl -sS -w '\\n' '{url}/v1/audit-log?per_page=5' {secret}"),
-        ),
-        line(
+    ]
+}
+
+fn behind(trial: &Trial) -> Vec<Titled> {
+    let (url, secret) = (&trial.url, bearer(&trial.keys.secret));
+    vec![
+        ("What happened so far: the audit log", format!("curl -sS -w '\\n' '{url}/v1/audit-log?per_page=5' {secret}")),
+        (
             "Every operation, as OpenAPI 3.1",
             format!("curl -sS -o /dev/null -w '%{{http_code}} %{{size_download}} bytes\\n' {url}/openapi.json"),
         ),
     ]
 }
 
-fn bearer(key: &str) -> String {
-    format!("-H 'Authorization: Bearer {key}'")
+/// A stranger's run of the survey: two answers, and what the deployment's key reads of it.
+fn answered(url: &str, survey: &TrialWorkflow) -> String {
+    format!(
+        "S=$(curl -sS -X POST {url}/api/public/surveys/{}/start) && P=\"Authorization: Bearer {}\" && {} && {} && {} && \
+         curl -sS -w '\\n' {url}/api/v1/runs/{} {}",
+        survey.deployment_id,
+        member("S", "participant_token"),
+        open(url, "P", "score"),
+        answer(url, "P", "score", "9"),
+        answer(url, "P", "liked", "[\"quality\",\"people\"]"),
+        member("S", "run_id"),
+        bearer(&survey.key),
+    )
 }
 
-fn json() -> &'static str {
-    "-H 'Content-Type: application/json'"
+/// Two people's run: what the customer asks for, and the reviewer's decision.
+fn reviewed(url: &str, review: &TrialWorkflow) -> String {
+    let token = |role| {
+        format!(
+            "\"Authorization: Bearer $(curl -sS {} | {})\"",
+            token_of(url, review, role),
+            reading("participant_token")
+        )
+    };
+    format!(
+        "{} && C={} && R={} && {} && {} && {} && curl -sS -w '\\n' {url}/api/v1/runs/$ID {}",
+        start(url, review, "{}"),
+        token("customer"),
+        token("reviewer"),
+        open(url, "C", "request.1"),
+        answer(url, "C", "request.1", "{\"subject\":\"A chair\",\"details\":\"Mine is broken\",\"amount\":120}"),
+        answer(url, "R", "decision.1", "\"approve\""),
+        bearer(&review.key),
+    )
 }
 
-/// One member of the JSON in the shell's `$variable`, without any tool but sed.
-fn member(variable: &str, name: &str) -> String {
-    format!(r#"$(printf %s "${variable}" | sed 's/.*"{name}":"\([^"]*\)".*/\1/')"#)
+/// Starts a run; its id is in `$ID` then.
+fn start(url: &str, workflow: &TrialWorkflow, input: &str) -> String {
+    format!(
+        "ID=$(curl -sS {url}/api/v1/runs {} {} -d '{{\"input\":{input}}}' | {})",
+        bearer(&workflow.key),
+        json(),
+        reading("run_id")
+    )
+}
+
+/// What curl asks for a participant's token of the run `$ID`.
+fn token_of(url: &str, workflow: &TrialWorkflow, role: &str) -> String {
+    format!("{url}/api/v1/runs/$ID/tokens {} {} -d '{{\"role\":\"{role}\"}}'", bearer(&workflow.key), json())
+}
+
+/// Waits until a step is open for whose header is in `$who`.
+fn open(url: &str, who: &str, step: &str) -> String {
+    until(&format!("curl -sS {url}/api/participant/run -H \"${who}\""), &format!("\"step\":\"{step}\""))
+}
+
+/// Answers a step, as whose header is in `$who`; says nothing.
+fn answer(url: &str, who: &str, step: &str, value: &str) -> String {
+    format!(
+        "curl -sS -o /dev/null {url}/api/participant/steps/{step} -H \"${who}\" {} -d '{{\"value\":{value}}}'",
+        json()
+    )
 }
 
 /// Two requests in one line; the second takes the token out of the first one's answer.
@@ -115,39 +213,39 @@ fn with_new_key(trial: &Trial, name: &str, then: &str) -> String {
     )
 }
 
-fn quoted(program: &Path) -> String {
-    let text = program.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        text.into_owned()
-    } else {
-        format!("'{}'", text.replace('\'', r"'\''"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::TrialKeys;
+    use crate::{TrialKeys, trial::examples::INTAKE};
 
     fn trial() -> Trial {
         let keys = TrialKeys {
             secret: "sk_live_a".into(),
             service_account: "fln_live_a".into(),
             widget: "tk_widget_a".into(),
-            deployment: None,
+            deployment: "cf_a".into(),
             restricted: "sk_live_b".into(),
         };
+        let workflows: Vec<_> = [SURVEY, REVIEW, INTAKE]
+            .map(|name| TrialWorkflow {
+                name: name.to_owned(),
+                workflow_id: "wf_00000000000000000000000004".parse().unwrap(),
+                deployment_id: "dep_00000000000000000000000005".parse().unwrap(),
+                key: "cf_a".into(),
+            })
+            .into();
         Trial {
             url: "http://127.0.0.1:8787".into(),
             workspace_id: "ws_00000000000000000000000001".parse().unwrap(),
             owner: None,
             bot_id: "bot_00000000000000000000000002".parse().unwrap(),
             service_account_id: "svc_00000000000000000000000003".parse().unwrap(),
-            workflow_id: None,
-            deployment_id: None,
+            workflow_id: workflows[0].workflow_id,
+            deployment_id: workflows[0].deployment_id,
+            survey_url: "http://127.0.0.1:8787/s/dep_a".into(),
+            workflows,
             demo_url: "http://127.0.0.1:8787/demo#key=tk_widget_a&agent=bot_b".into(),
             embed: "<script></script>".into(),
             keys,
@@ -157,30 +255,12 @@ mod tests {
     #[test]
     fn each_is_one_line_of_valid_shell() {
         let lines = try_lines(&trial(), Path::new("/opt/o'neil/chatelaine"));
-        assert!(lines.len() > 10);
-        for Line { title, command } in lines {
+        assert!(lines.len() > 14);
+        for Line { title, command, .. } in lines {
             assert!(!command.contains('\n') && !title.contains('\n'), "{command}");
             assert!(!command.contains('!'), "an interactive shell would expand it: {command}");
             let parsed = Command::new("sh").args(["-n", "-c", &command]).output().unwrap();
             assert!(parsed.status.success(), "{command}: {}", String::from_utf8_lossy(&parsed.stderr));
         }
-    }
-
-    #[test]
-    fn a_member_is_taken_out_of_json_by_the_shell() {
-        let script = format!(
-            "S='{{\"a\":\"x\",\"session_token\":\"ey.J-_\",\"b\":null}}'; echo {}",
-            member("S", "session_token")
-        );
-        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "ey.J-_\n");
-    }
-
-    #[test]
-    fn a_path_with_spaces_or_quotes_stays_one_word() {
-        let script = format!("printf %s {}", quoted(Path::new("/a b/o'neil$HOME")));
-        let output = Command::new("sh").args(["-c", &script]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "/a b/o'neil$HOME");
-        assert_eq!(quoted(Path::new("/usr/bin/chatelaine")), "/usr/bin/chatelaine");
     }
 }

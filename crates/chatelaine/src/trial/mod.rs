@@ -1,11 +1,13 @@
 //! What `chatelaine try` puts into its data directory: one credential of each kind, ready to use.
 
+mod examples;
 mod lines;
+mod shell;
 
 use std::fmt;
 
 use access::{Actor, KeyKind, Role, Scope, ScopeSet, Tenant};
-use ambient::{BotId, DeploymentId, Millis, Random, ServiceAccountId, WorkspaceId};
+use ambient::{BotId, DeploymentId, Millis, Random, ServiceAccountId, WorkflowId, WorkspaceId};
 use anyhow::Context as _;
 use api::App;
 use cluster::NewKey;
@@ -13,6 +15,7 @@ use credential::{ApiKey, Environment, Family};
 use serde::{Deserialize, Serialize};
 use store::{AuditEntry, KeySettings, NewBot, NewServiceAccount, PageRequest, Workspace};
 
+pub use examples::TrialWorkflow;
 pub use lines::{Line, try_lines};
 
 /// The pages that the widget key works on, besides `localhost`.
@@ -22,8 +25,7 @@ const NAME: &str = "Try";
 const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 const FIRST: PageRequest = PageRequest { page: 1, per_page: 100 };
 
-/// Where the server is and what opens it; the one JSON line of `chatelaine try --json`. What does
-/// not exist is null.
+/// Where the server is and what opens it; the one JSON line of `chatelaine try --json`.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Trial {
     /// `http://127.0.0.1:8787`.
@@ -36,10 +38,14 @@ pub struct Trial {
     pub bot_id: BotId,
     /// A service account with the role `admin`.
     pub service_account_id: ServiceAccountId,
-    /// Not there yet.
-    pub workflow_id: Option<String>,
-    /// Not there yet.
-    pub deployment_id: Option<DeploymentId>,
+    /// A survey; also among `workflows`.
+    pub workflow_id: WorkflowId,
+    /// Its deployment, which anybody may start.
+    pub deployment_id: DeploymentId,
+    /// The page on which anybody may answer the survey.
+    pub survey_url: String,
+    /// The examples that ship with the product, each deployed. Their runs and links outlive a restart.
+    pub workflows: Vec<TrialWorkflow>,
     /// A page with the chat on it; the widget key is in its fragment.
     pub demo_url: String,
     /// The line that puts the chat on a page of `example.com` or `localhost`.
@@ -57,7 +63,7 @@ pub struct TrialOwner {
     pub password: String,
 }
 
-/// One key of each kind, in clear.
+/// One key of each kind, in clear; those of the other deployments are with them.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct TrialKeys {
     /// May everything.
@@ -66,10 +72,17 @@ pub struct TrialKeys {
     pub service_account: String,
     /// Works on `https://example.com` and on `localhost`.
     pub widget: String,
-    /// Not there yet.
-    pub deployment: Option<String>,
+    /// Starts and reads runs of the survey.
+    pub deployment: String,
     /// May read bots and conversations, and nothing else.
     pub restricted: String,
+}
+
+impl Trial {
+    /// The example of this name.
+    fn workflow(&self, name: &str) -> Option<&TrialWorkflow> {
+        self.workflows.iter().find(|one| one.name == name)
+    }
 }
 
 impl fmt::Debug for Trial {
@@ -96,7 +109,8 @@ impl fmt::Debug for TrialKeys {
 /// What the database of a trial says of itself.
 const MARK: &str = "made_by_try";
 
-/// Makes what is missing, and new keys in any case: those of an earlier start are known to nobody.
+/// Makes what is missing, and new keys in any case: those of an earlier start are known to nobody. A deployment
+/// has one key, which gets a new secret.
 ///
 /// # Errors
 /// When the database cannot be written, or is not a trial's.
@@ -125,6 +139,8 @@ pub(crate) async fn furnish(app: &App, url: &str) -> anyhow::Result<Trial> {
     let reads = ScopeSet::NONE.with(Scope::BotsRead).with(Scope::ConversationsRead);
     let (server, widget) = ((KeyKind::Secret, Family::Secret), (KeyKind::Widget, Family::Widget));
     let pages = KeySettings { allowed_domains: vec![DOMAIN.to_owned()], ..KeySettings::default() };
+    let workflows = examples::furnish(app, tenant, &maker.actor, bot_id).await?;
+    let survey = workflows.iter().find(|one| one.name == examples::SURVEY).context("there is no survey")?.clone();
     let keys = TrialKeys {
         secret: maker.key("Try: everything", server, ScopeSet::ADMIN, KeySettings::default(), None).await?,
         service_account: maker
@@ -137,7 +153,7 @@ pub(crate) async fn furnish(app: &App, url: &str) -> anyhow::Result<Trial> {
             )
             .await?,
         widget: maker.key("Try: widget", widget, ScopeSet::NONE, pages, None).await?,
-        deployment: None,
+        deployment: survey.key,
         restricted: maker.key("Try: reads only", server, reads, KeySettings::default(), None).await?,
     };
     Ok(Trial {
@@ -152,8 +168,10 @@ pub(crate) async fn furnish(app: &App, url: &str) -> anyhow::Result<Trial> {
         owner,
         bot_id,
         service_account_id,
-        workflow_id: None,
-        deployment_id: None,
+        workflow_id: survey.workflow_id,
+        deployment_id: survey.deployment_id,
+        survey_url: format!("{url}/s/{}", survey.deployment_id),
+        workflows,
         keys,
     })
 }

@@ -21,8 +21,9 @@ fn left_in(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-async fn bash(command: &str) -> (Option<i32>, String, String) {
-    let output = tokio::process::Command::new("bash").args(["-c", command]).output().await.unwrap();
+/// Runs it as somebody who pastes it would.
+async fn pasted(shell: &str, command: &str) -> (Option<i32>, String, String) {
+    let output = tokio::process::Command::new(shell).args(["-c", command]).output().await.unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
@@ -51,6 +52,27 @@ async fn the_printed_chat_is_there(printed: &[String]) {
     let _ = open.origin(url).send().await.expect(201);
 }
 
+/// The survey and the other examples, each with a key that starts runs of it.
+async fn the_deployments_are_there(url: &str, made: &Value) {
+    let workflows = made["workflows"].as_array().unwrap();
+    assert_eq!(workflows.len(), 3, "{workflows:#?}");
+    let survey = workflows.iter().find(|one| one["deployment_id"] == made["deployment_id"]).unwrap();
+    assert_eq!((&survey["workflow_id"], &survey["key"]), (&made["workflow_id"], &made["keys"]["deployment"]));
+    let id = made["deployment_id"].as_str().unwrap();
+    assert_eq!(made["survey_url"], format!("{url}/s/{id}"));
+    for one in workflows {
+        let start = client(url).post("/api/v1/runs", &serde_json::json!({}));
+        let run = start.bearer(one["key"].as_str().unwrap()).send().await.expect(202).json();
+        assert_eq!(run["status"], "pending");
+    }
+    let path = |of: &Value| format!("/api/public/surveys/{}/start", of["deployment_id"].as_str().unwrap());
+    for one in workflows {
+        let is_survey = one["deployment_id"] == made["deployment_id"];
+        let start = client(url).request("POST", &path(one)).send().await;
+        let _ = start.expect(if is_survey { 200 } else { 404 });
+    }
+}
+
 async fn json_line(process: &Process) -> Value {
     let line = process.line(|line| line.starts_with('{')).await;
     serde_json::from_str(&line).unwrap()
@@ -68,19 +90,14 @@ fn every_printed_line_works_when_it_is_pasted() {
         let _ = process.line(|line| line.contains("openapi.json") && line.contains("curl")).await;
         tokio::time::sleep(Duration::from_millis(100)).await;
         let printed = process.stdout();
-        let commands: Vec<&String> = printed
-            .iter()
-            .filter(|line| {
-                let line = line.trim_start();
-                ["curl ", "S=$(", "K=$(", "CHATELAINE_API_KEY="].iter().any(|start| line.starts_with(start))
-            })
-            .collect();
-        assert!(commands.len() >= 12, "{printed:#?}");
+        let commands: Vec<&String> = printed.iter().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+        assert!(commands.len() >= 16, "{printed:#?}");
         the_printed_chat_is_there(&printed).await;
-        let (mut streamed, mut refused) = (0, Vec::new());
-        for _round in 0..2 {
+        let (mut streamed, mut completed, mut refused) = (0, 0, Vec::new());
+        // Debian's `sh` is dash: no line needs more than a plain shell.
+        for shell in ["bash", "sh"] {
             for command in &commands {
-                let (status, out, err) = bash(command).await;
+                let (status, out, err) = pasted(shell, command).await;
                 assert_eq!((status, err.as_str()), (Some(0), ""), "{command}\n{out}");
                 assert!(!out.trim().is_empty(), "{command}");
                 if out.contains("\"error\":{") {
@@ -88,6 +105,10 @@ fn every_printed_line_works_when_it_is_pasted() {
                     refused.push(
                         serde_json::from_str::<Value>(out.lines().next().unwrap()).unwrap()["error"]["code"].clone(),
                     );
+                }
+                if out.contains("\"current_step_id\":") {
+                    completed += usize::from(out.contains("\"status\":\"completed\""));
+                    assert!(out.contains("\"score\":9") || out.contains("\"decision\":\"approve\""), "{out}");
                 }
                 if out.contains("data: ") {
                     streamed += 1;
@@ -101,7 +122,7 @@ fn every_printed_line_works_when_it_is_pasted() {
                 }
             }
         }
-        assert_eq!(streamed, 4, "two streams a round");
+        assert_eq!((streamed, completed), (4, 4), "two streams and two runs a round");
         assert_eq!(
             refused,
             ["INSUFFICIENT_PERMISSIONS", "SECRET_KEY_IN_BROWSER", "INSUFFICIENT_PERMISSIONS", "SECRET_KEY_IN_BROWSER"]
@@ -131,16 +152,15 @@ fn json_is_one_line_and_each_credential_in_it_works() {
             "service_account_id",
             "workflow_id",
             "deployment_id",
+            "survey_url",
+            "workflows",
             "keys",
         ] {
             assert!(members.iter().any(|given| *given == member), "{member}: {members:?}");
         }
-        assert_eq!(
-            (&made["workflow_id"], &made["deployment_id"], &made["keys"]["deployment"]),
-            (&Value::Null, &Value::Null, &Value::Null)
-        );
-        assert!(made["owner"]["email"].is_string() && made["owner"]["password"].as_str().unwrap().len() >= 15);
         let (url, keys) = (made["url"].as_str().unwrap(), &made["keys"]);
+        the_deployments_are_there(url, &made).await;
+        assert!(made["owner"]["email"].is_string() && made["owner"]["password"].as_str().unwrap().len() >= 15);
         let me = async |name: &str| {
             client(url).get("/v1/me").bearer(keys[name].as_str().unwrap()).send().await.expect(200).data()
         };
@@ -170,6 +190,8 @@ fn a_named_directory_is_kept_and_served_again_with_new_keys() {
         let mut second = start(temporary.path(), &["--json", "--data", data]);
         assert!(!second.ended(ENDS).await.success(), "two servers on one directory");
         assert!(second.stderr().join("\n").contains("another server"), "{:?}", second.stderr());
+        let run = client(first["url"].as_str().unwrap()).post("/api/v1/runs", &serde_json::json!({}));
+        let run = run.bearer(first["keys"]["deployment"].as_str().unwrap()).send().await.expect(202).json();
         process.terminate().await;
         assert!(process.ended(ENDS).await.success());
         let mut process = start(temporary.path(), &["--json", "--data", data]);
@@ -178,6 +200,14 @@ fn a_named_directory_is_kept_and_served_again_with_new_keys() {
         for made in [&first, &again] {
             let key = made["keys"]["secret"].as_str().unwrap();
             let _ = client(again["url"].as_str().unwrap()).get("/v1/me").bearer(key).send().await.expect(200);
+        }
+        // The survey's link and its runs are the same; both secrets of its key read them.
+        assert_eq!(again["deployment_id"], first["deployment_id"]);
+        assert_ne!(again["keys"]["deployment"], first["keys"]["deployment"]);
+        for made in [&first, &again] {
+            let path = format!("/api/v1/runs/{}", run["run_id"].as_str().unwrap());
+            let key = made["keys"]["deployment"].as_str().unwrap();
+            let _ = client(again["url"].as_str().unwrap()).get(&path).bearer(key).send().await.expect(200);
         }
         process.terminate().await;
         assert!(process.ended(ENDS).await.success());

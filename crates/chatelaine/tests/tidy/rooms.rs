@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "ambient",
             "credential",
             "access",
+            "workflow",
             "outbound",
             "store",
             "cluster",
