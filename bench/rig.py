@@ -21,6 +21,7 @@ RAISED_LIMITS = {
     "CHATELAINE_LIMITS__FAILURES_PER_MINUTE": "1000000",
     "CHATELAINE_LIMITS__PUBLIC_PER_MINUTE": "1000000",
     "CHATELAINE_LIMITS__HISTORY_PER_MINUTE": "1000000",
+    "CHATELAINE_LIMITS__PARTICIPANT_PER_MINUTE": "1000000",
 }
 
 
@@ -67,9 +68,9 @@ class Client:
         self.timeout = timeout
         self.connection = None
 
-    def call(self, method, path, credential=None, body=None):
+    def call(self, method, path, credential=None, body=None, headers=()):
         """Returns status, headers and the whole body. Raises OSError or HTTPException when the answer did not arrive whole."""
-        headers = {}
+        headers = dict(headers)
         if credential is not None:
             headers["Authorization"] = "Bearer " + credential
         if body is not None:

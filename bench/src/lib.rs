@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
 
+pub mod request;
+
 /// The options of a rig's program: `--name value`, each at most once.
 pub struct Options(BTreeMap<String, String>);
 

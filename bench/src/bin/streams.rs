@@ -10,8 +10,11 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
-use bench::Options;
-use serde_json::{Value, json};
+use bench::{
+    Options,
+    request::{ask, head},
+};
+use serde_json::json;
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, Stdin},
     net::TcpStream,
@@ -21,6 +24,7 @@ use tokio::{
 
 /// Connections that are being opened at a time.
 const AT_ONCE: usize = 128;
+const ACCEPT: &str = "accept: text/event-stream\r\n";
 
 /// What the streams have seen, together.
 #[derive(Default)]
@@ -134,16 +138,18 @@ async fn open_streams(
     seen: &Arc<Seen>,
 ) -> anyhow::Result<Vec<End>> {
     let requests: Vec<String> = match mode {
-        "bare" => (0..count).map(|_| head("GET", "/sse", None, "")).collect(),
+        "bare" => (0..count).map(|_| head("GET", "/sse", None, ACCEPT, "")).collect(),
         "follow" => sessions
             .iter()
-            .map(|session| head("GET", &format!("/v1/chat/sessions/{}/events", session.id), Some(&session.token), ""))
+            .map(|session| {
+                head("GET", &format!("/v1/chat/sessions/{}/events", session.id), Some(&session.token), ACCEPT, "")
+            })
             .collect(),
         "reply" => sessions
             .iter()
             .map(|session| {
                 let path = format!("/v1/chat/sessions/{}/messages", session.id);
-                head("POST", &path, Some(&session.token), r#"{"message":"go on"}"#)
+                head("POST", &path, Some(&session.token), ACCEPT, r#"{"message":"go on"}"#)
             })
             .collect(),
         _ => bail!("--mode is bare, follow or reply"),
@@ -205,34 +211,4 @@ async fn hold(socket: TcpStream, seen: Arc<Seen>) -> Instant {
         seen.revoked.fetch_add(1, Relaxed);
     }
     ended
-}
-
-fn head(method: &str, path: &str, credential: Option<&str>, body: &str) -> String {
-    let credential = credential.map(|text| format!("authorization: Bearer {text}\r\n")).unwrap_or_default();
-    let content = match body {
-        "" => String::new(),
-        body => format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()),
-    };
-    format!("{method} {path} HTTP/1.1\r\nhost: bench\r\naccept: text/event-stream\r\n{credential}{content}\r\n{body}")
-}
-
-/// One request on a connection that is kept; the answer has a length.
-async fn ask(socket: &mut TcpStream, method: &str, path: &str, key: &str, body: &str) -> anyhow::Result<(u16, Value)> {
-    socket.write_all(head(method, path, Some(key), body).as_bytes()).await?;
-    let mut answer = Vec::new();
-    let mut buffer = [0; 8192];
-    loop {
-        let count = socket.read(&mut buffer).await?;
-        ensure!(count > 0, "the server closed the connection");
-        answer.extend_from_slice(&buffer[..count]);
-        let Some(end) = answer.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-        let text = String::from_utf8_lossy(&answer[..end]).to_ascii_lowercase();
-        let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
-        let length: usize = field("content-length:").context("no length")?.trim().parse()?;
-        if answer.len() < end + 4 + length {
-            continue;
-        }
-        let status = text.split(' ').nth(1).context("no status")?.parse()?;
-        return Ok((status, serde_json::from_slice(&answer[end + 4..])?));
-    }
 }
