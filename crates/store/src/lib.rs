@@ -30,7 +30,7 @@ pub use error::StoreError;
 pub use lease::Lease;
 pub use participation::{
     DeploymentRecord, EffectRecord, NewDeployment, NewEffect, NewRun, NewRunEvent, NewWorkflow, RunEventRecord,
-    RunRecord, TurnRecord, WorkflowChange, WorkflowRecord,
+    RunRange, RunRecord, TurnRecord, WorkflowChange, WorkflowRecord,
 };
 pub use record::{
     AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,

@@ -140,6 +140,19 @@ pub struct RunRecord {
     pub finished_at: Option<Millis>,
 }
 
+/// Runs of one deployment, by when they were started: an id begins with that.
+#[derive(Clone, Debug)]
+pub struct RunRange {
+    /// Of what.
+    pub deployment: DeploymentId,
+    /// Those after this one.
+    pub after: RunId,
+    /// Up to this one, which is among them.
+    pub last: RunId,
+    /// Those of this status alone.
+    pub status: Option<String>,
+}
+
 /// A run to be started.
 #[derive(Clone, Debug)]
 pub struct NewRun {

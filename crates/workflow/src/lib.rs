@@ -17,6 +17,7 @@ mod limits;
 mod mapping;
 mod model;
 mod parse;
+mod questions;
 mod state;
 mod step;
 mod template;
@@ -29,6 +30,7 @@ pub use fault::{Fault, FieldFault, Rejection};
 pub use limits::{MAX_DEFINITION_BYTES, MAX_DEPTH, MAX_NODES, MAX_SAY_CHARACTERS, MAX_TOOL_BODY_BYTES};
 pub use mapping::InputMapping;
 pub use model::{Bind, InputType, Method, Participant, SelectOption, StartInput, StartType, Surface};
+pub use questions::{AnswerKind, Question};
 pub use state::{Ending, RunState, RunStatus, Usage};
 pub use step::{Field, FormItem, OpenStep, StepKind};
 

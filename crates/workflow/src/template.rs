@@ -88,6 +88,15 @@ impl Template {
         }
     }
 
+    /// The text as it was written, but for blanks around references.
+    pub(crate) fn source(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Reference(reference) => format!("{{{{{}}}}}", reference.0.join(".")),
+        };
+        self.0.iter().map(part).collect()
+    }
+
     /// The text before the first reference.
     pub(crate) fn literal_start(&self) -> &str {
         match self.0.first() {

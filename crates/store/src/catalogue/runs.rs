@@ -35,8 +35,18 @@ statements! {
     RUN_COUNT "run_count" "SELECT COUNT(*) AS total FROM runs WHERE workspace_id = $1 AND environment = $2";
     RUN_COUNT_OF_DEPLOYMENT "run_count_of_deployment"
         "SELECT COUNT(*) AS total FROM runs WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3";
-    RUN_RESULTS "run_results"
-        runs_where!("input", "state", "AND deployment_id = $3 AND id > $4 ORDER BY id LIMIT $5");
+    /// A period is a range of ids, which begin with the time. An empty `$6` is every status.
+    RUN_RESULTS "run_results" runs_where!("''", "state",
+        "AND deployment_id = $3 AND id > $4 AND id <= $5 AND ($6 = '' OR status = $6) ORDER BY id LIMIT $7");
+    NEWEST_RUN_RESULTS "newest_run_results" runs_where!("''", "state",
+        "AND deployment_id = $3 AND id > $4 AND id <= $5 AND ($6 = '' OR status = $6)
+            ORDER BY id DESC LIMIT $7 OFFSET $8");
+    RUN_RESULT_COUNT "run_result_count"
+        "SELECT COUNT(*) AS total FROM runs WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3
+            AND id > $4 AND id <= $5 AND ($6 = '' OR status = $6)";
+    RUN_ANSWERS "run_answers"
+        "SELECT data FROM run_events WHERE workspace_id = $1 AND environment = $2 AND run_id = $3
+            AND kind = 'step.answered' ORDER BY seq LIMIT $4";
     OPEN_RUNS "open_runs"
         "SELECT id FROM runs WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3 AND id > $4
             AND finished_at IS NULL ORDER BY id LIMIT $5";

@@ -14,6 +14,7 @@ mod keys;
 mod messages;
 mod runs;
 mod service_accounts;
+mod results;
 mod triggers;
 mod workflows;
 

@@ -84,21 +84,6 @@ impl Workspace {
         self.page(rows, total, run_record).await
     }
 
-    /// Runs of a deployment after one of them, whole, the oldest first, over or not. A state may be a
-    /// mebibyte: ask for few at a time.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn run_results(
-        &self,
-        deployment: DeploymentId,
-        after: Option<RunId>,
-        limit: u32,
-    ) -> Result<Vec<RunRecord>, StoreError> {
-        let bound = self.own(&sql::RUN_RESULTS).id(deployment).id(after.unwrap_or(FIRST)).count(limit);
-        self.store.rows(bound).await?.iter().map(run_record).collect()
-    }
-
     /// Runs of a deployment after one of them that are not over, the oldest first.
     ///
     /// # Errors
@@ -256,7 +241,7 @@ impl Store {
 /// Before every run.
 const FIRST: RunId = RunId(Ulid(0));
 
-fn run_record(row: &Row) -> Result<RunRecord, StoreError> {
+pub(super) fn run_record(row: &Row) -> Result<RunRecord, StoreError> {
     Ok(RunRecord {
         id: row.id("id")?,
         deployment: row.id("deployment_id")?,

@@ -5,8 +5,8 @@ use std::{
 
 use ambient::{DeploymentId, Millis, RunId, Ulid};
 use store::{
-    EffectRecord, NewEffect, NewRun, NewRunEvent, PageRequest, RunEventRecord, RunRecord, StoreError, TurnRecord,
-    Workspace,
+    EffectRecord, NewEffect, NewRun, NewRunEvent, PageRequest, RunEventRecord, RunRange, RunRecord, StoreError,
+    TurnRecord, Workspace,
 };
 
 use crate::databases::{FIRST, START, World, by, deploy, deployed, new_workflow, on_each, started};
@@ -292,18 +292,49 @@ async fn runs_are_listed_without_their_states_and_results_come_whole() {
         let page = live.runs(FIRST, Some(other)).await.unwrap();
         assert_eq!((page.rows[0].id, page.rows.len(), page.total), (runs[1], 1, 1));
 
-        let results = async |after, limit| -> Vec<(RunId, String)> {
-            let rows = live.run_results(deployment, after, limit).await.unwrap();
+        let range =
+            |after, last, status: Option<&str>| RunRange { deployment, after, last, status: status.map(str::to_owned) };
+        let (first, end) = (RunId(Ulid(0)), RunId(Ulid(u128::MAX)));
+        let results = async |range, limit| -> Vec<(RunId, String)> {
+            let rows = live.run_results(&range, limit).await.unwrap();
+            assert!(rows.iter().all(|run| run.input.is_empty()));
             rows.into_iter().map(|run| (run.id, run.state)).collect()
         };
         let expected = [(runs[0], "{}"), (runs[2], "{\"at\":1}"), (runs[3], "{}")];
         let expected = expected.map(|(run, state)| (run, state.to_owned()));
-        assert_eq!(results(None, 10).await, expected);
-        assert_eq!(results(None, 2).await, expected[..2]);
-        assert_eq!(results(Some(runs[2]), 10).await, expected[2..]);
+        assert_eq!(results(range(first, end, None), 10).await, expected);
+        assert_eq!(results(range(first, end, None), 2).await, expected[..2]);
+        assert_eq!(results(range(runs[2], end, None), 10).await, expected[2..], "behind the one that is named");
+        assert_eq!(results(range(first, runs[2], None), 10).await, expected[..2], "up to the one that is named");
+        assert_eq!(results(range(first, end, Some("completed")), 10).await, expected[1..2]);
+        let newest = async |limit, offset| -> Vec<RunId> {
+            let rows = live.newest_run_results(&range(first, end, None), limit, offset).await.unwrap();
+            rows.into_iter().map(|run| run.id).collect()
+        };
+        assert_eq!((newest(2, 0).await, newest(2, 2).await), (vec![runs[3], runs[2]], vec![runs[0]]));
+        let done = live.newest_run_results(&range(first, end, Some("completed")), 9, 0).await.unwrap();
+        assert_eq!(done.iter().map(|run| run.id).collect::<Vec<_>>(), [runs[2]]);
+        let count = async |range| live.run_result_count(&range).await.unwrap();
+        assert_eq!((count(range(first, end, None)).await, count(range(runs[0], runs[2], None)).await), (3, 1));
+        assert_eq!(count(range(first, end, Some("pending"))).await, 2);
         assert_eq!(live.open_runs(deployment, None, 10).await.unwrap(), [runs[0], runs[3]]);
         assert_eq!(live.open_runs(deployment, None, 1).await.unwrap(), [runs[0]]);
         assert_eq!(live.open_runs(deployment, Some(runs[0]), 10).await.unwrap(), [runs[3]]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_answers_of_a_run_are_its_answered_events_alone() {
+    on_each(async |world| {
+        let (live, _, run) = begun(world).await;
+        let answered = |seq| NewRunEvent { kind: "step.answered".to_owned(), ..event(seq) };
+        let events = vec![event(1), answered(2), event(3), answered(4)];
+        live.save_turn(run.id, 0, TurnRecord { events, ..turn(1) }).await.unwrap();
+        assert_eq!(live.run_answers(run.id, 10).await.unwrap(), ["{\"n\":2}", "{\"n\":4}"]);
+        assert_eq!(live.run_answers(run.id, 1).await.unwrap(), ["{\"n\":2}"]);
+        let (stranger, _) = world.tenant("theirs").await;
+        assert!(stranger.run_answers(run.id, 10).await.unwrap().is_empty());
     })
     .await;
 }

@@ -1,9 +1,9 @@
 //! What one tenant has, no other finds: neither another workspace nor the other environment.
 
-use ambient::{ConversationId, DeploymentId, MessageId};
+use ambient::{ConversationId, DeploymentId, MessageId, RunId, Ulid};
 use store::{
-    BotChange, IntegrationChange, KeyChange, KeyFilter, NewConversation, NewRun, ServiceAccountChange, StoreError,
-    TurnRecord, WorkflowChange, Workspace,
+    BotChange, IntegrationChange, KeyChange, KeyFilter, NewConversation, NewRun, RunRange, ServiceAccountChange,
+    StoreError, TurnRecord, WorkflowChange, Workspace,
 };
 
 use crate::databases::{
@@ -115,7 +115,11 @@ async fn sees_no_run_of(owner: &Workspace, stranger: &Workspace, deployment: Dep
     absent("a role that is bound", stranger.bind_participant(run, "customer").await);
     assert!(stranger.run_events(run, 0, 10).await.unwrap().is_empty());
     assert!(stranger.effects_of(run).await.unwrap().is_empty());
-    assert!(stranger.run_results(deployment, None, 10).await.unwrap().is_empty());
+    let range = RunRange { deployment, after: RunId(Ulid(0)), last: RunId(Ulid(u128::MAX)), status: None };
+    assert_eq!(owner.run_result_count(&range).await.unwrap(), 1);
+    assert_eq!(stranger.run_result_count(&range).await.unwrap(), 0);
+    assert!(stranger.run_results(&range, 10).await.unwrap().is_empty());
+    assert!(stranger.newest_run_results(&range, 10, 0).await.unwrap().is_empty());
     assert!(stranger.open_runs(deployment, None, 10).await.unwrap().is_empty());
     assert_eq!(stranger.runs(FIRST, None).await.unwrap().total, 0);
     let filtered = stranger.runs(FIRST, Some(deployment)).await.unwrap();
