@@ -11,6 +11,9 @@ import policy from './tests/policy.mjs';
 import refused from './tests/refused.mjs';
 import { renewal } from './tests/renewal.mjs';
 import rendering from './tests/rendering.mjs';
+import survey from './tests/survey.mjs';
+import runs from './tests/runs.mjs';
+import trial from './tests/try.mjs';
 
 describe('browsers', () => {
   before(() => world.start());
@@ -27,5 +30,8 @@ describe('browsers', () => {
   rendering();
   frame();
   dropin();
+  survey();
+  runs();
+  trial();
   renewal.goesOn();
 });
