@@ -10,7 +10,8 @@ mod random;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock, TimeError};
 pub use id::{
-    AuditId, BotId, ConversationId, CreditEntryId, CreditHoldId, DeploymentId, IdError, IntegrationId, KeyId, MemberId,
-    MessageId, ParticipantId, RequestId, RunId, ServiceAccountId, TriggerId, Ulid, WorkflowId, WorkspaceId,
+    AuditId, BotId, ConnectionId, ConversationId, CreditEntryId, CreditHoldId, DeploymentId, IdError, IntegrationId,
+    KeyId, MemberId, MessageId, ParticipantId, RequestId, RunId, ServiceAccountId, TriggerId, Ulid, WorkflowId,
+    WorkspaceId,
 };
 pub use random::{OsRandom, Random, RandomError, SeededRandom};

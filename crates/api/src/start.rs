@@ -10,17 +10,13 @@ use crate::App;
 /// that was set bounds everybody; the installation's default of a day bounds strangers alone.
 ///
 /// # Errors
-/// 429 with the budget that is spent: nothing was charged then.
-#[expect(clippy::unused_async, reason = "the first charge after a restart reads what was started before")]
+/// 429 with the budget that is spent: nothing was charged then. 503 without the database.
 pub async fn charge_start(
     app: &App,
-    _tenant: Tenant,
+    tenant: Tenant,
     deployment: &DeploymentRecord,
     origin: &str,
 ) -> Result<(), Problem> {
-    if deployment.daily_runs.is_none() && origin != "public" {
-        return Ok(());
-    }
-    let verdict = app.cluster().charge_deployment_day(deployment.id, deployment.daily_runs);
+    let verdict = app.cluster().charge_start(tenant, deployment, origin == "public").await?;
     if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
 }

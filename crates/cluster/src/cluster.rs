@@ -22,6 +22,7 @@ use crate::{
     load,
     sessions::Sessions,
     shared::Shared,
+    starts::Starts,
     tasks,
     usage::UsageQueue,
 };
@@ -107,6 +108,7 @@ pub(crate) struct Inner {
     pub(crate) changes: TaskTracker,
     pub(crate) stripes: Box<[Mutex<()>]>,
     pub(crate) stopping: CancellationToken,
+    pub(crate) starts: Starts,
     limits: Limits,
     /// Every key of the installation is in memory: nobody else writes to this database.
     complete: bool,
@@ -146,6 +148,7 @@ impl Cluster {
     ) -> Result<Self, ClusterError> {
         let keyring = Keyring::default();
         load::load(&keyring, &store, &secrets, clock.now()).await?;
+        let starts = Starts::new((clock.now(), clock.elapsed()));
         let cluster = Self(Arc::new(Inner {
             store,
             secrets,
@@ -161,6 +164,7 @@ impl Cluster {
             changes: TaskTracker::new(),
             stripes: (0..STRIPES).map(|_| Mutex::default()).collect(),
             stopping: CancellationToken::new(),
+            starts,
             limits: Limits::new(&config),
             complete,
         }));
@@ -409,6 +413,10 @@ pub(crate) fn objection(key: Option<&KeyEntry>, stream: &Stream, now: Millis, th
 }
 
 impl Inner {
+    pub(crate) const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
     /// A miss in memory is the last word.
     fn is_final(&self) -> bool {
         self.complete && self.doubts.is_empty()

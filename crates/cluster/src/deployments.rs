@@ -6,7 +6,7 @@ use credential::key::{ApiKey, Family};
 use store::{AuditEntry, DeploymentRecord, KeyRecord, NewDeployment};
 
 use crate::{
-    Bucket, Cluster, ClusterError, CutReason, Grant, Opener, Receipt, Verdict,
+    Cluster, ClusterError, CutReason, Grant, Opener, Receipt,
     changes::{OwnedAudit, in_ms},
     cluster::objection,
     doubt::Doubt,
@@ -81,12 +81,5 @@ impl Cluster {
         let grant = inner.grants.enter(opener.key, opener.epoch, None, opener.origin.clone());
         let entry = inner.keyring.get(opener.key);
         objection(entry.as_deref(), grant.stream(), inner.clock.now(), true).is_none().then_some(grant)
-    }
-
-    /// Charges a deployment for a run that a stranger starts: `quota` in 24 hours, the installation's
-    /// default with `None`.
-    #[must_use]
-    pub fn charge_deployment_day(&self, deployment: DeploymentId, quota: Option<u32>) -> Verdict {
-        self.charge(&[Bucket::RunsOfDeployment(deployment, quota)], self.0.clock.elapsed())
     }
 }

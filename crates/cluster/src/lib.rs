@@ -17,6 +17,7 @@ mod load;
 mod maker;
 mod sessions;
 mod shared;
+mod starts;
 mod tasks;
 mod usage;
 

@@ -214,6 +214,7 @@ fn error_schema() -> Value {
                     "type": "object",
                     "required": ["field", "message"],
                     "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                "challenge": {"type": "object", "description": "With `CHALLENGE_REQUIRED`: what is to be solved"},
                 }},
             },
         }},

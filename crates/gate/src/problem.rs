@@ -36,6 +36,8 @@ struct Details {
     retry_after: Option<u32>,
     verdict: Option<cluster::Verdict>,
     challenge: Option<Challenge>,
+    /// What is to be solved before it is tried again.
+    puzzle: Option<serde_json::Value>,
     cause: Option<Box<dyn Error + Send + Sync>>,
     /// What the drop-in surface says, where that does not follow from the status.
     said_as: Option<(StatusCode, &'static str)>,
@@ -63,6 +65,8 @@ struct Inner<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
     request_id: RequestId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<&'a serde_json::Value>,
 }
 
 impl Problem {
@@ -78,6 +82,7 @@ impl Problem {
             verdict: None,
             challenge: None,
             cause: None,
+            puzzle: None,
             said_as: None,
         }))
     }
@@ -100,6 +105,13 @@ impl Problem {
     }
 
     /// 404 `NOT_FOUND`: absent, or not visible to this credential; the same bytes but for the
+    /// 403 `CHALLENGE_REQUIRED`: a stranger has some work to do first; `challenge` says which.
+    #[must_use]
+    pub fn challenge_required(challenge: serde_json::Value) -> Self {
+        let message = "Solve the challenge, and send its solution with the request";
+        Self::new(StatusCode::FORBIDDEN, "CHALLENGE_REQUIRED", message).with(|details| details.puzzle = Some(challenge))
+    }
+
     /// request's id.
     #[must_use]
     pub fn not_found() -> Self {
@@ -332,6 +344,7 @@ impl Problem {
         }
         match (details.challenge, details.required_scope) {
             (Some(Challenge::NoCredential), _) => {
+                challenge: details.puzzle.as_ref(),
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"chatelaine\""));
             }
             (Some(Challenge::InvalidToken), _) => {

@@ -4,6 +4,7 @@
 //! What is never here: a run's rules (those are `workflow`'s), and a look at a run that the token does
 //! not name.
 
+mod challenge;
 mod dialogue;
 mod frames;
 mod page;

@@ -7,19 +7,37 @@ use credential::token::{PARTICIPANT_S, ParticipantClaims};
 use gate::{Bare, Call, Nothing, Operation, Problem, Routes};
 use runs::RunError;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use store::DeploymentRecord;
 
-pub(crate) const START_SURVEY: Operation<Nothing, Bare<StartedSurvey>> = Operation::post(
+use crate::challenge::{self, Challenge, Solved};
+
+pub(crate) const START_SURVEY: Operation<Start, Bare<StartedSurvey>> = Operation::post(
     "/api/public/surveys/{deployment_id}/start",
     "start_public_survey",
     "Start a run of a public survey, and get the token of its participant; it lives for an hour.",
     Access::closed(Limit::PublicStart).public().open_to_pages(),
 );
 
+pub(crate) const GET_CHALLENGE: Operation<Nothing, Bare<Challenge>> = Operation::get(
+    "/api/public/surveys/{deployment_id}/challenge",
+    "get_survey_challenge",
+    "Read what work a start of a public survey asks for at this moment, if any; its solution is good for one start.",
+    Access::closed(Limit::Public).public().open_to_pages(),
+);
+
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(START_SURVEY, start_survey);
+    routes.mount(GET_CHALLENGE, get_challenge);
+}
+
+/// How a survey is started. Other fields are ignored.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub(crate) struct Start {
+    /// Where there is a challenge to solve: its solution.
+    #[serde(default)]
+    challenge: Option<Solved>,
 }
 
 /// A survey that was started.
@@ -59,10 +77,16 @@ pub(crate) async fn open_survey(app: &App, id: DeploymentId) -> Result<Option<Su
     Ok(Some(Survey { tenant, role: only.name.clone(), title, epoch: key.epoch(), deployment }))
 }
 
-async fn start_survey(app: App, call: Call<Nothing>) -> Result<Bare<StartedSurvey>, Problem> {
+async fn start_survey(app: App, call: Call<Start>) -> Result<Bare<StartedSurvey>, Problem> {
     let id = survey_id(&call);
     let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
-    start_run(&app, &survey, call.request.now).await.map(Bare)
+    start_run(&app, &survey, call.input.challenge.as_ref(), call.request.now).await.map(Bare)
+}
+
+async fn get_challenge(app: App, call: Call<Nothing>) -> Result<Bare<Challenge>, Problem> {
+    let id = survey_id(&call);
+    let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
+    challenge::ask(&app, &survey.deployment, call.request.now).map(Bare)
 }
 
 /// What is no id is looked for as well: how long it takes tells nothing.
@@ -70,15 +94,23 @@ pub(crate) fn survey_id<I>(call: &Call<I>) -> DeploymentId {
     call.id("deployment_id").unwrap_or(DeploymentId(Ulid(0)))
 }
 
-/// Starts a run for a stranger who may, charges the deployment for it, and gives the token of its role.
-pub(crate) async fn start_run(app: &App, survey: &Survey, now: Millis) -> Result<StartedSurvey, Problem> {
+/// Starts a run for a stranger who has solved what is asked for now, charges the deployment for it, and gives
+/// the token of its role.
+pub(crate) async fn start_run(
+    app: &App,
+    survey: &Survey,
+    solved: Option<&Solved>,
+    now: Millis,
+) -> Result<StartedSurvey, Problem> {
     let Survey { tenant, deployment, role, epoch, .. } = survey;
     let (id, tenant) = (deployment.id, *tenant);
-    charge_start(&app, tenant, &deployment, "public").await?;
+    challenge::check(app, deployment, solved, now)?;
+    charge_start(app, tenant, deployment, "public").await?;
     let run = match app.runs().start(tenant, deployment, Value::Null, "public").await {
         Err(RunError::Revoked) => return Err(Problem::not_found()),
         started => started.map_err(problem_of_run)?,
     };
+    app.cluster().note_public_start(id);
     let claims = ParticipantClaims {
         run: run.id,
         role: role.clone(),

@@ -40,5 +40,6 @@ pub use record::{
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
 pub use workspace::{
-    CreditAccount, CreditEntry, CreditHold, CreditReserve, Idempotent, MAX_TRIGGERS, Reserved, Workspace,
+    ConnectionDraft, ConnectionRecord, CreditAccount, CreditEntry, CreditHold, CreditReserve, Idempotent, MAX_TRIGGERS,
+    Reserved, Workspace,
 };

@@ -65,6 +65,12 @@ impl Rate {
         self.interval * self.quota as u64
     }
 
+    /// What a cell holds at `now` when `used` of its budget are gone: all of it at most.
+    pub(super) const fn with_used(self, used: u64, now: u64) -> u64 {
+        let most = self.quota as u64;
+        now + self.interval * if used < most { used } else { most }
+    }
+
     /// One request at `now`, when the cell holds `cell`.
     pub(super) fn decide(self, cell: u64, now: u64) -> Answer {
         let arrival = cell.max(now);

@@ -56,8 +56,10 @@ pub enum Bucket<'a> {
     Participant(RunId, &'a str),
     /// Starts of public surveys, from an address.
     PublicStarts(IpAddr),
-    /// Runs that strangers start under a deployment in 24 hours; the quota is the deployment's own, if it has one.
+    /// Runs that start under a deployment in 24 hours; the quota is the deployment's own, if it has one.
     RunsOfDeployment(DeploymentId, Option<u32>),
+    /// Runs that start under a deployment in a minute.
+    RunsOfDeploymentMinute(DeploymentId, u32),
     /// Replies of bots in all runs of a deployment in 24 hours.
     RepliesOfDeployment(DeploymentId, u32),
     /// Runs that a trigger's token starts, known or not.
@@ -254,6 +256,9 @@ impl Limits {
                 let rate = Rate::per_day(quota.unwrap_or(self.public_starts_of_day));
                 known("deployment-day", rate, Class::DeploymentDays, deployment.0.0)
             }
+            Bucket::RunsOfDeploymentMinute(deployment, quota) => {
+                known("deployment-minute", Rate::per_minute(quota), Class::DeploymentMinutes, deployment.0.0)
+            }
             Bucket::RepliesOfDeployment(deployment, quota) => {
                 known("deployment-replies", Rate::per_day(quota), Class::DeploymentReplies, deployment.0.0)
             }
@@ -297,6 +302,13 @@ impl Limits {
             verdict = verdict.tighter(place.verdict(answer));
         }
         verdict
+    }
+
+    /// Goes on with a budget of which `used` are gone at this moment. What is gone already stays gone.
+    pub(crate) fn resume(&self, bucket: Bucket<'_>, used: u64, now: Duration) {
+        if let Some(Place { rate, cell: Cell::Table(table, class, subject), .. }) = self.place(bucket) {
+            table.raise(class, subject, rate.with_used(used, nanos(now)));
+        }
     }
 
     /// Whether the bucket would refuse. Charges nothing.

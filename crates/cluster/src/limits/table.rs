@@ -26,11 +26,12 @@ pub(super) enum Class {
     Participants,
     PublicStarts,
     DeploymentDays,
+    DeploymentMinutes,
     DeploymentReplies,
     Triggers,
 }
 
-const CLASSES: usize = 12;
+const CLASSES: usize = 13;
 
 /// Whose budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +118,16 @@ impl Table {
         match shard.cells.get_mut(&(class, subject)) {
             Some(cell) => rate.refund_locked(cell),
             None => rate.refund(&self.overflow[class as usize]),
+        }
+    }
+
+    /// Makes a budget full again no sooner than `full_at`, if there is room for it.
+    pub(super) fn raise(&self, class: Class, subject: Subject, full_at: u64) {
+        let mut shard = self.shard(subject).lock();
+        if let Some(cell) = shard.cells.get_mut(&(class, subject)) {
+            *cell = full_at.max(*cell);
+        } else if shard.cells.len() < self.per_shard {
+            shard.cells.insert((class, subject), full_at);
         }
     }
 

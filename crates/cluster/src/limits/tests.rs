@@ -183,6 +183,32 @@ fn the_drop_in_surface_has_the_window_that_the_operator_sets() {
 }
 
 #[test]
+fn a_day_goes_on_with_what_was_used_before_and_gives_nothing_back() {
+    let limits = Limits::new(&config());
+    let of = |id: u128| Bucket::RunsOfDeployment(DeploymentId(Ulid(id)), Some(10));
+    let remaining = |id: u128| limits.charge(&[of(id)], at(SECOND)).remaining;
+    limits.resume(of(1), 7, at(SECOND));
+    assert_eq!([remaining(1), remaining(1), remaining(1)], [2, 1, 0]);
+    limits.resume(of(1), 0, at(SECOND));
+    assert!(!limits.charge(&[of(1)], at(SECOND)).allowed);
+    limits.resume(of(2), u64::MAX, at(SECOND));
+    let refused = limits.charge(&[of(2)], at(SECOND));
+    assert_eq!((refused.allowed, refused.retry_after_s), (false, 8640), "one a tenth of a day, not later");
+    assert_eq!(remaining(3), 9);
+}
+
+#[test]
+fn a_deployment_has_a_minute_beside_its_day() {
+    let limits = Limits::new(&config());
+    let id = DeploymentId(Ulid(1));
+    let both = [Bucket::RunsOfDeployment(id, Some(100)), Bucket::RunsOfDeploymentMinute(id, 2)];
+    assert!(limits.charge(&both, at(0)).allowed && limits.charge(&both, at(0)).allowed);
+    let refused = limits.charge(&both, at(0));
+    assert_eq!((refused.allowed, refused.policy), (false, "deployment-minute"));
+    assert_eq!(limits.charge(&[both[0]], at(0)).remaining, 97, "the refused one cost the day nothing");
+}
+
+#[test]
 fn all_sessions_of_a_widget_key_share_a_budget() {
     let limits = Limits::new(&ClusterConfig { widget_messages_per_minute: 3, ..config() });
     let key = KeyId(Ulid(5));

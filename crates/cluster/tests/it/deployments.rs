@@ -4,11 +4,17 @@ use std::time::Duration;
 
 use access::{Actor, Caller, KeyKind, Scope, ScopeSet, Tenant};
 use ambient::{DeploymentId, RequestId, RunId, Ulid};
-use cluster::{Bucket, ClusterError, CutReason, NewKey, Opener};
-use credential::key::{ApiKey, Environment, Family};
-use store::{AuditEntry, DeploymentRecord, KeyChange, KeySettings, NewDeployment, NewWorkflow, StoreError};
+use cluster::{Bucket, ClusterError, CutReason, NewKey, Opener, Verdict};
+use credential::{
+    Secrets,
+    key::{ApiKey, Environment, Family},
+};
+use store::{
+    AuditEntry, DeploymentRecord, KeyChange, KeySettings, NewDeployment, NewRun, NewRunEvent, NewWorkflow, StoreError,
+    TurnRecord,
+};
 
-use crate::house::{House, house};
+use crate::house::{House, house, root};
 
 impl House {
     async fn new_deployment(&self, id: u128) -> NewDeployment {
@@ -110,20 +116,93 @@ async fn a_maker_that_no_longer_may_deploy_neither_makes_nor_revokes() {
     assert!(matches!(refused, Err(ClusterError::MakerGone)), "{refused:?}");
 }
 
+fn with(record: &DeploymentRecord, daily_runs: Option<u32>) -> DeploymentRecord {
+    DeploymentRecord { daily_runs, ..record.clone() }
+}
+
+impl House {
+    async fn start(&self, deployment: &DeploymentRecord, is_stranger: bool) -> Verdict {
+        self.cluster.charge_start(self.tenant, deployment, is_stranger).await.unwrap()
+    }
+
+    async fn store_run(&self, deployment: &DeploymentRecord, origin: &str) -> RunId {
+        let (input, state) = ("{}".to_owned(), "{}".to_owned());
+        let new = NewRun { deployment: deployment.id, origin: origin.to_owned(), input, state };
+        self.store.workspace(self.tenant).create_run(new, Vec::new()).await.unwrap().id
+    }
+}
+
 #[tokio::test]
 async fn a_day_of_a_deployment_is_its_own_or_the_installation_s() {
     let house = house().await;
-    let (one, two) = (DeploymentId(Ulid(5)), DeploymentId(Ulid(6)));
-    for _ in 0..3 {
-        assert!(house.cluster.charge_deployment_day(one, Some(3)).allowed);
+    let (one, two) = (house.deployment(5).await.0, house.deployment(6).await.0);
+    let own = with(&one, Some(3));
+    for is_stranger in [true, false, true] {
+        assert!(house.start(&own, is_stranger).await.allowed);
     }
-    let over = house.cluster.charge_deployment_day(one, Some(3));
+    let over = house.start(&own, false).await;
     assert_eq!((over.allowed, over.policy, over.quota, over.window_s), (false, "deployment-day", 3, 86_400));
-    assert_eq!(house.cluster.charge_deployment_day(two, None).remaining, 999);
+    assert_eq!(house.start(&two, true).await.remaining, 999);
+    assert_eq!(house.start(&two, false).await.policy, "", "the default bounds strangers alone");
     house.advance_ms(8 * 3600 * 1000);
-    assert!(house.cluster.charge_deployment_day(one, Some(3)).allowed, "a third of a day, a third of it");
-    assert!(!house.cluster.charge_deployment_day(one, Some(3)).allowed);
-    assert!(!house.cluster.charge_deployment_day(two, Some(0)).allowed);
+    assert!(house.start(&own, true).await.allowed, "a third of a day, a third of it");
+    assert!(!house.start(&own, true).await.allowed);
+    assert!(!house.start(&with(&two, Some(0)), true).await.allowed);
+}
+
+#[tokio::test]
+async fn a_day_goes_on_after_a_restart_with_the_runs_that_count() {
+    let house = house().await;
+    let (one, two) = (house.deployment(5).await.0, house.deployment(6).await.0);
+    let _ = house.store_run(&one, "public").await;
+    house.advance_ms(24 * 3600 * 1000 + 1);
+    for origin in ["public", "api", "cron"] {
+        let _ = house.store_run(&one, origin).await;
+    }
+    let _ = house.store_run(&two, "public").await;
+    let house = house.restart(Secrets::new(&root(1), None)).await;
+    assert_eq!(house.start(&with(&one, Some(5)), false).await.remaining, 1, "three of the last day and this one");
+    assert_eq!(house.start(&with(&one, Some(5)), false).await.remaining, 0, "they are counted once");
+    let house = house.restart(Secrets::new(&root(1), None)).await;
+    assert_eq!(house.start(&one, true).await.remaining, 998, "of the default what strangers started");
+}
+
+#[tokio::test]
+async fn replies_of_the_last_day_count_after_a_restart() {
+    let house = house().await;
+    let one = DeploymentRecord { daily_replies: Some(4), ..house.deployment(5).await.0 };
+    let run = house.store_run(&one, "api").await;
+    let event = |seq, kind: &str| NewRunEvent {
+        seq,
+        kind: kind.to_owned(),
+        roles: None,
+        data: "{}".to_owned(),
+        at: house.now(),
+    };
+    let turn = TurnRecord {
+        status: "running".to_owned(),
+        state: "{}".to_owned(),
+        events: vec![event(1, "agent.said"), event(2, "step.opened"), event(3, "agent.said")],
+        ..TurnRecord::default()
+    };
+    let _ = house.store.workspace(house.tenant).save_turn(run, 0, turn).await.unwrap();
+    let house = house.restart(Secrets::new(&root(1), None)).await;
+    let charge = async |deployment| house.cluster.charge_reply(house.tenant, deployment, "agent.said").await.unwrap();
+    assert_eq!(charge(&one).await.remaining, 1);
+    assert_eq!(charge(&one).await.remaining, 0);
+    assert!(!charge(&one).await.allowed);
+    assert_eq!(charge(&DeploymentRecord { daily_replies: None, ..one.clone() }).await.policy, "");
+}
+
+#[tokio::test]
+async fn a_solution_is_spent_once_and_none_from_before_the_restart() {
+    let house = house().await;
+    let (asked, until) = (house.now(), house.now().plus(120_000));
+    assert!(house.cluster.spend(7, asked, until));
+    assert!(!house.cluster.spend(7, asked, until));
+    assert!(!house.cluster.spend(8, asked.plus(-1), until), "asked for before this process began");
+    house.advance_ms(120_000);
+    assert!(!house.cluster.spend(9, asked, until), "expired");
 }
 
 #[tokio::test]

@@ -10,7 +10,10 @@ use super::{
     html::Html,
     layout::Page,
 };
-use crate::survey::{Survey, open_survey, start_run, survey_id};
+use crate::{
+    challenge::{self, Solved},
+    survey::{Survey, open_survey, start_run, survey_id},
+};
 
 /// The address of the pages that ask.
 pub(super) fn run_path(survey: DeploymentId) -> String {
@@ -23,7 +26,8 @@ pub(super) async fn show_survey_page(app: App, call: Call<Nothing>) -> Result<Ra
         return Ok(Raw::see_other(&run_path(id)));
     }
     let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
-    Ok(page(&survey).render())
+    let work = if challenge::difficulty(&app, &survey.deployment) > 0 { Work::Some } else { Work::None };
+    Ok(page(&survey, work).render())
 }
 
 pub(super) async fn start_survey_page(app: App, call: Call<Form>) -> Result<Raw, Problem> {
@@ -33,7 +37,14 @@ pub(super) async fn start_survey_page(app: App, call: Call<Form>) -> Result<Raw,
         return Ok(Raw::see_other(&run_path(id)));
     }
     let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
-    let started = start_run(&app, &survey, call.request.now).await?;
+    let solved = Solved::of_form(&call.input);
+    let started = match start_run(&app, &survey, solved.as_ref(), call.request.now).await {
+        // It was not needed when the page was shown, or took too long.
+        Err(problem) if problem.code() == "CHALLENGE_REQUIRED" => {
+            return Ok(page(&survey, Work::Again).render().with_status(problem.status()));
+        }
+        started => started?,
+    };
     Ok(cookie::keep(&app, Raw::see_other(&run_path(id)), id, &started.participant_token))
 }
 
@@ -44,13 +55,32 @@ async fn is_taking_part<I>(app: &App, call: &Call<I>, id: DeploymentId) -> Resul
     Ok(run.is_ok_and(|run| run.finished_at.is_none()))
 }
 
-fn page(survey: &Survey) -> Page {
+/// What a start takes of the visitor's machine at this moment; only a script does it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Work {
+    None,
+    Some,
+    /// It was not done, or not as it should be.
+    Again,
+}
+
+fn page(survey: &Survey, work: Work) -> Page {
     let title = name_of(survey);
     let mut body = Html::default();
     body.raw("<h1 dir=\"auto\" tabindex=\"-1\" data-focus>").text(title).raw("</h1>\n");
     body.raw("<p class=\"lead\">You will be asked a few questions, one after the other.</p>\n");
     body.raw("<p>What you answer is sent step by step. A cookie keeps your place, so you can reload this page or come back to it within the hour.</p>\n");
+    if work == Work::Again {
+        body.raw(
+            "<p class=\"problem\" role=\"alert\">The survey did not start yet. Please press Start once more.</p>\n",
+        );
+    }
     body.raw("<form method=\"post\"").attribute("action", &format!("/s/{}", survey.deployment.id));
+    if work != Work::None {
+        let path = format!("/api/public/surveys/{}/challenge", survey.deployment.id);
+        body.attribute("data-challenge", &path);
+        body.raw("><noscript><p class=\"problem\">At this moment the survey can only be started with JavaScript: so nobody starts it thousands of times. You may try again later without it.</p></noscript");
+    }
     body.raw(">\n<div class=\"actions\"><button class=\"main\">Start</button></div>\n</form>\n");
     Page { title: title.to_owned(), banner: None, body, waits: false }
 }

@@ -2,6 +2,8 @@
 //! nothing that only one of the databases knows. A tenant's statement names `workspace_id = $1`.
 
 pub(crate) mod bots;
+pub(crate) mod ceilings;
+pub(crate) mod connections;
 pub(crate) mod conversations;
 pub(crate) mod credits;
 pub(crate) mod dropin;
@@ -41,6 +43,8 @@ pub fn all() -> Vec<&'static Statement> {
         dropin::ALL,
         records::ALL,
         workflows::ALL,
+        connections::ALL,
+        ceilings::ALL,
         runs::ALL,
         triggers::ALL,
     ]

@@ -4,6 +4,8 @@
 
 mod audit;
 mod bots;
+mod ceilings;
+mod connections;
 mod conversations;
 mod credits;
 mod deployments;
@@ -29,6 +31,7 @@ use crate::{
     store::{Store, workspace_record},
 };
 
+pub use connections::{ConnectionDraft, ConnectionRecord};
 pub use credits::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Reserved};
 pub use idempotency::Idempotent;
 pub use triggers::MAX_TRIGGERS;

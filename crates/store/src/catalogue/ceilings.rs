@@ -1,0 +1,15 @@
+//! What a deployment has used of its ceilings: strictly of one environment, `$2`.
+
+use super::{Statement, statements};
+
+statements! {
+    /// `$4` is the first id of a moment, `$5` a pattern of origins.
+    RUN_COUNT_SINCE "run_count_since"
+        "SELECT COUNT(*) AS total FROM runs
+        WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3 AND id >= $4 AND origin LIKE $5";
+    EVENT_COUNT_SINCE "event_count_since"
+        "SELECT COUNT(*) AS total FROM runs JOIN run_events ON run_events.workspace_id = runs.workspace_id
+            AND run_events.environment = runs.environment AND run_events.run_id = runs.id
+        WHERE runs.workspace_id = $1 AND runs.environment = $2 AND runs.deployment_id = $3 AND runs.updated_at >= $4
+            AND run_events.created_at >= $4 AND run_events.kind = $5";
+}
