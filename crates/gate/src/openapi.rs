@@ -210,11 +210,11 @@ fn error_schema() -> Value {
                 "required_scope": {"type": "string"},
                 "required_role": {"type": "string"},
                 "request_id": {"type": "string"},
+                "challenge": {"type": "object", "description": "With `CHALLENGE_REQUIRED`: what is to be solved"},
                 "errors": {"type": "array", "items": {
                     "type": "object",
                     "required": ["field", "message"],
                     "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
-                "challenge": {"type": "object", "description": "With `CHALLENGE_REQUIRED`: what is to be solved"},
                 }},
             },
         }},

@@ -64,9 +64,9 @@ struct Inner<'a> {
     required_role: Option<Role>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     errors: &'a [FieldError],
-    request_id: RequestId,
     #[serde(skip_serializing_if = "Option::is_none")]
     challenge: Option<&'a serde_json::Value>,
+    request_id: RequestId,
 }
 
 impl Problem {
@@ -81,8 +81,8 @@ impl Problem {
             retry_after: None,
             verdict: None,
             challenge: None,
-            cause: None,
             puzzle: None,
+            cause: None,
             said_as: None,
         }))
     }
@@ -104,7 +104,6 @@ impl Problem {
         Self::new(StatusCode::PAYMENT_REQUIRED, "INSUFFICIENT_CREDITS", message)
     }
 
-    /// 404 `NOT_FOUND`: absent, or not visible to this credential; the same bytes but for the
     /// 403 `CHALLENGE_REQUIRED`: a stranger has some work to do first; `challenge` says which.
     #[must_use]
     pub fn challenge_required(challenge: serde_json::Value) -> Self {
@@ -112,6 +111,7 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "CHALLENGE_REQUIRED", message).with(|details| details.puzzle = Some(challenge))
     }
 
+    /// 404 `NOT_FOUND`: absent, or not visible to this credential; the same bytes but for the
     /// request's id.
     #[must_use]
     pub fn not_found() -> Self {
@@ -329,6 +329,7 @@ impl Problem {
                 required_scope: details.required_scope,
                 required_role: details.required_role,
                 errors: &details.errors,
+                challenge: details.puzzle.as_ref(),
                 request_id,
             },
         };
@@ -344,7 +345,6 @@ impl Problem {
         }
         match (details.challenge, details.required_scope) {
             (Some(Challenge::NoCredential), _) => {
-                challenge: details.puzzle.as_ref(),
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"chatelaine\""));
             }
             (Some(Challenge::InvalidToken), _) => {
