@@ -14,9 +14,9 @@ mod idempotency;
 mod integrations;
 mod keys;
 mod messages;
+mod results;
 mod runs;
 mod service_accounts;
-mod results;
 mod triggers;
 mod workflows;
 
