@@ -65,13 +65,18 @@ impl From<HeaderInput> for Headers {
     }
 }
 
-/// The most headers of one integration, and the longest value in bytes.
+/// The most headers of one integration or connection, and the longest value in bytes.
 const MAX_HEADERS: usize = 20;
 const MAX_VALUE: usize = 4096;
 
 impl HeaderInput {
+    /// Whether a value is the mask, which is no value.
+    pub(crate) fn has_mask(&self) -> bool {
+        self.0.values().any(|value| value == HEADER_MASK)
+    }
+
     /// Names and what they may be are `chat`'s to check; here is how many and how long.
-    fn check(&self, errors: &mut Vec<FieldError>) {
+    pub(crate) fn check(&self, errors: &mut Vec<FieldError>) {
         if self.0.len() > MAX_HEADERS {
             errors.push(FieldError::new("headers", format!("must be at most {MAX_HEADERS}")));
         }

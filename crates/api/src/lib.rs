@@ -8,6 +8,7 @@
 mod app;
 mod audit;
 mod bots;
+mod connections;
 mod conversations;
 mod credits;
 mod deployments;
@@ -52,6 +53,7 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     service_account_keys::mount(&mut routes);
     bots::mount(&mut routes);
     integrations::mount(&mut routes);
+    connections::mount(&mut routes);
     sessions::mount(&mut routes);
     voice::mount(&mut routes);
     conversations::mount(&mut routes);

@@ -4,12 +4,12 @@
 use std::collections::BTreeSet;
 
 use access::{Access, Limit, Role, Scope};
-use ambient::{BotId, Millis, WorkflowId};
+use ambient::{BotId, ConnectionId, Millis, WorkflowId};
 use bytes::Bytes;
 use gate::{Call, Data, Empty, FieldError, List, Nothing, Operation, PageQuery, Problem, Raw, Routes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use store::{NewWorkflow as NewRecord, StoreError, WorkflowChange, WorkflowRecord, Workspace};
 use workflow::Definition;
 
@@ -145,61 +145,95 @@ pub(crate) async fn check_definition(data: &Workspace, value: &Value) -> Result<
         };
         Problem::validation(faults.into_iter().map(named).collect())
     })?;
-    let mut missing = BTreeSet::new();
+    let mut missing = Missing::default();
     for bot in definition.bots() {
         let found = match bot.parse::<BotId>() {
             Ok(id) => data.bot(id).await.map(|_| ()),
             Err(_) => Err(StoreError::NotFound),
         };
-        match found {
-            Ok(()) => {}
-            Err(StoreError::NotFound) => {
-                missing.insert(bot);
-            }
-            Err(error) => return Err(error.into()),
+        if is_missing(found)? {
+            missing.bots.insert(bot);
+        }
+    }
+    for connection in definition.connections() {
+        let found = match connection.parse::<ConnectionId>() {
+            Ok(id) => data.connection(id).await.map(|_| ()),
+            Err(_) => Err(StoreError::NotFound),
+        };
+        if is_missing(found)? {
+            missing.connections.insert(connection);
         }
     }
     let mut errors = Vec::new();
-    find_agents(value, &missing, &mut String::new(), &mut errors);
+    missing.find(value, &mut String::new(), &mut errors);
     input::done(errors)?;
     Ok(definition)
+}
+
+fn is_missing(found: Result<(), StoreError>) -> Result<bool, Problem> {
+    match found {
+        Ok(()) => Ok(false),
+        Err(StoreError::NotFound) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn pointer(path: &str) -> String {
     format!("/definition{path}")
 }
 
-/// Says of each agent where it names a bot that is not there. The definition was read: it is not deep, and a
-/// member `bot` beside an agent's `type` is what it seems.
-fn find_agents(value: &Value, missing: &BTreeSet<&str>, path: &mut String, errors: &mut Vec<FieldError>) {
-    if missing.is_empty() {
-        return;
+/// What a definition names and the workspace has not.
+#[derive(Default)]
+struct Missing<'a> {
+    bots: BTreeSet<&'a str>,
+    connections: BTreeSet<&'a str>,
+}
+
+impl Missing<'_> {
+    /// What a node of this type names and is not there: its member, and what is wrong with it.
+    fn of(&self, members: &Map<String, Value>) -> Option<(&'static str, &'static str)> {
+        let text = |name: &str| members.get(name).and_then(Value::as_str).unwrap_or_default();
+        match text("type") {
+            "Agent" if self.bots.contains(text("bot")) => {
+                Some(("bot", "there is no such bot; name the id of one, `bot_…`"))
+            }
+            "Tool" if self.connections.contains(text("connection")) => {
+                Some(("connection", "there is no such connection; name the id of one, `con_…`"))
+            }
+            _ => None,
+        }
     }
-    let here = path.len();
-    match value {
-        Value::Object(members) => {
-            let is_agent = members.get("type").and_then(Value::as_str) == Some("Agent");
-            let bot = members.get("bot").and_then(Value::as_str).filter(|bot| is_agent && missing.contains(bot));
-            if bot.is_some() {
-                let node = members.get("id").and_then(Value::as_str).unwrap_or_default();
-                let message = format!("in the node `{node}`: there is no such bot; name the id of one, `bot_…`");
-                errors.push(FieldError::new(pointer(&format!("{path}/bot")), message));
-            }
-            for (name, inner) in members {
-                path.push('/');
-                path.push_str(&name.replace('~', "~0").replace('/', "~1"));
-                find_agents(inner, missing, path, errors);
-                path.truncate(here);
-            }
+
+    /// Says of each node where it names what is not there. The definition was read: it is not deep, and a
+    /// member beside a node's `type` is what it seems.
+    fn find(&self, value: &Value, path: &mut String, errors: &mut Vec<FieldError>) {
+        if self.bots.is_empty() && self.connections.is_empty() {
+            return;
         }
-        Value::Array(values) => {
-            for (n, inner) in values.iter().enumerate() {
-                path.push_str(&format!("/{n}"));
-                find_agents(inner, missing, path, errors);
-                path.truncate(here);
+        let here = path.len();
+        match value {
+            Value::Object(members) => {
+                if let Some((member, wrong)) = self.of(members) {
+                    let node = members.get("id").and_then(Value::as_str).unwrap_or_default();
+                    let message = format!("in the node `{node}`: {wrong}");
+                    errors.push(FieldError::new(pointer(&format!("{path}/{member}")), message));
+                }
+                for (name, inner) in members {
+                    path.push('/');
+                    path.push_str(&name.replace('~', "~0").replace('/', "~1"));
+                    self.find(inner, path, errors);
+                    path.truncate(here);
+                }
             }
+            Value::Array(values) => {
+                for (n, inner) in values.iter().enumerate() {
+                    path.push_str(&format!("/{n}"));
+                    self.find(inner, path, errors);
+                    path.truncate(here);
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -263,21 +297,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_agent_without_its_bot_is_found_by_its_place() {
+    fn a_node_without_what_it_names_is_found_by_its_place() {
         let definition = json!({
             "type": "Workflow", "id": "root", "children": [
-                {"type": "Message", "id": "hello", "bot": "bot_gone"},
+                {"type": "Message", "id": "hello", "bot": "bot_gone", "connection": "con_gone"},
                 {"type": "Conditional", "id": "fork", "branches": [{"children": [
                     {"type": "Agent", "id": "helper", "bot": "bot_gone"},
                     {"type": "Agent", "id": "other", "bot": "bot_here"},
+                    {"type": "Tool", "id": "call", "connection": "con_gone"},
+                    {"type": "Tool", "id": "plain"},
                 ]}]},
             ],
         });
+        let missing = Missing { bots: BTreeSet::from(["bot_gone"]), connections: BTreeSet::from(["con_gone"]) };
         let mut errors = Vec::new();
-        find_agents(&definition, &BTreeSet::from(["bot_gone"]), &mut String::new(), &mut errors);
+        missing.find(&definition, &mut String::new(), &mut errors);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-        assert_eq!(fields, ["/definition/children/1/branches/0/children/0/bot"]);
-        assert!(errors[0].message.contains("`helper`"), "{errors:?}");
+        let branch = "/definition/children/1/branches/0/children";
+        assert_eq!(fields, [format!("{branch}/0/bot"), format!("{branch}/2/connection")]);
+        assert!(errors[0].message.contains("`helper`") && errors[1].message.contains("`call`"), "{errors:?}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Header values of integrations: secrets of the customer. Sealed at rest, never returned.
+//! Header values of integrations and of tools' connections: secrets of the customer. Sealed at rest, never returned.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -32,21 +32,29 @@ impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Headers {
 }
 
 impl Headers {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    pub(crate) fn names(&self) -> Vec<String> {
+    /// In lower case, sorted.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }
 
     /// Whether each value is a new one.
-    pub(crate) fn are_all_new(&self) -> bool {
+    #[must_use]
+    pub fn are_all_new(&self) -> bool {
         self.0.values().all(|value| value.as_str() != HEADER_MASK)
     }
 
     /// Puts the old value where the mask was sent back.
-    pub(crate) fn keep_masked(mut self, old: &Self) -> Result<Self, ChatError> {
+    ///
+    /// # Errors
+    /// [`ChatError::Invalid`] for a header that has no old value.
+    pub fn keep_masked(mut self, old: &Self) -> Result<Self, ChatError> {
         for (name, value) in &mut self.0 {
             if value.as_str() == HEADER_MASK {
                 let kept = old.0.get(name).ok_or_else(|| {
@@ -59,7 +67,10 @@ impl Headers {
     }
 
     /// As the client sends them.
-    pub(crate) fn to_wire(&self) -> Result<Vec<(HeaderName, HeaderValue)>, ChatError> {
+    ///
+    /// # Errors
+    /// [`ChatError::Invalid`] for one that the client does not send, or too many.
+    pub fn to_wire(&self) -> Result<Vec<(HeaderName, HeaderValue)>, ChatError> {
         let checked = self.0.iter().map(|(name, value)| check_header(name, value));
         let checked: Vec<_> =
             checked.collect::<Result<_, _>>().map_err(|e| ChatError::invalid("headers", e.to_string()))?;
@@ -70,12 +81,11 @@ impl Headers {
         Ok(checked)
     }
 
-    pub(crate) fn seal(
-        &self,
-        sealer: &Sealer,
-        place: &[u8],
-        random: &dyn Random,
-    ) -> Result<Option<Vec<u8>>, ChatError> {
+    /// Sealed for a place, see [`Sealer::seal`]; `None` when there are none.
+    ///
+    /// # Errors
+    /// When the random source fails.
+    pub fn seal(&self, sealer: &Sealer, place: &[u8], random: &dyn Random) -> Result<Option<Vec<u8>>, ChatError> {
         if self.is_empty() {
             return Ok(None);
         }
@@ -84,7 +94,11 @@ impl Headers {
         Ok(Some(sealer.seal(place, &plain, random)?))
     }
 
-    pub(crate) fn open(sealer: &Sealer, place: &[u8], sealed: Option<&[u8]>) -> Result<Self, Cause> {
+    /// What was sealed for a place.
+    ///
+    /// # Errors
+    /// When it was not sealed for this place, or with another secret.
+    pub fn open(sealer: &Sealer, place: &[u8], sealed: Option<&[u8]>) -> Result<Self, Cause> {
         let Some(sealed) = sealed else { return Ok(Self::default()) };
         let plain = sealer.open(place, sealed)?;
         let headers: BTreeMap<String, String> = serde_json::from_slice(&plain).map_err(|_| SealError::Malformed)?;

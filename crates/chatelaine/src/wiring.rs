@@ -75,6 +75,7 @@ pub(crate) async fn wire(
         cluster: cluster.clone(),
         chat: chat.clone(),
         outbound,
+        secrets: secrets.clone(),
         clock: clock.clone(),
         random: random.clone(),
         drain: replies.clone(),

@@ -5,16 +5,16 @@ use std::time::Duration;
 use access::Tenant;
 use ambient::{BotId, RunId};
 use chat::{AskError, Question};
-use cluster::Bucket;
-use outbound::{Bytes, HeaderName, OutboundError, Request, check_header};
+use outbound::{Bytes, OutboundError, Request, Url, check_header};
 use serde_json::Value;
-use store::{DeploymentRecord, RunRecord};
+use store::RunRecord;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use workflow::{Effect, EffectKind, Incoming, Line, MAX_TOOL_BODY_BYTES, Method, Speaker, ToolCall};
+use workflow::{Effect, EffectKind, EventKind, Incoming, Line, MAX_TOOL_BODY_BYTES, Method, Speaker, ToolCall};
 
 use crate::{
     RunError,
+    connections::Opened,
     runs::{Inner, read_state},
 };
 
@@ -41,8 +41,10 @@ impl Inner {
                 self.ask(tenant, &record, &bot, effect, question, cut).await
             }
             EffectKind::CallTool(call) => {
-                let answer = cut.run_until_cancelled(self.call_tool(run, &step, call)).await;
-                Ok(answer.map(|answer| match answer {
+                let Some(answer) = cut.run_until_cancelled(self.call_tool(tenant, run, &step, call)).await else {
+                    return Ok(None);
+                };
+                Ok(Some(match answer? {
                     Ok((status, body)) => Incoming::ToolReturned { effect, status, body },
                     Err(code) => Incoming::ToolFailed { effect, code: code.to_owned() },
                 }))
@@ -62,7 +64,8 @@ impl Inner {
         let failed = |effect, code: &str| Ok(Some(Incoming::ReplyFailed { effect, code: code.to_owned() }));
         let Ok(bot) = bot.parse::<BotId>() else { return failed(effect, "bot_not_found") };
         let deployment = self.parts.store.workspace(tenant).deployment(run.deployment).await?;
-        if !self.may_reply(&deployment) {
+        let verdict = self.parts.cluster.charge_reply(tenant, &deployment, EventKind::AgentSaid.as_str()).await;
+        if !verdict.map_err(RunError::unavailable)?.allowed {
             return failed(effect, "daily_replies");
         }
         match self.parts.chat.ask_bot(tenant, bot, question, cut).await {
@@ -78,26 +81,47 @@ impl Inner {
         }
     }
 
-    /// Charges the deployment's ceiling of replies, if it has one.
-    fn may_reply(&self, deployment: &DeploymentRecord) -> bool {
-        deployment.daily_replies.is_none_or(|quota| {
-            let bucket = Bucket::RepliesOfDeployment(deployment.id, quota);
-            self.parts.cluster.charge(&[bucket], self.parts.clock.elapsed()).allowed
-        })
+    /// The answer, or the code of why there is none; an error when it is to be tried again.
+    async fn call_tool(
+        &self,
+        tenant: Tenant,
+        run: RunId,
+        step: &str,
+        call: ToolCall,
+    ) -> Result<Result<(u16, Value), &'static str>, RunError> {
+        let Ok(url) = self.parts.outbound.check_url(&call.url) else { return Ok(Err("address_refused")) };
+        let opened = match &call.connection {
+            None => None,
+            Some(id) => match self.open_connection(tenant, id, &url).await? {
+                Ok(opened) => Some(opened),
+                Err(code) => return Ok(Err(code)),
+            },
+        };
+        let answer = self.send(url, opened.as_ref(), format!("{run}/{step}"), call).await;
+        Ok(answer.map(|(status, mut body)| {
+            if let Some(opened) = opened {
+                opened.hide(&mut body);
+            }
+            (status, body)
+        }))
     }
 
-    async fn call_tool(&self, run: RunId, step: &str, call: ToolCall) -> Result<(u16, Value), &'static str> {
-        if call.connection.is_some() {
-            return Err("connection_unavailable");
-        }
-        let url = self.parts.outbound.check_url(&call.url).map_err(|_| "address_refused")?;
+    async fn send(
+        &self,
+        url: Url,
+        opened: Option<&Opened>,
+        key: String,
+        call: ToolCall,
+    ) -> Result<(u16, Value), &'static str> {
         let mut headers = Vec::new();
         for (name, value) in &call.headers {
             headers.push(check_header(name, value).map_err(|_| "header_refused")?);
         }
-        let key = HeaderName::from_static(IDEMPOTENCY_KEY);
-        if headers.iter().all(|(name, _)| *name != key) {
-            headers.push(check_header(IDEMPOTENCY_KEY, &format!("{run}/{step}")).map_err(|_| "header_refused")?);
+        if let Some(opened) = opened {
+            opened.join(&mut headers);
+        }
+        if headers.iter().all(|(name, _)| name.as_str() != IDEMPOTENCY_KEY) {
+            headers.push(check_header(IDEMPOTENCY_KEY, &key).map_err(|_| "header_refused")?);
         }
         let body = call.body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
         let limit = Duration::from_secs(call.timeout_seconds.into());

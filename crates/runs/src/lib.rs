@@ -6,6 +6,7 @@
 //! decision about who may do what; callers come in checked.
 
 mod call;
+mod connections;
 mod cron;
 mod error;
 mod executor;
@@ -15,6 +16,7 @@ mod schedule;
 mod turn;
 mod view;
 
+pub use connections::{ConnectionUpdate, NewConnection};
 pub use cron::{Schedule, ScheduleError};
 pub use error::{Cause, RunError};
 pub use follow::RunFollower;

@@ -4,6 +4,7 @@ use access::Tenant;
 use ambient::{Clock, DeploymentId, Millis, Random, RunId};
 use chat::Chat;
 use cluster::Cluster;
+use credential::Secrets;
 use parking_lot::Mutex;
 use serde_json::Value;
 use store::{DeploymentRecord, Fired, NewEffect, NewRun, RunRecord, Store, TriggerFire};
@@ -35,6 +36,8 @@ pub struct RunsParts {
     pub chat: Chat,
     /// Calls tools.
     pub outbound: outbound::Client,
+    /// Seals what tools' connections hold.
+    pub secrets: Arc<Secrets>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// For ids.

@@ -118,6 +118,7 @@ impl World {
             cluster: cluster.clone(),
             chat: chat.clone(),
             outbound: outbound::Client::new(outbound::Policy::default()).unwrap(),
+            secrets: Arc::clone(&secrets),
             clock: Arc::clone(&clock),
             random: Arc::clone(&random),
             drain: TaskTracker::new(),

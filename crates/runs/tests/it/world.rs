@@ -134,6 +134,7 @@ impl Node {
             cluster: again.1.clone(),
             chat: again.2.clone(),
             outbound: outbound.clone(),
+            secrets: Arc::clone(&secrets),
             clock: Arc::clone(&again.3),
             random: Arc::clone(&random),
             drain: drain.clone(),
