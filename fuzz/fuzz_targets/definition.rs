@@ -4,7 +4,6 @@
 #[path = "../../crates/workflow/tests/it/anything.rs"]
 mod anything;
 #[path = "../../crates/workflow/tests/it/drive.rs"]
-#[expect(dead_code, reason = "the property tests look at more")]
 mod drive;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| anything::bytes(data));

@@ -102,6 +102,23 @@ fn what_a_tool_answers_can_be_stored_and_read_again() {
 }
 
 #[test]
+fn a_number_is_read_again_as_it_was_stored() {
+    // Read to the nearest number but one where the reader hurries.
+    let number = -9.058294362447701e221;
+    let asked = json!([
+        {"type": "Input", "id": "n", "role": "ann", "prompt": "How much?", "input_type": "number"},
+        {"type": "Tool", "id": "t", "method": "POST", "url": "https://a.example/x", "body": {"n": "{{n}}"}},
+    ]);
+    told(&asked, |rig| {
+        let (step, role) = ("n".to_owned(), "ann".to_owned());
+        rig.send(Incoming::Answer { step, role, value: json!(number) }).unwrap();
+        rig.crash();
+        let EffectKind::CallTool(call) = rig.state.open_effects().remove(0).kind else { panic!("the tool is called") };
+        assert_eq!(call.body, Some(json!({ "n": number })), "a call that is made again is the same");
+    });
+}
+
+#[test]
 fn a_dialogue_that_grows_too_long_ends() {
     let agent = json!([{"type": "Agent", "id": "a", "bot": "b", "role": "ann", "prompt": "Hello", "max_turns": 50}]);
     told(&agent, |rig| {
