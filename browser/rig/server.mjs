@@ -21,6 +21,8 @@ export class Server {
       CHATELAINE_OUTBOUND_ALLOW: '127.0.0.1/32',
       CHATELAINE_DRAIN_SECONDS: '1',
       CHATELAINE_LIMITS__PUBLIC_PER_MINUTE: ROOMY,
+      CHATELAINE_LIMITS__PUBLIC_STARTS_PER_MINUTE: ROOMY,
+      CHATELAINE_LIMITS__PARTICIPANT_PER_MINUTE: ROOMY,
       CHATELAINE_LIMITS__FAILURES_PER_MINUTE: ROOMY,
       CHATELAINE_LIMITS__SESSIONS_PER_MINUTE: ROOMY,
       CHATELAINE_LIMITS__WORKSPACE_PER_MINUTE: ROOMY,
@@ -35,9 +37,9 @@ export class Server {
     return server;
   }
 
-  /** One request with the owner's key; the parsed answer, which must have this status. */
-  async ask(method, path, body, status = 200) {
-    const headers = { ...(this.secret && { authorization: `Bearer ${this.secret}` }) };
+  /** One request with the owner's key, or another; the parsed answer, which must have this status. */
+  async ask(method, path, body, status = 200, key = this.secret) {
+    const headers = { ...(key && { authorization: `Bearer ${key}` }) };
     if (body !== undefined) headers['content-type'] = 'application/json';
     const answer = await fetch(this.url + path, { method, headers, body: body && JSON.stringify(body) });
     const text = await answer.text();
@@ -59,6 +61,22 @@ export class Server {
   /** A widget key for these domains: `{id, key}`. */
   async makeWidgetKey(...allowed_domains) {
     return (await this.ask('POST', '/v1/api-keys', { name: 'Widget', kind: 'widget', allowed_domains }, 201)).data;
+  }
+
+  /** A workflow of this definition, deployed: `{id, key}` of the deployment. */
+  async deploy(definition, settings = {}) {
+    const workflow = (await this.ask('POST', '/v1/workflows', { name: definition.title ?? 'A workflow', definition }, 201)).data;
+    return (await this.ask('POST', `/v1/workflows/${workflow.id}/deployments`, settings, 201)).data;
+  }
+
+  /** A run by a deployment's key: its id. */
+  async startRun({ key }, body = {}) {
+    return (await this.ask('POST', '/api/v1/runs', body, 202, key)).run_id;
+  }
+
+  /** A participant's token for one role of a run. */
+  async mint({ key }, run, role) {
+    return (await this.ask('POST', `/api/v1/runs/${run}/tokens`, { role }, 201, key)).participant_token;
   }
 
   /** The conversations of a bot, newest first. */

@@ -423,8 +423,8 @@ async fn a_form_of_several_fields_is_answered_at_once(world: &World) {
     let sent = [("step", "about"), ("f-name", "Ada"), ("f-step", "mine"), ("f-when", "soon")];
     let page = browser.answer(&id, &sent).await.expect(422).text();
     for part in [
-        "<a href=\"#f-likes\">What do you like?: This needs an answer.</a>",
-        "<a href=\"#f-when\">Since when?: Enter a date as YYYY-MM-DD.</a>",
+        "<a href=\"#f-likes\">What do you like? – This needs an answer.</a>",
+        "<a href=\"#f-when\">Since when? – Enter a date as YYYY-MM-DD.</a>",
         "value=\"Ada\"",
         "value=\"mine\"",
     ] {

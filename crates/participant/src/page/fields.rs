@@ -52,6 +52,10 @@ impl Question<'_> {
         (2..=10).rev().find(|steps| f64::from(*steps) <= most).unwrap_or(5)
     }
 
+    fn is_nps(&self) -> bool {
+        self.field.input_type == InputType::Nps
+    }
+
     fn keeps(&self, value: &str) -> bool {
         self.kept.contains(&value)
     }
@@ -90,7 +94,7 @@ impl Question<'_> {
         if self.is_heading {
             html.raw("<h1 tabindex=\"-1\" data-focus>");
             prompt(html, &self.field.prompt);
-            html.raw("</h1>\n");
+            html.raw("</h1>");
         } else {
             prompt(html, &self.field.prompt);
         }
@@ -133,10 +137,9 @@ impl Question<'_> {
                 (None, Some(max)) if max < 4000 => words.push(format!("At most {max} characters.")),
                 _ => {}
             },
-            InputType::Nps => words.push("0 is not likely, 10 is very likely.".to_owned()),
             InputType::Rating => words.push(format!("1 is the lowest, {} the highest.", self.steps())),
             InputType::Email => words.push("Such as name@example.com.".to_owned()),
-            InputType::Select | InputType::Boolean | InputType::Date => {}
+            InputType::Select | InputType::Boolean | InputType::Date | InputType::Nps => {}
         }
         words.join(" ")
     }
@@ -199,7 +202,7 @@ impl Question<'_> {
 
     fn write_scale(&self, html: &mut Html, from: u8, to: u8, ends: Option<(&'static str, &'static str)>) {
         self.write_group(html, "scale", |html| {
-            html.raw("<div class=\"steps\">\n");
+            html.raw("<div class=\"steps").raw_if(self.is_nps(), " eleven").raw("\">\n");
             for step in from..=to {
                 let text = step.to_string();
                 self.write_choice(html, "radio", &text, &text, step == from);

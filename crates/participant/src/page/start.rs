@@ -69,7 +69,7 @@ fn page(survey: &Survey, work: Work) -> Page {
     let mut body = Html::default();
     body.raw("<h1 dir=\"auto\" tabindex=\"-1\" data-focus>").text(title).raw("</h1>\n");
     body.raw("<p class=\"lead\">You will be asked a few questions, one after the other.</p>\n");
-    body.raw("<p>What you answer is sent step by step. A cookie keeps your place, so you can reload this page or come back to it within the hour.</p>\n");
+    body.raw("<p class=\"fine\">What you answer is sent step by step. A cookie keeps your place, so you can reload this page or come back to it within the hour.</p>\n");
     if work == Work::Again {
         body.raw(
             "<p class=\"problem\" role=\"alert\">The survey did not start yet. Please press Start once more.</p>\n",

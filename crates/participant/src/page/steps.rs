@@ -56,7 +56,7 @@ impl Showing<'_> {
             html.raw("<li><a").attribute("href", &format!("#{target}")).raw(">");
             // Where there is one question, which one is meant is clear.
             if let Some(field) = field.filter(|_| self.faults().len() > 1 || self.is_form()) {
-                html.text(&field.prompt).raw(": ");
+                html.text(&field.prompt).raw(" – ");
             }
             html.text(&fault.message).raw("</a></li>\n");
         }
