@@ -1,5 +1,5 @@
 // What stands between the browser and everything else: TLS for any host, the pages of made-up customers, and a reverse proxy to our servers
-// whose connections a test can cut and refuse.
+// whose connections a test can cut and refuse, WebSockets among them.
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,6 +24,10 @@ class Proxied {
     this.sockets = new Set();
     /** While true every connection is closed before an answer. */
     this.refuses = false;
+    /** While true a WebSocket is answered as by a proxy that knows none. */
+    this.refusesSockets = false;
+    /** The WebSockets that are open, from the server's side to the browser's. */
+    this.upgraded = new Set();
     /** Every request that came through: `{method, path, headers, status}`. */
     this.requests = [];
     /** A test's answer in place of the server's: `(request) => {status, headers, body} | undefined`. */
@@ -35,13 +39,46 @@ class Proxied {
     for (const socket of this.sockets) socket.destroy();
   }
 
-  take(request, response) {
-    if (this.refuses) return request.socket.destroy();
-    const { method, url: path, headers, socket } = request;
+  #enter({ method, url: path, headers, socket }) {
     if (!this.sockets.has(socket)) socket.once('close', () => this.sockets.delete(socket));
     this.sockets.add(socket);
     const entry = { method, path, headers };
     this.requests.push(entry);
+    return entry;
+  }
+
+  /** A WebSocket's handshake, and then its bytes in both directions. */
+  upgrade(request, socket, head) {
+    socket.on('error', () => {});
+    if (this.refuses) return socket.destroy();
+    const entry = this.#enter(request);
+    if (this.refusesSockets) return socket.end(`HTTP/1.1 ${(entry.status = 400)} Bad Request\r\nconnection: close\r\n\r\n`);
+    const { method, path, headers } = entry;
+    const onward = forward(this.server.url + path, { method, headers, agent: false, setHost: false });
+    const tell = ({ statusCode, statusMessage, rawHeaders }) => {
+      entry.status = statusCode;
+      const lines = rawHeaders.map((text, at) => text + (at % 2 ? '\r\n' : ': '));
+      socket.write(`HTTP/1.1 ${statusCode} ${statusMessage}\r\n${lines.join('')}\r\n`);
+    };
+    onward.once('upgrade', (answer, server, rest) => {
+      tell(answer);
+      server.on('error', () => {});
+      server.once('close', () => socket.destroy());
+      socket.once('close', () => (this.upgraded.delete(socket), server.destroy()));
+      this.upgraded.add(socket);
+      if (rest.length) socket.write(rest);
+      if (head.length) server.write(head);
+      server.pipe(socket).pipe(server);
+    });
+    onward.once('response', (answer) => (tell(answer), answer.pipe(socket)));
+    onward.once('error', () => socket.destroy());
+    onward.end();
+  }
+
+  take(request, response) {
+    if (this.refuses) return request.socket.destroy();
+    const entry = this.#enter(request);
+    const { method, path, headers } = entry;
     const instead = this.answer?.(entry);
     if (instead) return response.writeHead(entry.status = instead.status, instead.headers).end(instead.body);
     const onward = forward(this.server.url + path, { method, headers, agent: this.agent, setHost: false });
@@ -63,6 +100,11 @@ export class Front {
     front.pages = new Map();
     front.servers = new Map();
     front.https = createServer(makeCertificate(), (request, response) => front.#take(request, response));
+    front.https.on('upgrade', (request, socket, head) => {
+      const server = front.servers.get(request.headers.host);
+      if (server) server.upgrade(request, socket, head);
+      else socket.destroy();
+    });
     front.https.on('tlsClientError', () => {});
     front.https.listen(0, '127.0.0.1');
     await once(front.https, 'listening');

@@ -36,18 +36,19 @@ export class Widget {
 
   static async on(page) {
     const widget = new Widget(page);
-    await widget.#ready();
+    await widget.isReady();
     return widget;
   }
 
-  async #ready() {
+  /** Waits for the launcher, or for the panel where there is none. */
+  async isReady() {
     const explain = () => `a widget on ${this.frame.url()}: ${JSON.stringify(this.page.seen)}`;
     await until(explain, () => this.look((root) => !!root && !!root.querySelector('[part~=launcher], [part~=panel]')));
     this.idle = await this.#sendLabel();
   }
 
   #sendLabel() {
-    return this.look((root) => root.querySelector('[part~=send]').getAttribute('aria-label'));
+    return this.look((root) => root.querySelector('[part~=send]')?.getAttribute('aria-label'));
   }
 
   /** Waits until no answer is coming: the button that stops it sends again. */

@@ -12,7 +12,7 @@ const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.mi
 const TAGS = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
 
 /** Nothing that axe-core objects to, on the whole page and in the widget. */
-async function isAccessible(page, state) {
+export async function isAccessible(page, state) {
   await page.evaluate(`if (!window.axe) { ${AXE} }`);
   const { violations, passes } = await page.evaluate((values) => window.axe.run({ runOnly: { type: 'tag', values } }), TAGS);
   const inside = passes.flatMap(({ nodes }) => nodes).some(({ target }) => JSON.stringify(target).includes('chatelaine-chat'));

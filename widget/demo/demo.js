@@ -1,5 +1,5 @@
-// The demo page. The widget key comes in the fragment of the address, which no browser sends to a
-// server, or from the form.
+// The demo page. The widget key, or the deployment of a public survey, comes in the fragment of the
+// address, which no browser sends to a server; the key also from the form.
 (function () {
   "use strict";
 
@@ -8,24 +8,26 @@
     return document.getElementById(id);
   };
 
-  function line(source, key, agent, integrity) {
+  function line(source, attributes, integrity) {
+    var names = Object.keys(attributes).map(function (name) {
+      return " " + name + '="' + attributes[name] + '"';
+    });
     var more = integrity ? ' integrity="' + integrity + '" crossorigin="anonymous"' : "";
-    return (
-      '<script src="' + source + '" data-widget-key="' + key + '" data-agent-id="' + agent + '"' + more + " async></script>"
-    );
+    return '<script src="' + source + '"' + names.join("") + more + " async></script>";
   }
 
   // As a customer's page would have it.
-  function embed(key, agent) {
+  function embed(attributes) {
     var script = document.createElement("script");
     script.src = "/widget/chat-widget.js";
     script.async = true;
-    script.dataset.widgetKey = key;
-    script.dataset.agentId = agent;
+    Object.keys(attributes).forEach(function (name) {
+      script.setAttribute(name, attributes[name]);
+    });
     body.appendChild(script);
     var server = body.dataset.server;
-    by("snippet").textContent = line(server + "/widget/chat-widget.js", key, agent);
-    by("snippet-pinned").textContent = line(server + body.dataset.pinned, key, agent, body.dataset.integrity);
+    by("snippet").textContent = line(server + "/widget/chat-widget.js", attributes);
+    by("snippet-pinned").textContent = line(server + body.dataset.pinned, attributes, body.dataset.integrity);
     by("snippets").hidden = false;
   }
 
@@ -36,7 +38,7 @@
 
   function asked() {
     var given = new URLSearchParams(location.hash.slice(1));
-    return { key: clean(given.get("key")), agent: clean(given.get("agent")) };
+    return { key: clean(given.get("key")), agent: clean(given.get("agent")), deployment: clean(given.get("deployment")) };
   }
 
   by("copy").addEventListener("click", function () {
@@ -61,8 +63,15 @@
   });
 
   var wanted = asked();
-  if (wanted.key && wanted.agent) {
-    embed(wanted.key, wanted.agent);
+  if (wanted.deployment) {
+    // Not a word of widget keys: a survey that anybody may start has none.
+    by("about").textContent =
+      "This page embeds a public survey with one line, as a page of yours would. Whoever opens it starts a run of " +
+      "their own. Revoke the deployment, and the survey ends at once.";
+    by("where").textContent = "Put it before </body>, on any page.";
+    embed({ "data-deployment-id": wanted.deployment });
+  } else if (wanted.key && wanted.agent) {
+    embed({ "data-widget-key": wanted.key, "data-agent-id": wanted.agent });
   } else {
     by("form").hidden = false;
     by("key").value = wanted.key;

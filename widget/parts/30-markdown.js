@@ -114,7 +114,7 @@ const render = (body, text, W) => {
   body.shown = blocks(text).map(({ kind, lines }, at) => {
     const source = lines.join("\n");
     const before = old[at];
-    if (before && before.kind === kind && before.source === source) return before;
+    if (before?.kind === kind && before.source === source) return before;
     let node;
     if (kind === "code") node = codeBlock(source, W);
     else if (kind === "list") node = list(lines);

@@ -89,7 +89,7 @@ const sessionLink = (o, store, onRenewed) => {
   // True when the conversation begins now.
   const open = async () => {
     if (store.state.token && store.state.until > Date.now()) return false;
-    opening = opening || adopt().finally(() => (opening = null));
+    opening ||= adopt().finally(() => (opening = null));
     return opening;
   };
   const history = async () => (await readJson(own("GET", "messages?limit=50"))).messages.filter(({ role }) => role !== "system");

@@ -26,7 +26,7 @@ const makeTalk = (o, store, ui) => {
     setTimeout(done, ms);
   });
   const interrupt = () => {
-    if (current) current.abort();
+    current?.abort();
     wakeUp();
   };
   const countDown = async (seconds) => {
@@ -55,7 +55,7 @@ const makeTalk = (o, store, ui) => {
     let tries = 0;
     let isSecond = false;
     while (!isDead) {
-      const before = item && item.last;
+      const before = item?.last;
       let error = failure(0, "network");
       try {
         const outcome = await work();
@@ -63,7 +63,7 @@ const makeTalk = (o, store, ui) => {
       } catch (caught) {
         error = caught;
       }
-      if (isOver || (item && item.isStopped)) return DONE;
+      if (isOver || item?.isStopped) return DONE;
       const { status = 0, code } = error;
       // The session is over or gone, not the key that opened it: another one takes its place, once.
       const isStale = status === 401 || status === 404 || code === "CONVERSATION_MISMATCH";
@@ -84,7 +84,7 @@ const makeTalk = (o, store, ui) => {
       }
       const isFinal = error.isFinal || (status >= 400 && status <= 500 && ![408, 409].includes(status));
       if (status === 402 || isFinal || code === "NOT_CONFIGURED") return giveUp(error, item, W.unavailable);
-      tries = (item && item.last !== before) || !navigator.onLine ? 1 : tries + 1;
+      tries = item?.last !== before || !navigator.onLine ? 1 : tries + 1;
       if (tries > 5) return giveUp(error, item, item ? W.unsent : W.unavailable);
       if (item) ui.status(item, W.waiting);
       else ui.notice(W.waiting);
@@ -94,7 +94,7 @@ const makeTalk = (o, store, ui) => {
   };
 
   const begin = () => {
-    begun = begun || insist(async () => {
+    begun ||= insist(async () => {
       const said = await link.begin();
       // The history begins with the greeting.
       const greeting = said[0] && said[0].role !== "user" ? said.shift().content : store.state.greeting;
@@ -146,7 +146,7 @@ const makeTalk = (o, store, ui) => {
       const said = await link.history();
       const [mine, its] = said.slice(-2);
       item.last = "";
-      if (its && its.role === "assistant" && mine.content === item.text) {
+      if (its?.role === "assistant" && mine.content === item.text) {
         item.answer = its.content;
         return DONE;
       }

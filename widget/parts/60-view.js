@@ -54,7 +54,7 @@ const makeView = (host, root, o, on) => {
     return { node, body, status };
   };
   const removeReply = (item) => {
-    if (item.reply) item.reply.node.remove();
+    item.reply?.node.remove();
     item.reply = null;
   };
   const draw = (item) => {
@@ -137,12 +137,13 @@ const makeView = (host, root, o, on) => {
 
   const view = {
     W,
+    root,
     emit: on.emit,
     attach() {
       listening = new AbortController();
       const { signal } = listening;
       for (const source of [small, night]) source.addEventListener("change", dress, { signal });
-      for (const name of ["resize", "scroll"]) if (seen) seen.addEventListener(name, dress, { signal });
+      for (const name of ["resize", "scroll"]) seen?.addEventListener(name, dress, { signal });
       dress();
       return signal;
     },
@@ -164,7 +165,7 @@ const makeView = (host, root, o, on) => {
       agent = name || agent;
       title.textContent = o.title || agent;
       outer.setAttribute("aria-label", title.textContent);
-      if (first && !greeting) return;
+      if (o.run || (first && !greeting)) return;
       if (!first) log.prepend((first = message()).node);
       render(first.body, o.welcomeMessage || greeting || W.welcome, W);
     },

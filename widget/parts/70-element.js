@@ -2,6 +2,7 @@
 
 // Past what an `<img name="currentScript">` of somebody else in the page would make of it.
 const HOME = Object.getOwnPropertyDescriptor(Document.prototype, "currentScript").get.call(document);
+const SOURCE = HOME?.src || location.href;
 const ACTIONS = ["open", "close", "toggle", "send", "stop", "end", "destroy"];
 // Marks what the script made itself. Turbo leaves such elements out of its cached pages.
 const OWN = "data-turbo-temporary";
@@ -13,8 +14,9 @@ const optionsOf = (host) => {
   const o = {};
   for (const [name, value] of Object.entries(host.dataset)) if (value.trim()) o[name] = value.trim();
   // `…/widget/chat-widget.js` belongs to the server at `…/`.
-  o.server = (o.server || new URL("..", (HOME && HOME.src) || location.href).href).replace(/\/+$/, "");
+  o.server = (o.server || new URL("..", SOURCE).href).replace(/\/+$/, "");
   o.mode = /^(inline|page)$/.test(o.mode) ? o.mode : o.target ? "inline" : "popup";
+  o.run = o.runId || o.deploymentId;
   o.getToken = host.getToken;
   o.embeddingOrigin = host.embeddingOrigin;
   return o;
@@ -22,22 +24,22 @@ const optionsOf = (host) => {
 
 // The reason why there can be no chat, naming the attribute.
 const mistakeIn = (o) => {
-  if (/^(sk|fln)_/.test(o.widgetKey || o.apiKey)) return "data-widget-key holds a server key: take it off this page and revoke it";
-  const needed = o.apiUrl || o.apiKey ? ["apiUrl", "apiKey"] : o.getToken ? [] : ["widgetKey", "agentId"];
+  if (/(^|,)(sk|fln|cf)_/.test([o.widgetKey, o.apiKey, o.participantToken])) return "an attribute holds a server key: revoke it";
+  const needed = o.apiUrl || o.apiKey ? ["apiUrl", "apiKey"] : o.getToken || o.deploymentId ? [] : o.runId ? ["participantToken"] : ["widgetKey", "agentId"];
   const missing = needed.find((name) => !o[name]);
   return missing && `data-${missing.replace(/[A-Z]/, (letter) => "-" + letter.toLowerCase())} is missing`;
 };
 
 const makeChat = (host) => {
   const o = optionsOf(host);
-  const store = openStore(o.storage, ["chatelaine", o.apiUrl || o.server, o.agentId, o.embeddingOrigin].join());
+  const store = openStore(o.storage, ["chatelaine", o.apiUrl || o.server, o.run || o.agentId, o.embeddingOrigin].join());
   const isPopup = o.mode === "popup";
   let talk = null;
   let isOpen = false;
 
   const emit = (name, detail) => host.dispatchEvent(new CustomEvent("chatelaine:" + name, { detail, bubbles: true, composed: true }));
   // Nothing is asked of the server before this.
-  const begin = () => {
+  const begin = async () => {
     if (talk) return talk.begin();
     const now = optionsOf(host);
     const mistake = mistakeIn(now);
@@ -45,7 +47,13 @@ const makeChat = (host) => {
       complain(mistake);
       return view.notice(view.W.unavailable);
     }
-    talk = makeTalk(now, store, view);
+    let maker = makeTalk;
+    if (now.run) {
+      maker = (await import(new URL("chat-run.js", SOURCE)).catch(() => 0)).default;
+      if (talk) return;
+      if (!maker) return view.notice(view.W.unavailable, view.W.retry, begin);
+    }
+    talk = maker(now, store, view, make, render);
     view.setLimit(talk.limit);
     talk.begin();
   };
@@ -75,14 +83,14 @@ const makeChat = (host) => {
       emit("message", { role: "user", text });
       return true;
     },
-    stop: () => talk && talk.stop(),
+    stop: () => talk?.stop(),
     end() {
       begin();
-      if (talk) talk.end();
+      talk?.end();
     },
     attach() {
       const signal = view.attach();
-      const wake = () => !document.hidden && talk && talk.wake();
+      const wake = () => !document.hidden && talk?.wake();
       document.addEventListener("visibilitychange", wake, { signal });
       for (const name of ["online", "pageshow"]) window.addEventListener(name, wake, { signal });
       if (o.mode === "inline") {
@@ -97,7 +105,7 @@ const makeChat = (host) => {
     },
     detach: () => view.detach(),
     destroy() {
-      if (talk) talk.suspend();
+      talk?.suspend();
       view.detach();
     },
   };
@@ -133,7 +141,7 @@ class ChatElement extends HTMLElement {
 for (const name of ACTIONS) {
   ChatElement.prototype[name] = function (value) {
     const chat = chats.get(this);
-    const result = chat && chat[name](value);
+    const result = chat?.[name](value);
     if (name === "destroy") {
       if (this === own) own = null;
       chats.delete(this);

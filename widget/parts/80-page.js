@@ -7,7 +7,7 @@ const element = () => own || document.querySelector("chatelaine-chat");
 const place = () => {
   if (!own || own.isConnected) return;
   const parent = own.dataset.target ? document.querySelector(own.dataset.target) : document.body;
-  if (parent) parent.append(own);
+  parent?.append(own);
 };
 
 const init = (options) => {
@@ -35,15 +35,15 @@ for (const name of ACTIONS) {
   commands[name] = (value) => queueMicrotask(() => element() && element()[name](value));
 }
 
-const data = { ...(HOME && HOME.dataset) };
+const data = { ...HOME?.dataset };
 const earlier = window.Chatelaine;
-const isSecond = earlier && earlier.init;
+const isSecond = earlier?.init;
 const isConfigured = Object.keys(data).length > 0;
 
 if (!isSecond) {
   window.Chatelaine = Object.assign((name, ...values) => (commands[name] ? commands[name](...values) : complain(`there is no command ${name}`)), commands);
   customElements.define("chatelaine-chat", ChatElement);
-  for (const call of (earlier && earlier.q) || []) window.Chatelaine(...call);
+  for (const call of earlier?.q || []) window.Chatelaine(...call);
   for (const name of ["DOMContentLoaded", "turbo:load", "astro:page-load"]) document.addEventListener(name, place);
   window.addEventListener("load", () => {
     if (own && !own.isConnected) complain("data-target matches nothing on this page");

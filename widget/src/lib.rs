@@ -27,6 +27,12 @@ const PINNED: Operation<Nothing, Raw> = Operation::get(
     "The chat widget of exactly this version: `chat-widget-{hash}.js`, kept by browsers for good.",
     FILE,
 );
+const RUN_SCRIPT: Operation<Nothing, Raw> = Operation::get(
+    "/widget/chat-run.js",
+    "get_widget_run_script",
+    "The module that the chat widget imports where it shows a run.",
+    FILE,
+);
 const FRAME_SCRIPT: Operation<Nothing, Raw> =
     Operation::get("/widget/frame.js", "get_widget_frame_script", "The script of the frame's page.", FILE);
 const FRAME: Operation<Nothing, Raw> = Operation::get(
@@ -51,8 +57,10 @@ pub fn mount(routes: &mut Routes<App>) {
     let script = Script::build();
     let demo = page::demo(&routes.state().settings().public_url, &script);
     let pinned = script.clone();
+    let run = Script::build_run();
     routes.mount(SCRIPT, move |_, call: Call<Nothing>| ready(Ok(script.newest(&call.request))));
     routes.mount(PINNED, move |_, call: Call<Nothing>| ready(pinned.pinned(&call.request)));
+    routes.mount(RUN_SCRIPT, move |_, call: Call<Nothing>| ready(Ok(run.newest(&call.request))));
     routes.mount(FRAME_SCRIPT, |_, _: Call<Nothing>| ready(Ok(file("text/javascript; charset=utf-8", frame::SCRIPT))));
     routes.mount(FRAME, frame::show_widget_frame);
     routes.mount(DEMO, move |_, _: Call<Nothing>| ready(Ok(page::show(&demo))));
