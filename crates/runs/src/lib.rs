@@ -21,5 +21,4 @@ pub use cron::{Schedule, ScheduleError};
 pub use error::{Cause, RunError};
 pub use follow::RunFollower;
 pub use runs::{Runs, RunsParts};
-pub use schedule::{Charge, NotCharged};
 pub use view::ParticipantView;

@@ -16,6 +16,7 @@ use crate::{
     ParticipantView, RunError, RunFollower,
     executor::{self, Desk},
     follow::{Bells, read},
+    schedule,
     turn::{Locks, Step},
 };
 
@@ -88,9 +89,10 @@ impl Runs {
         }))
     }
 
-    /// Begins to carry out what is due, and what a crash left. Once.
+    /// Begins to carry out what is due, what a crash left, and what schedules ask for. Once.
     pub fn resume(&self) {
         executor::spawn(&self.0);
+        schedule::spawn(&self.0);
     }
 
     /// Looks for what is due now, without waiting for its time. For a clock that jumped, and for a schedule that

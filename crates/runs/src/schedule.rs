@@ -1,17 +1,16 @@
 //! Starts runs when their schedules are due: finds them in the database, and takes each time there, once.
 
 use std::{
-    pin::Pin,
     sync::{Arc, Weak},
     time::Duration,
 };
 
 use access::Tenant;
 use serde_json::Value;
-use store::{DeploymentRecord, Fired, StoreError, TriggerFire, TriggerRecord};
+use store::{Fired, StoreError, TriggerFire, TriggerRecord};
 use tokio::time::sleep;
 
-use crate::{RunError, Runs, Schedule, runs::Inner};
+use crate::{RunError, Schedule, runs::Inner};
 
 /// How many are read at once.
 const BATCH: u32 = 100;
@@ -22,45 +21,29 @@ const RETRY: Duration = Duration::from_secs(1);
 /// What its operators read of a schedule that was turned off with its deployment.
 const REVOKED: &str = "The deployment was revoked.";
 
-/// Why a deployment starts no run now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NotCharged {
-    /// A budget is spent; a sentence for its operators.
-    Spent(String),
-    /// It cannot be known now.
-    Unavailable,
-}
-
-/// Charges a deployment for a run that its schedule is about to start.
-pub type Charge =
-    Arc<dyn Fn(Tenant, DeploymentRecord) -> Pin<Box<dyn Future<Output = Result<(), NotCharged>> + Send>> + Send + Sync>;
-
-impl Runs {
-    /// Begins to start what schedules ask for, until it is stopped. A schedule that was due while nobody
-    /// looked starts one run, however often it was. Once.
-    pub fn keep_schedules(&self, charge: Charge) {
-        let (weak, stopping) = (Arc::downgrade(&self.0), self.0.stopping.clone());
-        let alarm = Arc::clone(&self.0.alarm);
-        let work = async move {
-            while let Some(inner) = Weak::upgrade(&weak) {
-                let pause = inner.fire_due(&charge).await.unwrap_or_else(|error| {
-                    tracing::warn!(cause = %error, "what is due by schedules could not be read");
-                    RETRY
-                });
-                drop(inner);
-                tokio::select! {
-                    () = alarm.notified() => {}
-                    () = sleep(pause) => {}
-                }
+/// Works until it is stopped, or the last [`crate::Runs`] is gone. A schedule that was due while nobody looked
+/// starts one run, however often it was.
+pub(crate) fn spawn(inner: &Arc<Inner>) {
+    let (weak, stopping, alarm) = (Arc::downgrade(inner), inner.stopping.clone(), Arc::clone(&inner.alarm));
+    let work = async move {
+        while let Some(inner) = Weak::upgrade(&weak) {
+            let pause = inner.fire_due().await.unwrap_or_else(|error| {
+                tracing::warn!(cause = %error, "what is due by schedules could not be read");
+                RETRY
+            });
+            drop(inner);
+            tokio::select! {
+                () = alarm.notified() => {}
+                () = sleep(pause) => {}
             }
-        };
-        tokio::spawn(async move { stopping.run_until_cancelled(work).await });
-    }
+        }
+    };
+    tokio::spawn(async move { stopping.run_until_cancelled(work).await });
 }
 
 impl Inner {
     /// Starts what is due; says how long to wait for more.
-    async fn fire_due(&self, charge: &Charge) -> Result<Duration, StoreError> {
+    async fn fire_due(&self) -> Result<Duration, StoreError> {
         let now = self.now();
         let (mut after, mut has_failed) = (None, false);
         loop {
@@ -69,7 +52,7 @@ impl Inner {
             let Some(last) = due.last().and_then(|(_, last)| Some((last.next_at?, last.id))) else { break };
             after = Some(last);
             for (tenant, trigger) in due {
-                if let Err(error) = self.fire(tenant, &trigger, charge).await {
+                if let Err(error) = self.fire(tenant, &trigger).await {
                     tracing::warn!(trigger = %trigger.id, cause = %error, "a schedule could not start its run yet");
                     has_failed = true;
                 }
@@ -84,7 +67,7 @@ impl Inner {
     }
 
     /// An error leaves it due.
-    async fn fire(&self, tenant: Tenant, trigger: &TriggerRecord, charge: &Charge) -> Result<(), RunError> {
+    async fn fire(&self, tenant: Tenant, trigger: &TriggerRecord) -> Result<(), RunError> {
         let data = self.parts.store.workspace(tenant);
         let Some(due) = trigger.next_at else { return Ok(()) };
         let (expression, zone) = (trigger.schedule.as_deref(), trigger.timezone.as_deref());
@@ -97,10 +80,11 @@ impl Inner {
             return Ok(data.disable_trigger(trigger.id, REVOKED).await?);
         }
         let next = schedule.next_after(self.now());
-        match charge(tenant, deployment.clone()).await {
-            Ok(()) => {}
-            Err(NotCharged::Spent(why)) => return Ok(data.skip_trigger_time(trigger.id, due, next, &why).await?),
-            Err(NotCharged::Unavailable) => return Err(RunError::unavailable("the budget cannot be known")),
+        let verdict =
+            self.parts.cluster.charge_start(tenant, &deployment, false).await.map_err(RunError::unavailable)?;
+        if !verdict.allowed {
+            let why = format!("The deployment had started {} runs in {} s.", verdict.quota, verdict.window_s);
+            return Ok(data.skip_trigger_time(trigger.id, due, next, &why).await?);
         }
         let input: Value = match &trigger.input {
             None => Value::Null,

@@ -19,4 +19,5 @@ mod opening;
 mod runs;
 mod service_accounts;
 mod tenants;
+mod triggers;
 mod workflows;

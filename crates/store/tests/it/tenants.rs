@@ -97,6 +97,7 @@ async fn sees_no_workflow_of(owner: &Workspace, stranger: &Workspace) {
     assert_eq!(owner.deployment(deployment).await.unwrap().revoked_at, None);
     assert_eq!(owner.key(ambient::KeyId(deployment.0)).await.unwrap().revoked_at, None);
     sees_no_run_of(owner, stranger, deployment).await;
+    crate::triggers::sees_no_trigger_of(owner, stranger, deployment).await;
 }
 
 async fn sees_no_run_of(owner: &Workspace, stranger: &Workspace, deployment: DeploymentId) {
