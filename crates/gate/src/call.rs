@@ -1,14 +1,14 @@
-use std::{net::IpAddr, str::FromStr};
+use std::{fmt, net::IpAddr, str::FromStr};
 
 use access::{Actor, Caller, Tenant};
 use ambient::{Millis, RequestId};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use store::AuditEntry;
 
-use crate::{Meta, Method, OwnPages, Problem, TokenDoor, cors, idempotency, upgrade::Handshake};
+use crate::{Meta, Method, OwnPages, Problem, Sent, TokenDoor, cors, idempotency, upgrade::Handshake};
 
 /// What the gate knows of a request besides who it is and what it asks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct RequestContext {
     /// Names the request in the answer, the log and the audit.
     pub id: RequestId,
@@ -29,11 +29,23 @@ pub struct RequestContext {
     pub accepts_gzip: bool,
     /// Which bytes the client has (`If-None-Match`).
     pub if_none_match: Option<String>,
+    /// The request as it was sent, of an operation that takes what others sign.
+    pub sent: Option<Sent>,
     pub(crate) uri: Uri,
     pub(crate) cookies: Vec<HeaderValue>,
     pub(crate) handshake: Option<Handshake>,
     pub(crate) door: TokenDoor,
     pub(crate) operation: &'static Meta,
+}
+
+/// Without the path, which may be a secret: that of a trigger is.
+impl fmt::Debug for RequestContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestContext")
+            .field("id", &self.id)
+            .field("operation", &self.operation.id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// An admitted request. A handler gets it from the gate and from nowhere else.
@@ -106,6 +118,7 @@ impl RequestContext {
             wants_ndjson: lists(headers, header::ACCEPT, "application/x-ndjson"),
             accepts_gzip: lists(headers, header::ACCEPT_ENCODING, "gzip"),
             if_none_match: visible(headers, "if-none-match", 1024),
+            sent: None,
             uri,
             cookies: headers.get_all(header::COOKIE).iter().map(sensitive).collect(),
             handshake: found.handshake,

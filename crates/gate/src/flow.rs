@@ -22,7 +22,7 @@ use ipnet::IpNet;
 use store::Store;
 
 use crate::{
-    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, SocketTasks, Surface,
+    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, Sent, SocketTasks, Surface,
     TokenDoor,
     authenticate::{Identity, Surroundings},
     body,
@@ -319,7 +319,7 @@ impl Inner {
             let body = body::read(&parts.headers, body, self.config.body_limit).await?;
             if meta.form {
                 body::check_form_type(&parts.headers)?;
-            } else {
+            } else if !meta.raw {
                 body::check_media_type(&parts.headers, &body)?;
             }
             if !is_open {
@@ -335,7 +335,10 @@ impl Inner {
         let Arrival { id, now, address } = arrival;
         let door = TokenDoor::new(Arc::clone(self), address, id);
         let found = Found { id, now, address, own_pages: &self.config.own_pages, handshake, door };
-        let context = RequestContext::read(found, &parts.headers, parts.uri, meta)?;
+        let mut context = RequestContext::read(found, &parts.headers, parts.uri, meta)?;
+        if meta.raw {
+            context.sent = Some(Sent::new(&parts.headers, context.uri.query(), body.clone()));
+        }
         // A message of the drop-in surface is answered in one piece: when its client leaves, the model is to stop.
         if !meta.method.changes() || meta.surface == Surface::DropIn {
             let run = AssertUnwindSafe((mounted.run)(Admitted { caller: identity.caller, body, context }));

@@ -21,6 +21,7 @@ mod output;
 mod problem;
 mod request_log;
 mod routes;
+mod sent;
 mod socket;
 mod upgrade;
 
@@ -38,5 +39,6 @@ pub use output::{Bare, Data, Empty, EventStream, List, ListMeta, Output, PageQue
 pub use problem::{FieldError, Problem};
 pub use request_log::{LogLine, LogSink, RequestLog};
 pub use routes::Routes;
+pub use sent::Sent;
 pub use socket::{Gone, Socket, SocketConfig};
 pub use upgrade::{SocketTasks, Upgraded};

@@ -81,6 +81,10 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
         Surface::DropIn if meta.access.admits_static_admin() => json!([{"adminApiKey": []}]),
         Surface::DropIn => json!([{"apiKey": []}, {"widgetApiKey": []}]),
     };
+    if meta.raw {
+        let types = json!({"application/json": {}, "application/x-www-form-urlencoded": {}});
+        out["requestBody"] = json!({ "content": types });
+    }
     if meta.method.has_body() {
         if let Some(schema) = input.filter(|schema| !properties(schema, definitions).is_empty()) {
             let media_type = if meta.form { "application/x-www-form-urlencoded" } else { "application/json" };

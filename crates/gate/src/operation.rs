@@ -71,6 +71,8 @@ pub struct Meta {
     pub surface: Surface,
     /// Whether its body is the form of a page of ours, instead of JSON.
     pub form: bool,
+    /// Whether its handler is given the request as it was sent, in [`crate::RequestContext::sent`].
+    pub raw: bool,
     /// How a refusal is said to who reads HTML, where a person is at the other end.
     pub refusal: Option<Refused>,
 }
@@ -107,8 +109,8 @@ impl<I, O> Copy for Operation<I, O> {}
 
 impl<I, O> Operation<I, O> {
     const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
-        let (creates, surface, form, refusal) = (false, Surface::House, false, None);
-        let meta = Meta { method, path, id, summary, access, status: 200, creates, surface, form, refusal };
+        let (creates, surface, form, raw, refusal) = (false, Surface::House, false, false, None);
+        let meta = Meta { method, path, id, summary, access, status: 200, creates, surface, form, raw, refusal };
         Self { meta, types: PhantomData }
     }
 
@@ -152,6 +154,13 @@ impl<I, O> Operation<I, O> {
     #[must_use]
     pub const fn drop_in(self) -> Self {
         Self { meta: Meta { surface: Surface::DropIn, ..self.meta }, ..self }
+    }
+
+    /// Takes JSON or a form, whose sender may have signed it: the handler reads it, and `I` is for nothing
+    /// but `{}`.
+    #[must_use]
+    pub const fn raw(self) -> Self {
+        Self { meta: Meta { raw: true, ..self.meta }, ..self }
     }
 
     /// Takes the form of a page of ours (`application/x-www-form-urlencoded`), and nothing that another

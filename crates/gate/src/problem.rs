@@ -47,6 +47,7 @@ struct Details {
 enum Challenge {
     NoCredential,
     InvalidToken,
+    Signature,
 }
 
 #[derive(Serialize)]
@@ -164,6 +165,20 @@ impl Problem {
     pub(crate) fn not_a_form() -> Self {
         let message = "Send a form, with `Content-Type: application/x-www-form-urlencoded`";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
+    }
+
+    /// 415 `UNSUPPORTED_MEDIA_TYPE`, where JSON and a form are taken.
+    #[must_use]
+    pub(crate) fn neither_json_nor_form() -> Self {
+        let message =
+            "Send JSON or a form, with `Content-Type: application/json` or `application/x-www-form-urlencoded`";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
+    }
+
+    /// 401 `INVALID_SIGNATURE`: a webhook that its sender must sign, and did not, or long ago.
+    pub fn invalid_signature(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "INVALID_SIGNATURE", message)
+            .with(|details| details.challenge = Some(Challenge::Signature))
     }
 
     /// 422 `VALIDATION_FAILED`, with every field that is wrong.
@@ -352,6 +367,11 @@ impl Problem {
                     header::WWW_AUTHENTICATE,
                     HeaderValue::from_static("Bearer realm=\"chatelaine\", error=\"invalid_token\""),
                 );
+            }
+            (Some(Challenge::Signature), _) => {
+                // A 401 names a scheme (RFC 9110, section 11.6.1); here it is no registered one.
+                let scheme = HeaderValue::from_static("HMAC-SHA256 realm=\"chatelaine\"");
+                headers.insert(header::WWW_AUTHENTICATE, scheme);
             }
             (None, Some(scope)) => {
                 let text = format!("Bearer realm=\"chatelaine\", error=\"insufficient_scope\", scope=\"{scope}\"");

@@ -62,6 +62,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             let Admitted { caller, body, context } = admitted;
             let input = if meta.form {
                 body::parse_form::<I>(&body)
+            } else if meta.raw {
+                body::parse_json::<I>(b"{}")
             } else if meta.method.has_body() {
                 body::parse_json::<I>(&body)
             } else {
