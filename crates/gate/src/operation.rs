@@ -157,10 +157,10 @@ impl<I, O> Operation<I, O> {
     }
 
     /// Takes JSON or a form, whose sender may have signed it: the handler reads it, and `I` is for nothing
-    /// but `{}`.
+    /// but `{}`. It also knows which event came before: no answer is kept for `Idempotency-Key`.
     #[must_use]
     pub const fn raw(self) -> Self {
-        Self { meta: Meta { raw: true, ..self.meta }, ..self }
+        Self { meta: Meta { raw: true, creates: false, ..self.meta }, ..self }
     }
 
     /// Takes the form of a page of ours (`application/x-www-form-urlencoded`), and nothing that another
