@@ -12,6 +12,7 @@ import refused from './tests/refused.mjs';
 import { renewal } from './tests/renewal.mjs';
 import rendering from './tests/rendering.mjs';
 import survey from './tests/survey.mjs';
+import runLinks from './tests/run_links.mjs';
 import runs from './tests/runs.mjs';
 import trial from './tests/try.mjs';
 
@@ -32,6 +33,7 @@ describe('browsers', () => {
   dropin();
   survey();
   runs();
+  runLinks();
   trial();
   renewal.goesOn();
 });
