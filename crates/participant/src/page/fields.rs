@@ -107,6 +107,8 @@ impl Question<'_> {
             .attribute("id", &format!("{name}-hint"))
             .raw(">")
             .text(&self.hint())
+            // Where there is room, it is also seen under the scale.
+            .raw_if(self.is_nps(), "<span class=\"in-words\"> 0 is not likely, 10 is very likely.</span>")
             .raw("</p>\n");
         if let Some(error) = self.error {
             html.raw("<p class=\"error\"").attribute("id", &format!("{name}-error")).raw(">");
@@ -281,6 +283,14 @@ mod tests {
             let is_group = text.contains("<fieldset");
             assert!(is_group == text.contains("<legend") && is_group != text.contains("<label dir"), "{kind}: {text}");
         }
+    }
+
+    #[test]
+    fn what_the_ends_of_a_scale_mean_is_said_in_its_hint() {
+        let text = page(&field("nps", &json!({})), &[], None);
+        let (_, hint) = text.split_once("id=\"f-q-hint\">").unwrap();
+        assert!(hint.split_once("</p>").unwrap().0.contains("0 is not likely, 10 is very likely."), "{text}");
+        assert!(page(&field("rating", &json!({"max": 7.0})), &[], None).contains("1 is the lowest, 7 the highest."));
     }
 
     #[test]

@@ -215,3 +215,67 @@ fn write_line(html: &mut Html, line: &Line, is_last: bool) {
         .text(&line.text)
         .raw("</p></li>\n");
 }
+
+#[cfg(test)]
+mod tests {
+    use ambient::{Millis, Ulid};
+    use serde_json::json;
+
+    use super::*;
+
+    fn event(seq: u64, kind: EventKind, data: serde_json::Value) -> Event {
+        Event { seq, at: Millis(0), kind, roles: None, data }
+    }
+
+    fn shown(status: RunStatus, step: Option<&OpenStep>, events: &[Event]) -> (Page, String) {
+        let survey = DeploymentId(Ulid(1));
+        let page = Showing { survey, title: "Survey", status, step, events, refused: None }.page();
+        let html = String::from_utf8(page.render().body.to_vec()).unwrap();
+        (page, html)
+    }
+
+    #[test]
+    fn a_run_says_in_words_how_it_ended_and_looks_again_only_while_it_goes_on() {
+        let said = [
+            (RunStatus::Completed, "That was all", false),
+            (RunStatus::Failed, "This could not be finished", false),
+            (RunStatus::Cancelled, "This was ended", false),
+            (RunStatus::Running, "One moment", true),
+            (RunStatus::Waiting, "One moment", true),
+        ];
+        for (status, heading, waits) in said {
+            let (page, html) = shown(status, None, &[]);
+            assert_eq!((page.title, page.waits), (format!("{heading} – Survey"), waits));
+            assert_eq!(html.matches("<h1").count(), 1, "{html}");
+        }
+    }
+
+    #[test]
+    fn messages_since_the_last_answer_are_open_and_those_before_it_folded() {
+        let told = |seq, text: &str| event(seq, EventKind::MessagePosted, json!({"step": "m", "text": text}));
+        let answered = |seq| event(seq, EventKind::StepAnswered, json!({"step": "a"}));
+        let (_, html) =
+            shown(RunStatus::Completed, None, &[told(1, "one"), answered(2), told(3, "two"), told(4, "three")]);
+        let (folded, open) = html.split_once("</details>").unwrap();
+        assert!(folded.contains(">one<") && !folded.contains(">two<"), "{html}");
+        assert!(open.contains(">two<") && open.contains(">three<") && !open.contains(">one<"), "{html}");
+        let (_, html) = shown(RunStatus::Completed, None, &[told(1, "one")]);
+        assert!(!html.contains("<details") && html.contains(">one<"), "{html}");
+    }
+
+    #[test]
+    fn while_an_agent_writes_nothing_can_be_typed() {
+        let dialogue = |busy: bool, may_end: bool| -> OpenStep {
+            let lines = json!([{"from": "assistant", "text": "Hi"}, {"from": "user", "text": "Ho"}]);
+            let step =
+                json!({"step": "t", "kind": "agent", "role": "r", "lines": lines, "busy": busy, "may_end": may_end});
+            serde_json::from_value(step).unwrap()
+        };
+        let (page, html) = shown(RunStatus::Running, Some(&dialogue(true, true)), &[]);
+        assert!(page.waits && !html.contains("<textarea") && !html.contains("<form"), "{html}");
+        let (page, html) = shown(RunStatus::Waiting, Some(&dialogue(false, true)), &[]);
+        assert!(!page.waits && html.contains("<textarea") && html.contains("value=\"done\""), "{html}");
+        let (_, html) = shown(RunStatus::Waiting, Some(&dialogue(false, false)), &[]);
+        assert!(!html.contains("value=\"done\""), "only where it may be ended: {html}");
+    }
+}
