@@ -69,13 +69,13 @@ async fn main() -> anyhow::Result<()> {
     }
     // The server was started anew in between: its address comes with the line.
     let address = next(&mut lines).await?;
-    let requests = handshakes(&mode, &options.get("key", String::new())?, &runs, count)?;
+    let all = openings(&mode, &options.get("key", String::new())?, &runs, count)?;
     let seen = Arc::new(Seen::default());
     let (told, mut events) = mpsc::unbounded_channel();
     if mode != "bare" {
         read_all(&address, &options.require::<String>("key")?, &runs).await?;
     }
-    let first: Vec<String> = requests.iter().take(WARM_UP).cloned().collect();
+    let first: Vec<Opening> = all.iter().take(WARM_UP).cloned().collect();
     for end in open(&address, first, &Arc::default(), &told).await? {
         end.abort();
     }
@@ -83,7 +83,7 @@ async fn main() -> anyhow::Result<()> {
 
     next(&mut lines).await?;
     let begin = Instant::now();
-    let ends = open(&address, requests, &seen, &told).await?;
+    let ends = open(&address, all, &seen, &told).await?;
     println!("{}", json!({"open": count, "seconds": begin.elapsed().as_secs_f64()}));
     next(&mut lines).await?;
     println!("{}", json!({"ended": seen.ended.load(Relaxed), "pings": seen.pings.load(Relaxed)}));
@@ -183,31 +183,51 @@ async fn read_all(address: &str, key: &str, runs: &[Run]) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn handshakes(mode: &str, key: &str, runs: &[Run], count: usize) -> anyhow::Result<Vec<String>> {
+/// A handshake, and what is said once it was answered.
+#[derive(Clone)]
+struct Opening {
+    handshake: String,
+    first: Vec<u8>,
+}
+
+impl From<String> for Opening {
+    fn from(handshake: String) -> Self {
+        Self { handshake, first: Vec::new() }
+    }
+}
+
+fn openings(mode: &str, key: &str, runs: &[Run], count: usize) -> anyhow::Result<Vec<Opening>> {
     let participant = |run: &Run| {
         let protocols =
             format!("{HANDSHAKE}sec-websocket-protocol: chatelaine.v1, chatelaine.bearer.{}\r\n", run.customer);
-        head("GET", "/api/participant/ws", None, &protocols, "")
+        Opening::from(head("GET", "/api/participant/ws", None, &protocols, ""))
     };
-    let stream = |run: &Run| head("GET", &format!("/api/v1/runs/{}/stream", run.id), Some(key), HANDSHAKE, "");
+    let message = |run: &Run| {
+        let auth = json!({"type": "auth", "token": run.customer}).to_string();
+        let handshake = head("GET", "/api/participant/ws", None, HANDSHAKE, "");
+        Opening { handshake, first: masked(1, auth.as_bytes()) }
+    };
+    let stream =
+        |run: &Run| Opening::from(head("GET", &format!("/api/v1/runs/{}/stream", run.id), Some(key), HANDSHAKE, ""));
     Ok(match mode {
-        "bare" => (0..count).map(|_| head("GET", "/ws", None, HANDSHAKE, "")).collect(),
+        "bare" => (0..count).map(|_| head("GET", "/ws", None, HANDSHAKE, "").into()).collect(),
         "participant" => runs.iter().map(participant).collect(),
+        "message" => runs.iter().map(message).collect(),
         "stream" => runs.iter().map(stream).collect(),
-        _ => bail!("--mode is bare, participant or stream"),
+        _ => bail!("--mode is bare, participant, message or stream"),
     })
 }
 
 /// Opens them all, and waits until each has been told something.
-async fn open(address: &str, requests: Vec<String>, seen: &Arc<Seen>, told: &Told) -> anyhow::Result<Vec<End>> {
-    let (doors, count) = (Arc::new(Semaphore::new(AT_ONCE)), requests.len());
+async fn open(address: &str, openings: Vec<Opening>, seen: &Arc<Seen>, told: &Told) -> anyhow::Result<Vec<End>> {
+    let (doors, count) = (Arc::new(Semaphore::new(AT_ONCE)), openings.len());
     let mut opening = JoinSet::new();
-    for (number, request) in requests.into_iter().enumerate() {
+    for (number, Opening { handshake, first }) in openings.into_iter().enumerate() {
         let (address, doors, seen, told) = (address.to_owned(), doors.clone(), seen.clone(), told.clone());
         opening.spawn(async move {
             let _door = doors.acquire_owned().await?;
             let mut socket = TcpStream::connect(&address).await?;
-            socket.write_all(request.as_bytes()).await?;
+            socket.write_all(handshake.as_bytes()).await?;
             let mut answer = Vec::new();
             let end = loop {
                 if let Some(at) = answer.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -219,6 +239,7 @@ async fn open(address: &str, requests: Vec<String>, seen: &Arc<Seen>, told: &Tol
             let text = String::from_utf8_lossy(&answer[..end]);
             ensure!(text.starts_with("HTTP/1.1 101"), "a handshake was answered: {text}");
             answer.drain(..end);
+            socket.write_all(&first).await?;
             anyhow::Ok((number, tokio::spawn(hold(socket, answer, number, seen, told))))
         });
     }
@@ -297,9 +318,16 @@ fn frame(bytes: &[u8]) -> Option<(u8, usize, usize)> {
     (bytes.len() >= start + length).then_some((opcode, start, start + length))
 }
 
-/// A control frame of a client; the mask of zeros changes nothing.
+/// A short frame of a client; the mask of zeros changes nothing.
 fn masked(opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![0x80 | opcode, 0x80 | u8::try_from(payload.len()).unwrap_or(0), 0, 0, 0, 0];
+    let length = u16::try_from(payload.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let mut frame = vec![0x80 | opcode];
+    if payload.len() < 126 {
+        frame.push(0x80 | length[1]);
+    } else {
+        frame.extend_from_slice(&[0x80 | 126, length[0], length[1]]);
+    }
+    frame.extend_from_slice(&[0; 4]);
     frame.extend_from_slice(payload);
     frame
 }
@@ -378,8 +406,8 @@ async fn count_refused(address: &str, key: &str, runs: &[Run]) -> anyhow::Result
         tokens += usize::from(ask(&mut socket, "GET", "/api/participant/run", &run.customer, "").await?.0 == 401);
     }
     let mut socket = TcpStream::connect(address).await?;
-    let handshake = handshakes("participant", key, &runs[..1], 1)?;
-    socket.write_all(handshake[0].as_bytes()).await?;
+    let opening = openings("participant", key, &runs[..1], 1)?;
+    socket.write_all(opening[0].handshake.as_bytes()).await?;
     let mut head = [0; 12];
     socket.read_exact(&mut head).await?;
     Ok(json!({"key": status == 401, "tokens": tokens, "handshake": head.ends_with(b"401")}))
