@@ -49,6 +49,10 @@ mod matrix;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod participant_socket;
+#[cfg(test)]
+mod participant_tokens;
+#[cfg(test)]
 mod participants;
 #[cfg(test)]
 mod runs;
