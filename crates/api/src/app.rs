@@ -11,7 +11,7 @@ use credential::{secret::Secrets, token::Tokens};
 use gate::{Metrics, Routes};
 use runs::Runs;
 use store::{Store, Workspace};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use crate::{
     password::Passwords,
@@ -29,10 +29,13 @@ struct Inner {
     probe: Probe,
     document: OnceLock<Bytes>,
     turns: [Mutex<()>; TURNS],
+    counting: Semaphore,
 }
 
 /// Things that are changed share this many turns; two that share one wait for each other, no more.
 const TURNS: usize = 64;
+/// Calls that look at every run of a deployment at the same time; further ones wait.
+const COUNTING: usize = 2;
 
 /// The parts of an [`App`], all of them running.
 pub struct AppParts {
@@ -80,6 +83,7 @@ impl App {
             probe: Probe::default(),
             document: OnceLock::new(),
             turns: std::array::from_fn(|_| Mutex::new(())),
+            counting: Semaphore::new(COUNTING),
             parts,
         }))
     }
@@ -155,6 +159,11 @@ impl App {
         // The low bits of an id are random.
         let slot = usize::try_from(id.0 % TURNS as u128).unwrap_or(0);
         self.0.turns[slot].lock().await
+    }
+
+    /// Held while every run of a deployment is looked at: that keeps a processor busy for a while.
+    pub(crate) async fn count_turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.0.counting.acquire().await.ok()
     }
 
     pub(crate) fn passwords(&self) -> &Passwords {

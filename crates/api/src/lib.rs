@@ -21,6 +21,7 @@ mod keys;
 mod me;
 mod password;
 mod problem;
+mod results;
 mod run_stream;
 mod runs;
 mod service_account_keys;
@@ -60,6 +61,7 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     credits::mount(&mut routes);
     workflows::mount(&mut routes);
     deployments::mount(&mut routes);
+    results::mount(&mut routes);
     runs::mount(&mut routes);
     run_stream::mount(&mut routes);
     audit::mount(&mut routes);

@@ -19,14 +19,11 @@ pub struct Download {
 impl Download {
     /// A file of a media type (the whole `Content-Type`) under a name of letters, digits, `.`, `_` and `-`;
     /// other characters of it become `_`.
-    pub fn new<E: Into<Box<dyn Error + Send + Sync>>>(
+    pub fn new<E: Into<Box<dyn Error + Send + Sync>> + 'static>(
         content_type: &'static str,
         file_name: &str,
         parts: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
-    ) -> Self
-    where
-        E: 'static,
-    {
+    ) -> Self {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
         let file_name = file_name.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect();
         Self { content_type, file_name, body: Body::from_stream(parts) }

@@ -83,6 +83,7 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("delete_workflow", "DELETE", format!("/v1/workflows/{spare}"), json!({})),
         ("create_deployment", "POST", deploy, json!({"name": "D"})),
         ("revoke_deployment", "POST", format!("/v1/deployments/{deployment}/revoke"), json!({"runs": "finish"})),
+        ("export_deployment_results", "GET", format!("/v1/deployments/{deployment}/results/export"), json!({})),
         ("delete_conversation", "DELETE", format!("/v1/conversations/{}", conversation.id()), json!({})),
     ];
     for (id, method, path, body) in &calls {

@@ -55,6 +55,8 @@ mod participant_tokens;
 #[cfg(test)]
 mod participants;
 #[cfg(test)]
+mod results;
+#[cfg(test)]
 mod runs;
 #[cfg(test)]
 mod secrecy;

@@ -120,7 +120,10 @@ impl<'a> Objects<'a> {
         };
         let names = |part: &str| part.starts_with('{');
         let path = operation.path.split('/').map(|part| if names(part) { id.as_str() } else { part });
-        let path = path.collect::<Vec<_>>().join("/");
+        let mut path = path.collect::<Vec<_>>().join("/");
+        if operation.id == "draw_deployment_results" {
+            path.push_str("?question=score");
+        }
         Target { method: operation.method.as_str(), path, body: self.body(operation).await, session, id }
     }
 
