@@ -28,9 +28,12 @@ mod service_account_keys;
 mod service_accounts;
 mod sessions;
 pub mod setup;
+mod signing;
 mod start;
 mod system;
+mod triggers;
 mod voice;
+mod webhook_calls;
 mod workflows;
 
 pub use app::{App, AppParts, AppSettings};
@@ -64,6 +67,8 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     results::mount(&mut routes);
     runs::mount(&mut routes);
     run_stream::mount(&mut routes);
+    triggers::mount(&mut routes);
+    webhook_calls::mount(&mut routes);
     audit::mount(&mut routes);
     setup::mount(&mut routes);
     system::mount(&mut routes);

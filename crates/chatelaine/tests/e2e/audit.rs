@@ -56,6 +56,10 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let spare = id_of(&by.post("/v1/workflows", &design).await.expect(201));
     let deploy = format!("/v1/workflows/{workflow}/deployments");
     let deployment = id_of(&by.post(&deploy, &json!({})).await.expect(201));
+    let (triggers, hook) = (format!("/v1/deployments/{deployment}/triggers"), json!({"kind": "webhook", "name": "T"}));
+    let trigger = id_of(&by.post(&triggers, &hook).await.expect(201));
+    let connection = json!({"name": "C", "origin": "https://api.example.com", "headers": {"x-a": "1"}});
+    let connected = id_of(&by.post("/v1/connections", &connection).await.expect(201));
     let calls: Vec<(&str, &str, String, Value)> = vec![
         ("create_api_key", "POST", "/v1/api-keys".into(), json!({"name": "K"})),
         ("update_api_key", "PATCH", format!("/v1/api-keys/{}", key.id()), json!({"name": "L"})),
@@ -75,6 +79,9 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("create_integration", "POST", format!("/v1/bots/{bot}/integrations"), json!({"name": "F", "kind": "echo"})),
         ("update_integration", "PATCH", format!("/v1/integrations/{integration}"), json!({"weight": 2})),
         ("delete_integration", "DELETE", format!("/v1/integrations/{integration}"), json!({})),
+        ("create_connection", "POST", "/v1/connections".into(), connection),
+        ("update_connection", "PATCH", format!("/v1/connections/{connected}"), json!({"name": "V"})),
+        ("delete_connection", "DELETE", format!("/v1/connections/{connected}"), json!({})),
         ("delete_bot", "DELETE", format!("/v1/bots/{bot}"), json!({})),
         ("grant_credits", "POST", "/v1/credits/grants".into(), json!({"amount": 5})),
         ("update_credits", "PATCH", "/v1/credits".into(), json!({"metered": false})),
@@ -82,6 +89,9 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("update_workflow", "PATCH", format!("/v1/workflows/{workflow}"), json!({"name": "V"})),
         ("delete_workflow", "DELETE", format!("/v1/workflows/{spare}"), json!({})),
         ("create_deployment", "POST", deploy, json!({"name": "D"})),
+        ("create_trigger", "POST", triggers, hook),
+        ("update_trigger", "PATCH", format!("/v1/triggers/{trigger}"), json!({"name": "U"})),
+        ("delete_trigger", "DELETE", format!("/v1/triggers/{trigger}"), json!({})),
         ("revoke_deployment", "POST", format!("/v1/deployments/{deployment}/revoke"), json!({"runs": "finish"})),
         ("export_deployment_results", "GET", format!("/v1/deployments/{deployment}/results/export"), json!({})),
         ("delete_conversation", "DELETE", format!("/v1/conversations/{}", conversation.id()), json!({})),

@@ -69,6 +69,8 @@ mod survey_page;
 #[cfg(test)]
 mod system;
 #[cfg(test)]
+mod triggers;
+#[cfg(test)]
 mod try_lines;
 #[cfg(test)]
 mod upstreams;

@@ -46,7 +46,11 @@ pub(crate) struct Objects<'a> {
     script: String,
     voice_bot: String,
     workflow: String,
+    connection: String,
     deployment: String,
+    trigger: String,
+    /// The token of a webhook.
+    webhook: String,
 }
 
 impl<'a> Objects<'a> {
@@ -59,11 +63,16 @@ impl<'a> Objects<'a> {
         let script = demo.split("/widget/").find(|part| part.starts_with("chat-widget-")).unwrap();
         let voice = json!({"name": "Voice", "architecture": "realtime"});
         let workflow = new_workflow(world).await;
+        let deployment = new_deployment(world, &workflow).await;
+        let (trigger, url) = new_trigger(world, &deployment).await;
         Self {
             world,
             part,
-            deployment: new_deployment(world, &workflow).await,
+            trigger,
+            webhook: url.rsplit('/').next().unwrap().to_owned(),
+            deployment,
             workflow,
+            connection: new_connection(world).await,
             dropin: said["conversationId"].as_str().unwrap().to_owned(),
             widget: world.widget().await.id().to_owned(),
             script: script.split('"').next().unwrap().to_owned(),
@@ -102,11 +111,19 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/service-accounts/") => self.new_account().await,
             path if path.starts_with("/v1/integrations/") && reads => self.integration.clone(),
             path if path.starts_with("/v1/integrations/") => self.new_integration().await,
+            path if path.starts_with("/v1/connections/") && reads => self.connection.clone(),
+            path if path.starts_with("/v1/connections/") => new_connection(self.world).await,
             path if path.starts_with("/v1/bots/") && operation.method != Method::Delete => self.bot.clone(),
             path if path.starts_with("/v1/bots/") => self.world.bot().await,
             path if path.starts_with("/v1/workflows/") && operation.method != Method::Delete => self.workflow.clone(),
             path if path.starts_with("/v1/workflows/") => new_workflow(self.world).await,
             path if path.starts_with("/v1/deployments/") && reads => self.deployment.clone(),
+            path if path.starts_with("/v1/triggers/") && operation.method != Method::Delete => self.trigger.clone(),
+            path if path.starts_with("/v1/triggers/") => {
+                let deployment = new_deployment(self.world, &self.workflow).await;
+                new_trigger(self.world, &deployment).await.0
+            }
+            "/api/webhooks/{token}" => self.webhook.clone(),
             path if path.starts_with("/v1/deployments/") => new_deployment(self.world, &self.workflow).await,
             // The steps of the run that is looked at, in order.
             "/api/participant/steps/{step_id}" => "score".to_owned(),
@@ -132,15 +149,18 @@ impl<'a> Objects<'a> {
             "create_api_key" | "create_bot" | "create_service_account" | "create_service_account_key" => {
                 json!({"name": "New"})
             }
-            "update_api_key" | "update_bot" | "update_service_account" | "update_workflow" => {
+            "update_api_key" | "update_bot" | "update_service_account" | "update_workflow" | "update_trigger" => {
                 json!({"name": "Renamed"})
             }
+            "create_trigger" => json!({"kind": "webhook", "name": "New"}),
             "create_workflow" => json!({"name": "New", "definition": survey()}),
             "answer_participant_step" => json!({"value": 7}),
             "say_in_participant_step" => json!({"text": "hello"}),
             "end_participant_step" | "renew_participant_token" => json!({}),
             "create_participant_token" => json!({"role": "customer"}),
             "revoke_deployment" => json!({"runs": "finish"}),
+            "create_connection" => connection(),
+            "update_connection" => json!({"name": "Renamed"}),
             "create_integration" => json!({"name": "New", "kind": "echo"}),
             "update_integration" => json!({"weight": 3}),
             "create_chat_session" => json!({"agent_id": self.bot}),
@@ -157,6 +177,7 @@ impl<'a> Objects<'a> {
             | "renew_chat_session"
             | "create_deployment"
             | "create_run"
+            | "call_webhook"
             | "cancel_run"
             | "start_public_survey"
             | "start_survey_page"
@@ -189,6 +210,14 @@ impl<'a> Objects<'a> {
     }
 }
 
+fn connection() -> Value {
+    json!({"name": "New", "origin": "https://api.example.com", "headers": {"authorization": "Bearer a"}})
+}
+
+async fn new_connection(world: &World) -> String {
+    id_of(&world.secret().post("/v1/connections", &connection()).await.expect(201))
+}
+
 async fn new_workflow(world: &World) -> String {
     let body = json!({"name": "Object", "definition": survey()});
     id_of(&world.secret().post("/v1/workflows", &body).await.expect(201))
@@ -197,4 +226,11 @@ async fn new_workflow(world: &World) -> String {
 async fn new_deployment(world: &World, workflow: &str) -> String {
     let path = format!("/v1/workflows/{workflow}/deployments");
     id_of(&world.secret().post(&path, &json!({})).await.expect(201))
+}
+
+/// The id and the address of a new webhook.
+async fn new_trigger(world: &World, deployment: &str) -> (String, String) {
+    let body = json!({"kind": "webhook", "name": "Object"});
+    let made = world.secret().post(&format!("/v1/deployments/{deployment}/triggers"), &body).await.expect(201).data();
+    (made["id"].as_str().unwrap().to_owned(), made["url"].as_str().unwrap().to_owned())
 }

@@ -1,0 +1,121 @@
+//! Calls of webhooks: the token in the path starts a run, once for each event.
+
+use access::{Access, Limit, Tenant};
+use ambient::RunId;
+use credential::key::is_trigger;
+use gate::{Bare, Call, FieldError, Operation, Problem, Routes};
+use runs::RunError;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+use store::{DeploymentRecord, Fired, TriggerFire, TriggerRecord};
+use workflow::InputMapping;
+
+use crate::{
+    App, charge_start,
+    problem::of_run,
+    signing::{WebhookSettings, place, seal},
+    triggers::WEBHOOK,
+};
+
+pub(crate) const CALL_WEBHOOK: Operation<Value, Bare<CalledWebhook>> = Operation::post(
+    "/api/webhooks/{token}",
+    "call_webhook",
+    "Start a run of the deployment whose trigger has this token, once for each event.",
+    Access::closed(Limit::Trigger).public(),
+)
+.accepts()
+.raw();
+
+pub(crate) fn mount(routes: &mut Routes<App>) {
+    routes.mount(CALL_WEBHOOK, call_webhook);
+}
+
+/// What a call came to.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(crate) struct CalledWebhook {
+    /// The run of this event.
+    run_id: RunId,
+    /// Whether the event was here before: this call has started nothing.
+    duplicate: bool,
+}
+
+/// A webhook that can start a run at this moment.
+struct Webhook {
+    tenant: Tenant,
+    trigger: TriggerRecord,
+    deployment: DeploymentRecord,
+    settings: WebhookSettings,
+}
+
+/// `None` is one answer for whatever starts nothing: no such token, one that is off or gone, a deployment that
+/// was revoked.
+async fn open_webhook(app: &App, token: &str) -> Result<Option<Webhook>, Problem> {
+    if !is_trigger(token) {
+        return Ok(None);
+    }
+    let digest = app.secrets().digest_for(WEBHOOK, token.as_bytes());
+    let mut found = app.store().trigger_by_digest(&digest).await?;
+    if found.is_none()
+        && let Some(previous) = app.secrets().previous_digest_for(WEBHOOK, token.as_bytes())
+        && let Some((tenant, trigger)) = app.store().trigger_by_digest(&previous).await?
+    {
+        // Made with the secret before this one, which will go.
+        let secret_sealed = match &trigger.secret_sealed {
+            None => None,
+            Some(sealed) => {
+                let opened = app.secrets().sealer().open(&place(tenant, trigger.id), sealed);
+                let opened = opened.map_err(Problem::unavailable)?;
+                Some(seal(app, tenant, trigger.id, std::str::from_utf8(&opened).map_err(Problem::unavailable)?)?)
+            }
+        };
+        app.store().workspace(tenant).renew_trigger(trigger.id, &digest, secret_sealed.clone()).await?;
+        found = Some((tenant, TriggerRecord { secret_sealed, ..trigger }));
+    }
+    let Some((tenant, trigger)) = found.filter(|(_, one)| one.disabled_at.is_none()) else { return Ok(None) };
+    let deployment = app.store().workspace(tenant).deployment(trigger.deployment).await?;
+    let Some(settings) = WebhookSettings::read(trigger.input.as_deref()) else {
+        return Err(Problem::unavailable(format!("the settings of the trigger {} cannot be read", trigger.id)));
+    };
+    let is_open = deployment.revoked_at.is_none();
+    Ok(is_open.then_some(Webhook { tenant, trigger, deployment, settings }))
+}
+
+async fn call_webhook(app: App, call: Call<Value>) -> Result<Bare<CalledWebhook>, Problem> {
+    let token = call.request.param("token").unwrap_or_default();
+    let Some(webhook) = open_webhook(&app, token).await? else { return Err(Problem::not_found()) };
+    let Webhook { tenant, trigger, deployment, settings } = webhook;
+    let sent = call.request.sent.as_ref().ok_or_else(|| Problem::unavailable("the request was not handed over"))?;
+    settings.verify(&app, &place(tenant, trigger.id), trigger.secret_sealed.as_deref(), sent)?;
+    let delivery = settings.delivery(sent, call.request.idempotency_key.as_deref())?;
+    let data = app.store().workspace(tenant);
+    if let Some(name) = &delivery
+        && let Some(run_id) = data.delivered(trigger.id, name).await?
+    {
+        return Ok(Bare(CalledWebhook { run_id, duplicate: true }));
+    }
+    let definition = app.runs().definition(tenant, deployment.id).await.map_err(of_run)?;
+    let body = sent.value()?;
+    let input = match &deployment.input_mapping {
+        None => InputMapping::members(&definition, body),
+        Some(stored) => {
+            // It was checked when it was stored.
+            let templates = serde_json::from_str(stored).map_err(Problem::unavailable)?;
+            let mapping = InputMapping::parse(&definition, &templates);
+            let broken = |_| Problem::unavailable(format!("the mapping of {} cannot be read", deployment.id));
+            mapping.map_err(broken)?.render(body, sent.query())
+        }
+    };
+    definition.check_input(&input).map_err(|faults| {
+        let named = |fault: workflow::FieldFault| FieldError::new(format!("input.{}", fault.field), fault.message);
+        Problem::validation(faults.into_iter().map(named).collect())
+    })?;
+    charge_start(&app, tenant, &deployment, WEBHOOK).await?;
+    let fire = TriggerFire { trigger: trigger.id, delivery, times: None };
+    match app.runs().start_by_trigger(tenant, &deployment, &input, WEBHOOK, &fire).await {
+        Ok(Fired::Started(run)) => Ok(Bare(CalledWebhook { run_id: run.id, duplicate: false })),
+        Ok(Fired::Before(run_id)) => Ok(Bare(CalledWebhook { run_id, duplicate: true })),
+        Err(RunError::NotFound | RunError::Revoked) => Err(Problem::not_found()),
+        Err(error) => Err(of_run(error)),
+    }
+}

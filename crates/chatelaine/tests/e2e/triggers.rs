@@ -1,0 +1,505 @@
+//! Triggers: webhooks whose address is the credential, and schedules on the clocks of a place.
+
+use std::{sync::Arc, time::Duration};
+
+use ambient::{Clock, DeploymentId, ManualClock, Millis, RunId, SeededRandom};
+use credential::{
+    key::mint_trigger,
+    webhook::{WebhookSecret, sign, sign_plain},
+};
+use gate::Method;
+use serde_json::{Value, json};
+use store::PageRequest;
+use testkit::{Answer, Backend, Options, World, eventually, id_of};
+
+use crate::{matrix::table, workflows::survey};
+
+on_both! {
+    a_webhook_starts_a_run_with_the_inputs_that_are_declared;
+    a_mapping_fills_inputs_from_body_and_query;
+    an_event_that_comes_twice_starts_one_run;
+    whatever_starts_nothing_is_one_and_the_same_404;
+    a_standard_webhook_is_taken_with_its_signature_and_in_its_minutes_alone;
+    a_hub_signature_is_over_the_exact_body;
+    an_address_is_shown_once_and_stored_nowhere;
+    a_trigger_is_made_read_changed_and_deleted;
+    what_does_not_fit_is_refused_by_its_field;
+    a_deployment_s_budget_bounds_its_webhooks;
+    a_deployment_has_a_bounded_number_of_triggers;
+}
+
+on_each! {
+    a_schedule_keeps_to_the_clocks_of_its_place;
+    a_schedule_that_was_missed_starts_one_run_and_says_what_stopped_it;
+    who_guesses_addresses_is_stopped;
+}
+
+/// A workflow that is started with inputs.
+fn design() -> Value {
+    let mut design = survey();
+    design["inputs"] = json!([
+        {"name": "customer", "type": "text", "required": true}, {"name": "amount", "type": "number", "required": false},
+    ]);
+    design
+}
+
+async fn deploy(world: &World, definition: &Value, settings: Value) -> String {
+    let workflow = json!({"name": "Started", "definition": definition});
+    let workflow = id_of(&world.secret().post("/v1/workflows", &workflow).await.expect(201));
+    id_of(&world.secret().post(&format!("/v1/workflows/{workflow}/deployments"), &settings).await.expect(201))
+}
+
+async fn make(world: &World, deployment: &str, body: Value) -> Value {
+    world.secret().post(&format!("/v1/deployments/{deployment}/triggers"), &body).await.expect(201).data()
+}
+
+/// The path of a new webhook.
+async fn webhook(world: &World, deployment: &str) -> String {
+    path_of(&make(world, deployment, json!({"kind": "webhook", "name": "Shop"})).await)
+}
+
+fn path_of(made: &Value) -> String {
+    let url = made["url"].as_str().unwrap();
+    url[url.find("/api/webhooks/cht_").unwrap()..].to_owned()
+}
+
+/// A call with headers, as its sender makes it.
+async fn call(world: &World, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let request = world.client().request("POST", path).body("application/json", body.to_owned());
+    headers.iter().fold(request, |request, (name, value)| request.header(name, value)).send().await
+}
+
+fn run_of(answer: &Answer) -> RunId {
+    answer.json()["run_id"].as_str().unwrap().parse().unwrap()
+}
+
+/// Inputs of the runs of a deployment, the oldest first, and what started them.
+async fn runs(world: &World, deployment: &str) -> Vec<(String, Value)> {
+    let data = world.store().workspace(world.tenant());
+    let deployment: DeploymentId = deployment.parse().unwrap();
+    let page = data.runs(PageRequest { page: 1, per_page: 100 }, Some(deployment)).await.unwrap();
+    let mut runs = Vec::new();
+    for row in page.rows.iter().rev() {
+        let run = data.run(row.id).await.unwrap();
+        runs.push((run.origin, serde_json::from_str(&run.input).unwrap()));
+    }
+    runs
+}
+
+fn fields(refusal: &Answer) -> Vec<String> {
+    let errors = refusal.json()["error"]["errors"].take();
+    errors.as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap().to_owned()).collect()
+}
+
+async fn a_webhook_starts_a_run_with_the_inputs_that_are_declared(world: &World) {
+    let deployment = deploy(world, &design(), json!({})).await;
+    let path = webhook(world, &deployment).await;
+    let answer = call(world, &path, &[], r#"{"customer":"Ada","amount":"7","other":{"a":1}}"#).await.expect(202);
+    assert_eq!(answer.json()["duplicate"], false, "{}", answer.text());
+    let record = world.store().workspace(world.tenant()).run(run_of(&answer)).await.unwrap();
+    assert_eq!((record.origin.as_str(), record.deployment.to_string()), ("webhook", deployment.clone()));
+    let form =
+        world.client().request("POST", &path).body("application/x-www-form-urlencoded", "customer=Bo&amount=2.5");
+    let _ = form.send().await.expect(202);
+    assert_eq!(
+        runs(world, &deployment).await,
+        [
+            ("webhook".to_owned(), json!({"customer": "Ada", "amount": 7})),
+            ("webhook".to_owned(), json!({"customer": "Bo", "amount": 2.5}))
+        ]
+    );
+
+    let refused = call(world, &path, &[], r#"{"amount":"many"}"#).await.refused(422, "VALIDATION_FAILED");
+    assert_eq!(fields(&refused), ["input.customer", "input.amount"]);
+    let _ = call(world, &path, &[], "{").await.refused(400, "INVALID_REQUEST");
+    let text = world.client().request("POST", &path).body("text/plain", "customer=Ada");
+    let _ = text.send().await.refused(415, "UNSUPPORTED_MEDIA_TYPE");
+    let large = format!(r#"{{"customer":"{}"}}"#, "x".repeat(256 * 1024));
+    let _ = call(world, &path, &[], &large).await.refused(413, "PAYLOAD_TOO_LARGE");
+    let _ = world.client().get(&path).send().await.refused(405, "METHOD_NOT_ALLOWED");
+    assert_eq!(runs(world, &deployment).await.len(), 2, "what is refused starts nothing");
+}
+
+async fn a_mapping_fills_inputs_from_body_and_query(world: &World) {
+    let mapping = json!({"customer": "{{body.order.customers.0}} of {{query.shop}}", "amount": "{{body.order.total}}"});
+    let deployment = deploy(world, &design(), json!({"input_mapping": mapping})).await;
+    let shown = world.secret().get(&format!("/v1/deployments/{deployment}")).await.expect(200).data();
+    assert_eq!((&shown["input_mapping"], &shown["challenge"]), (&mapping, &json!("off")));
+    let path = webhook(world, &deployment).await;
+    let body = r#"{"order":{"customers":["Ada","Bo"],"total":12.5},"customer":"not this"}"#;
+    let _ = call(world, &format!("{path}?shop=North%20Street"), &[], body).await.expect(202);
+    let input = json!({"customer": "Ada of North Street", "amount": 12.5});
+    assert_eq!(runs(world, &deployment).await, [("webhook".to_owned(), input)]);
+
+    let workflow = shown["workflow_id"].as_str().unwrap();
+    for (mapping, field) in [
+        (json!({"nobody": "{{body.a}}"}), "input_mapping.nobody"),
+        (json!({"customer": "{{state.a}}"}), "input_mapping.customer"),
+        (json!({"customer": "{{body.a|upper}}"}), "input_mapping.customer"),
+    ] {
+        let body = json!({ "input_mapping": mapping });
+        let refused = world.secret().post(&format!("/v1/workflows/{workflow}/deployments"), &body).await;
+        assert_eq!(fields(&refused.refused(422, "VALIDATION_FAILED")), [field]);
+    }
+}
+
+async fn an_event_that_comes_twice_starts_one_run(world: &World) {
+    let deployment = deploy(world, &survey(), json!({})).await;
+    let made = make(world, &deployment, json!({"kind": "webhook", "name": "A", "delivery_id_header": "X-Event"})).await;
+    let path = path_of(&made);
+    for header in ["webhook-id", "X-GitHub-Delivery", "Idempotency-Key", "x-event"] {
+        let before = runs(world, &deployment).await.len();
+        // The same name of an event by each header, and of all calls at once.
+        let name = format!("event-{header}");
+        let headers = [(header, name.as_str())];
+        let calls = (0..8).map(|_| call(world, &path, &headers, "{}"));
+        let answers = futures_util::future::join_all(calls).await;
+        let first = run_of(&answers[0]);
+        let fresh = answers.iter().filter(|answer| answer.json()["duplicate"] == false).count();
+        assert!(answers.iter().all(|answer| answer.status == 202 && run_of(answer) == first), "{header}");
+        assert_eq!((fresh, runs(world, &deployment).await.len()), (1, before + 1), "{header}");
+        let late = call(world, &path, &headers, r#"{"later":true}"#).await.expect(202);
+        assert_eq!((run_of(&late), &late.json()["duplicate"]), (first, &json!(true)));
+    }
+    let other = webhook(world, &deployment).await;
+    let fresh = call(world, &other, &[("webhook-id", "event-webhook-id")], "{}").await.expect(202);
+    assert_eq!(fresh.json()["duplicate"], false, "another trigger's events are others");
+    let _ = call(world, &path, &[("webhook-id", &"x".repeat(257))], "{}").await.refused(400, "INVALID_REQUEST");
+}
+
+async fn whatever_starts_nothing_is_one_and_the_same_404(world: &World) {
+    let by = world.secret();
+    let deployment = deploy(world, &survey(), json!({})).await;
+    let (off, gone) = (
+        make(world, &deployment, json!({"kind": "webhook", "name": "Off"})).await,
+        make(world, &deployment, json!({"kind": "webhook", "name": "Gone"})).await,
+    );
+    for made in [&off, &gone] {
+        let _ = call(world, &path_of(made), &[], "{}").await.expect(202);
+    }
+    let trigger = |made: &Value| format!("/v1/triggers/{}", made["id"].as_str().unwrap());
+    let _ = by.patch(&trigger(&off), &json!({"enabled": false})).await.expect(200);
+    let _ = by.delete(&trigger(&gone)).await.expect(204);
+    let revoked = deploy(world, &survey(), json!({})).await;
+    let signed = json!({"kind": "webhook", "name": "Revoked", "signing": "hub_sha256"});
+    let (plain, signed) = (webhook(world, &revoked).await, path_of(&make(world, &revoked, signed).await));
+    let _ = by.post(&format!("/v1/deployments/{revoked}/revoke"), &json!({"runs": "finish"})).await.expect(200);
+    let unknown = format!("/api/webhooks/{}", mint_trigger(&SeededRandom::new(5)).unwrap().expose());
+    let mistyped = path_of(&off).replace("cht_", "cht_x");
+    let mut bodies = Vec::new();
+    for path in [&path_of(&off), &path_of(&gone), &plain, &signed, &unknown, &mistyped, "/api/webhooks/x"] {
+        bodies.push(call(world, path, &[], "{").await.refused(404, "NOT_FOUND").body_without_id());
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+    assert_eq!(runs(world, &revoked).await.len(), 0);
+    let _ = by.patch(&trigger(&off), &json!({"enabled": true})).await.expect(200);
+    let _ = call(world, &path_of(&off), &[], "{}").await.expect(202);
+}
+
+async fn a_standard_webhook_is_taken_with_its_signature_and_in_its_minutes_alone(world: &World) {
+    let deployment = deploy(world, &survey(), json!({})).await;
+    let body = json!({"kind": "webhook", "name": "Signed", "signing": "standard_webhooks"});
+    let made = make(world, &deployment, body).await;
+    let secret = WebhookSecret::parse(made["secret"].as_str().unwrap()).unwrap();
+    let path = path_of(&made);
+    let now = world.server().running().app().clock().now().seconds();
+    let send = async |secret: &WebhookSecret, id: &str, at: i64, signed: &str, sent: &str| {
+        let signature = sign(secret, id, at, signed.as_bytes()).unwrap();
+        let at = at.to_string();
+        let headers = [("webhook-id", id), ("webhook-timestamp", &at), ("webhook-signature", &signature)];
+        call(world, &path, &headers, sent).await
+    };
+    let body = r#"{"a": 1}"#;
+    let first = send(&secret, "msg_1", now, body, body).await.expect(202);
+    let again = send(&secret, "msg_1", now + 1, body, body).await.expect(202);
+    assert_eq!((run_of(&again), &again.json()["duplicate"]), (run_of(&first), &json!(true)));
+    let refused = "INVALID_SIGNATURE";
+    // The same JSON in other bytes, an old call, one from the future, and another's.
+    let wrong = send(&secret, "msg_2", now, body, r#"{"a":1}"#).await.refused(401, refused);
+    assert_eq!(wrong.header("www-authenticate"), "HMAC-SHA256 realm=\"chatelaine\"");
+    let _ = send(&secret, "msg_2", now - 301, body, body).await.refused(401, refused);
+    let _ = send(&secret, "msg_2", now + 330, body, body).await.refused(401, refused);
+    let other = WebhookSecret::generate(&SeededRandom::new(8)).unwrap();
+    let _ = send(&other, "msg_2", now, body, body).await.refused(401, refused);
+    let _ = call(world, &path, &[("webhook-id", "msg_2")], body).await.refused(401, refused);
+    let _ = call(world, &path, &[("Idempotency-Key", "msg_1")], body).await.refused(401, refused);
+    assert_eq!(runs(world, &deployment).await.len(), 1);
+
+    let trigger = format!("/v1/triggers/{}", made["id"].as_str().unwrap());
+    let change = json!({"secret": other.to_text().as_str()});
+    let _ = world.secret().patch(&trigger, &change).await.expect(200);
+    let _ = send(&secret, "msg_3", now, body, body).await.refused(401, refused);
+    let _ = send(&other, "msg_3", now, body, body).await.expect(202);
+}
+
+async fn a_hub_signature_is_over_the_exact_body(world: &World) {
+    let deployment = deploy(world, &survey(), json!({})).await;
+    let secret = "a secret that GitHub knows";
+    let body = json!({"kind": "webhook", "name": "GitHub", "signing": "hub_sha256", "secret": secret});
+    let made = make(world, &deployment, body).await;
+    assert_eq!(made["secret"], Value::Null, "its sender has it");
+    let path = path_of(&made);
+    let body = r#"{"action":"opened"}"#;
+    let right = sign_plain(secret.as_bytes(), body.as_bytes());
+    let send = async |signature: &str, id: &str, body: &str| {
+        call(world, &path, &[("X-Hub-Signature-256", signature), ("X-GitHub-Delivery", id)], body).await
+    };
+    let _ = send(&right, "d1", body).await.expect(202);
+    assert_eq!(send(&right, "d1", body).await.expect(202).json()["duplicate"], true);
+    for (signature, body) in [
+        (right.as_str(), r#"{"action":"closed"}"#),
+        (&right[..70], body),
+        (&right.replace("sha256=", "sha1="), body),
+        (&sign_plain(b"another secret", body.as_bytes()), body),
+        ("", body),
+    ] {
+        let _ = send(signature, "d2", body).await.refused(401, "INVALID_SIGNATURE");
+    }
+    let _ = call(world, &path, &[], body).await.refused(401, "INVALID_SIGNATURE");
+    assert_eq!(runs(world, &deployment).await.len(), 1);
+}
+
+async fn an_address_is_shown_once_and_stored_nowhere(world: &World) {
+    let deployment = deploy(world, &survey(), json!({})).await;
+    let made = make(world, &deployment, json!({"kind": "webhook", "name": "S", "signing": "hub_sha256"})).await;
+    let (path, secret) = (path_of(&made), made["secret"].as_str().unwrap());
+    let token = path.rsplit('/').next().unwrap();
+    let signature = sign_plain(secret.as_bytes(), b"{}");
+    let _ = call(world, &path, &[("x-hub-signature-256", &signature)], "{}").await.expect(202);
+    let _ = call(world, &path, &[("x-hub-signature-256", &signature)], "[]").await.refused(401, "INVALID_SIGNATURE");
+    let _ = call(world, &format!("{path}/more"), &[], "{}").await.refused(404, "NOT_FOUND");
+    let _ = world.client().get(&path).send().await.refused(405, "METHOD_NOT_ALLOWED");
+    let by = world.secret();
+    let trigger = format!("/v1/triggers/{}", made["id"].as_str().unwrap());
+    let mut places = vec![
+        ("metrics", world.client().get("/metrics").send().await.expect(200).body.to_vec()),
+        ("database", world.server().database().bytes().await),
+    ];
+    for place in [trigger.as_str(), "/v1/audit-log?per_page=100", &format!("/v1/deployments/{deployment}/triggers")] {
+        places.push(("answer", by.get(place).await.expect(200).body.to_vec()));
+    }
+    // Lines are written a moment later.
+    let log = || world.server().request_log();
+    let written = eventually(Duration::from_secs(10), async || log().contains("list_triggers"));
+    assert!(written.await && log().matches("call_webhook").count() == 2, "{}", log());
+    places.push(("request log", log().into_bytes()));
+    for (place, bytes) in &places {
+        for secret in [&token[4..24], &token[20..42], &secret[6..30], &signature[7..40]] {
+            let holds = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!holds, "{place} holds {secret}");
+        }
+    }
+}
+
+async fn a_trigger_is_made_read_changed_and_deleted(world: &World) {
+    let by = world.secret();
+    let deployment = deploy(world, &design(), json!({})).await;
+    let list = format!("/v1/deployments/{deployment}/triggers");
+    let hook = make(world, &deployment, json!({"kind": "webhook", "name": "Hook", "delivery_id_header": "X-Id"})).await;
+    assert!(hook["url"].as_str().unwrap().starts_with("http://"), "{hook}");
+    assert_eq!((&hook["signing"], &hook["delivery_id_header"]), (&json!("none"), &json!("x-id")));
+    let body = json!({
+        "kind": "cron", "name": "Weekdays", "schedule": "0 9 * * mon-fri", "timezone": "europe/berlin",
+        "input": {"customer": "Ada"},
+    });
+    let cron = make(world, &deployment, body).await;
+    assert_eq!(
+        (&cron["timezone"], &cron["url"], &cron["secret"]),
+        (&json!("Europe/Berlin"), &json!(null), &json!(null))
+    );
+    assert_eq!((&cron["input"], &cron["enabled"]), (&json!({"customer": "Ada"}), &json!(true)));
+    let times: Vec<Millis> = serde_json::from_value(cron["next_times"].clone()).unwrap();
+    let now = world.server().running().app().clock().now();
+    assert!(times.len() == 3 && times[0] > now && times.is_sorted(), "{cron}");
+    let rows = by.get(&list).await.expect(200).json();
+    assert_eq!((&rows["meta"]["total"], &rows["data"][0]["id"]), (&json!(2), &hook["id"]));
+
+    let path = format!("/v1/triggers/{}", cron["id"].as_str().unwrap());
+    let changed = json!({"name": "Nights", "schedule": "@daily", "timezone": "UTC", "input": {"customer": "Bo"}});
+    let shown = by.patch(&path, &changed).await.expect(200).data();
+    for (name, value) in changed.as_object().unwrap() {
+        assert_eq!(&shown[name], value, "{name}");
+    }
+    assert!(shown["next_times"][0].as_str().unwrap().ends_with("T00:00:00.000Z"), "{shown}");
+    assert_eq!(by.get(&path).await.expect(200).data(), shown);
+    let off = by.patch(&path, &json!({"enabled": false})).await.expect(200).data();
+    assert_eq!((&off["enabled"], &off["next_times"]), (&json!(false), &json!([])));
+    let on = by.patch(&path, &json!({"enabled": true})).await.expect(200).data();
+    assert_eq!((&on["enabled"], &on["next_times"]), (&json!(true), &shown["next_times"]));
+
+    for stranger in [world.other_workspace_secret(), world.test_secret().await] {
+        let _ = stranger.get(&path).await.refused(404, "NOT_FOUND");
+        let _ = stranger.get(&list).await.refused(404, "NOT_FOUND");
+        let _ = stranger.patch(&path, &json!({"enabled": false})).await.refused(404, "NOT_FOUND");
+        let _ = stranger.delete(&path).await.refused(404, "NOT_FOUND");
+        let _ = stranger.post(&list, &json!({"kind": "webhook", "name": "No"})).await.refused(404, "NOT_FOUND");
+    }
+    let _ = by.delete(&path).await.expect(204);
+    let _ = by.get(&path).await.refused(404, "NOT_FOUND");
+    let _ = by.post(&format!("/v1/deployments/{deployment}/revoke"), &json!({"runs": "finish"})).await.expect(200);
+    let _ = by.post(&list, &json!({"kind": "webhook", "name": "Late"})).await.refused(409, "CONFLICT");
+    let hook = format!("/v1/triggers/{}", hook["id"].as_str().unwrap());
+    let _ = by.patch(&hook, &json!({"enabled": true})).await.refused(409, "CONFLICT");
+    assert!(table(world).iter().any(|operation| operation.id == "call_webhook" && operation.method == Method::Post));
+}
+
+async fn what_does_not_fit_is_refused_by_its_field(world: &World) {
+    let by = world.secret();
+    let deployment = deploy(world, &design(), json!({})).await;
+    let list = format!("/v1/deployments/{deployment}/triggers");
+    let hook = |more: Value| with(json!({"kind": "webhook", "name": "A"}), more);
+    let cron = |more: Value| with(json!({"kind": "cron", "name": "A", "input": {"customer": "Ada"}}), more);
+    for (body, wrong) in [
+        (hook(json!({"name": " "})), "name"),
+        (hook(json!({"schedule": "@daily"})), "schedule"),
+        (hook(json!({"input": {}})), "input"),
+        (hook(json!({"secret": "without a signature"})), "secret"),
+        (hook(json!({"signing": "standard_webhooks", "secret": "whsec_short"})), "secret"),
+        (hook(json!({"signing": "standard_webhooks", "delivery_id_header": "x-id"})), "delivery_id_header"),
+        (hook(json!({"delivery_id_header": "x id"})), "delivery_id_header"),
+        (cron(json!({})), "schedule"),
+        (cron(json!({"schedule": "61 * * * *"})), "schedule"),
+        (cron(json!({"schedule": "@daily", "timezone": "Berlin"})), "timezone"),
+        (cron(json!({"schedule": "@daily", "signing": "none"})), "signing"),
+        (cron(json!({"schedule": "@daily", "input": {}})), "input.customer"),
+        (cron(json!({"schedule": "@daily", "input": {"customer": "x".repeat(70_000)}})), "input"),
+    ] {
+        let refused = by.post(&list, &body).await.refused(422, "VALIDATION_FAILED");
+        assert_eq!(fields(&refused), [wrong], "{body}");
+    }
+    let made = make(world, &deployment, cron(json!({"schedule": "@daily"}))).await;
+    let path = format!("/v1/triggers/{}", made["id"].as_str().unwrap());
+    for (body, wrong) in [
+        (json!({"schedule": "x"}), "schedule"),
+        (json!({"timezone": "x"}), "timezone"),
+        (json!({"secret": "x"}), "secret"),
+        (json!({"input": {"amount": 1}}), "input.customer"),
+    ] {
+        assert_eq!(fields(&by.patch(&path, &body).await.refused(422, "VALIDATION_FAILED")), [wrong]);
+    }
+    assert_eq!(by.get(&list).await.expect(200).json()["meta"]["total"], 1);
+}
+
+fn with(mut body: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { panic!("an object") };
+    body.as_object_mut().unwrap().extend(more);
+    body
+}
+
+async fn a_deployment_s_budget_bounds_its_webhooks(world: &World) {
+    let deployment = deploy(world, &survey(), json!({"daily_runs": 2})).await;
+    let path = webhook(world, &deployment).await;
+    for id in ["1", "2"] {
+        let _ = call(world, &path, &[("webhook-id", id)], "{}").await.expect(202);
+    }
+    let _ = call(world, &path, &[("webhook-id", "3")], "{}").await.refused(429, "RATE_LIMITED");
+    let known = call(world, &path, &[("webhook-id", "2")], "{}").await.expect(202).json();
+    assert_eq!(known["duplicate"], true, "what was started is told, whatever the budget");
+}
+
+async fn a_deployment_has_a_bounded_number_of_triggers(world: &World) {
+    let deployment = deploy(world, &survey(), json!({})).await;
+    for n in 0..20 {
+        let _ = make(world, &deployment, json!({"kind": "webhook", "name": format!("{n}")})).await;
+    }
+    let list = format!("/v1/deployments/{deployment}/triggers");
+    let _ = world.secret().post(&list, &json!({"kind": "webhook", "name": "more"})).await.refused(409, "CONFLICT");
+}
+
+/// A world whose time a test moves.
+async fn at(backend: Backend, time: &str) -> (World, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(time.parse().unwrap()));
+    let options = Options { clock: clock.clone(), ..Options::default() };
+    (World::with(backend, options).await, clock)
+}
+
+fn advance(world: &World, clock: &ManualClock, minutes: u64) {
+    clock.advance(Duration::from_secs(minutes * 60));
+    world.server().running().app().runs().wake();
+}
+
+/// Waits until there are so many runs, and a little longer: there are no more.
+async fn has_runs(world: &World, deployment: &str, count: usize) {
+    let came = eventually(Duration::from_secs(10), async || runs(world, deployment).await.len() >= count);
+    assert!(came.await, "{:?}", runs(world, deployment).await);
+    world.server().running().app().runs().wake();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(runs(world, deployment).await.len(), count);
+}
+
+async fn a_schedule_keeps_to_the_clocks_of_its_place(backend: Backend) {
+    // The night in which Berlin's clocks go from 02:00 to 03:00, at 01:00 UTC.
+    let (world, clock) = at(backend, "2026-03-28T12:00:00Z").await;
+    let deployment = deploy(&world, &design(), json!({})).await;
+    let body = json!({
+        "kind": "cron", "name": "Nights", "schedule": "30 2 * * *", "timezone": "Europe/Berlin",
+        "input": {"customer": "Ada"},
+    });
+    let made = make(&world, &deployment, body).await;
+    let times = ["2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z", "2026-03-31T00:30:00.000Z"];
+    assert_eq!(made["next_times"], json!(times));
+    advance(&world, &clock, 12 * 60 + 59);
+    has_runs(&world, &deployment, 0).await;
+    advance(&world, &clock, 1);
+    has_runs(&world, &deployment, 1).await;
+    advance(&world, &clock, 23 * 60 + 29);
+    has_runs(&world, &deployment, 1).await;
+    advance(&world, &clock, 1);
+    has_runs(&world, &deployment, 2).await;
+    assert!(runs(&world, &deployment).await.iter().all(|run| *run == ("cron".to_owned(), json!({"customer": "Ada"}))));
+    let shown = world.secret().get(&format!("/v1/triggers/{}", made["id"].as_str().unwrap())).await.expect(200).data();
+    assert_eq!((&shown["last_at"], &shown["last_error"]), (&json!(times[1]), &json!(null)));
+    assert_eq!(shown["next_times"][0], times[2]);
+    world.end().await;
+}
+
+async fn a_schedule_that_was_missed_starts_one_run_and_says_what_stopped_it(backend: Backend) {
+    let (world, clock) = at(backend, "2026-11-22T12:00:30Z").await;
+    let deployment = deploy(&world, &survey(), json!({"daily_runs": 2})).await;
+    let made = make(&world, &deployment, json!({"kind": "cron", "name": "Often", "schedule": "*/5 * * * *"})).await;
+    let path = format!("/v1/triggers/{}", made["id"].as_str().unwrap());
+    // Nobody looks for an hour.
+    clock.advance(Duration::from_secs(3600));
+    let world = world.restart().await;
+    has_runs(&world, &deployment, 1).await;
+    let shown = world.secret().get(&path).await.expect(200).data();
+    assert_eq!(shown["next_times"][0], "2026-11-22T13:05:00.000Z", "{shown}");
+    advance(&world, &clock, 5);
+    has_runs(&world, &deployment, 2).await;
+    // The day is spent.
+    advance(&world, &clock, 5);
+    let look = async || world.secret().get(&path).await.expect(200).data();
+    let said = eventually(Duration::from_secs(10), async || look().await["last_error"].is_string());
+    assert!(said.await, "{}", look().await);
+    let shown = look().await;
+    assert!(shown["last_error"].as_str().unwrap().contains("2 runs"), "{shown}");
+    assert_eq!(shown["next_times"][0], "2026-11-22T13:15:00.000Z");
+    has_runs(&world, &deployment, 2).await;
+
+    let revoke = format!("/v1/deployments/{deployment}/revoke");
+    let _ = world.secret().post(&revoke, &json!({"runs": "cancel"})).await.expect(200);
+    advance(&world, &clock, 5);
+    let off = eventually(Duration::from_secs(10), async || look().await["enabled"] == false);
+    assert!(off.await, "{}", look().await);
+    let shown = look().await;
+    assert_eq!((&shown["next_times"], &shown["last_error"]), (&json!([]), &json!("The deployment was revoked.")));
+    has_runs(&world, &deployment, 2).await;
+    world.end().await;
+}
+
+async fn who_guesses_addresses_is_stopped(backend: Backend) {
+    let mut options = Options::default();
+    options.limits.failures_per_minute = 5;
+    let world = World::with(backend, options).await;
+    let deployment = deploy(&world, &survey(), json!({})).await;
+    let path = webhook(&world, &deployment).await;
+    for seed in 0..5 {
+        let guess = format!("/api/webhooks/{}", mint_trigger(&SeededRandom::new(seed)).unwrap().expose());
+        let _ = call(&world, &guess, &[], "{}").await.refused(404, "NOT_FOUND");
+    }
+    let guess = format!("/api/webhooks/{}", mint_trigger(&SeededRandom::new(9)).unwrap().expose());
+    let _ = call(&world, &guess, &[], "{}").await.refused(429, "RATE_LIMITED");
+    let _ = call(&world, &path, &[], "{}").await.refused(429, "RATE_LIMITED");
+    world.end().await;
+}
