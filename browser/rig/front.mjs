@@ -26,6 +26,8 @@ class Proxied {
     this.refuses = false;
     /** While true a WebSocket is answered as by a proxy that knows none. */
     this.refusesSockets = false;
+    /** While true nothing that a browser says by WebSocket arrives. */
+    this.swallows = false;
     /** The WebSockets that are open, from the server's side to the browser's. */
     this.upgraded = new Set();
     /** Every request that came through: `{method, path, headers, status}`. */
@@ -68,7 +70,8 @@ class Proxied {
       this.upgraded.add(socket);
       if (rest.length) socket.write(rest);
       if (head.length) server.write(head);
-      server.pipe(socket).pipe(server);
+      server.pipe(socket);
+      socket.on('data', (bytes) => this.swallows || server.write(bytes));
     });
     onward.once('response', (answer) => (tell(answer), answer.pipe(socket)));
     onward.once('error', () => socket.destroy());

@@ -44,7 +44,7 @@ class World {
     try {
       return await use(page);
     } finally {
-      this.proxy.refuses = this.proxy.refusesSockets = false;
+      this.proxy.refuses = this.proxy.refusesSockets = this.proxy.swallows = false;
       this.proxy.answer = undefined;
       await page.browserContext().close();
     }

@@ -8,24 +8,30 @@ import { Taking, textFrame } from '../rig/taking.mjs';
 import { CHAT, world } from '../rig/world.mjs';
 import { isAccessible } from './accessibility.mjs';
 
-const ROUNDS = workflow('Rounds', [{ type: 'Loop', id: 'rounds', times: 4, children: [
+const ROUNDS = workflow('Rounds', [{ type: 'Loop', id: 'rounds', times: 5, children: [
   { type: 'Message', id: 'round', text: 'This is round {{loop.index}}.' }, input('word', 'text', { prompt: 'A word for round {{loop.index}}?' }),
 ] }]);
 
 async function losesNothingWhenTheSocketBreaks() {
   const deployment = await world.server.deploy(ROUNDS);
   await take(deployment, 'respondent', async (taking, run) => {
-    for (let round = 1; round <= 4; round += 1) {
+    for (let round = 1; round <= 5; round += 1) {
       await taking.sees(`A word for round ${round}?`);
       await until('there is a socket to break', () => world.proxy.upgraded.size > 0);
-      // Before the answer, with the answer on its way, and while nothing gets through.
+      // Before the answer, with the answer on its way, while nothing gets through, and where the answer is lost.
       if (round === 1) world.proxy.cut();
       if (round === 3) {
         world.proxy.refuses = true;
         world.proxy.cut();
       }
+      if (round === 4) world.proxy.swallows = true;
       await taking.fillAny(`word ${round}`);
       await taking.submit();
+      if (round === 4) {
+        await until('the answer goes up', async () => (await taking.traffic()).includes('"value":"word 4"'));
+        world.proxy.swallows = false;
+        world.proxy.cut();
+      }
       if (round === 2) world.proxy.cut();
       if (round === 3) {
         await taking.sees('Waiting for the connection');
@@ -33,14 +39,14 @@ async function losesNothingWhenTheSocketBreaks() {
       }
     }
     await taking.sees('That was all');
-    for (let round = 1; round <= 4; round += 1) {
+    for (let round = 1; round <= 5; round += 1) {
       assert.equal(await taking.count(`This is round ${round}.`), 1);
       assert.equal(await taking.count(`A word for round ${round}?`), 1);
       assert.equal(await taking.count(`word ${round}`), 1);
     }
     assert.equal((await stateOf(deployment, run)).status, 'completed');
     const { events } = await world.server.ask('GET', `/api/v1/runs/${run}/events`, undefined, 200, deployment.key);
-    assert.equal(events.filter(({ kind }) => kind === 'step.answered').length, 4, 'each was answered once');
+    assert.equal(events.filter(({ kind }) => kind === 'step.answered').length, 5, 'each was answered once');
   });
 }
 
@@ -191,7 +197,7 @@ async function letsGoWhenItIsRemoved() {
     await taking.sees('How likely are you');
     await until('there is a socket', () => world.proxy.upgraded.size > 0);
     await taking.page.evaluate(() => window.Chatelaine.destroy());
-    await until('the socket is closed', () => world.proxy.upgraded.size === 0);
+    await until('the socket is closed', () => world.proxy.upgraded.size === 0, 2_000);
   });
 }
 
