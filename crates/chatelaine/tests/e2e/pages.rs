@@ -5,6 +5,7 @@ use testkit::{Answer, World};
 on_both! {
     the_script_is_for_every_page_and_is_kept;
     a_version_has_a_name_for_good;
+    the_module_for_runs_is_for_every_page_and_is_kept;
     the_demo_embeds_the_script_and_knows_no_key;
 }
 
@@ -51,6 +52,16 @@ async fn a_version_has_a_name_for_good(world: &World) {
         let answer = world.client().get(&format!("/widget/{absent}")).send().await.refused(404, "NOT_FOUND");
         assert_eq!(answer.header("cache-control"), "no-store", "{absent}");
     }
+}
+
+async fn the_module_for_runs_is_for_every_page_and_is_kept(world: &World) {
+    let module =
+        world.client().get("/widget/chat-run.js").header("origin", "https://a.example").send().await.expect(200);
+    // A module is asked for by CORS, and refused under any other type.
+    assert_eq!(module.header("content-type"), "text/javascript; charset=utf-8");
+    assert_eq!(module.header("access-control-allow-origin"), "*");
+    assert_eq!(module.header("cache-control"), "public, max-age=300");
+    assert!(module.text().contains("export default") && module.text().contains("/api/participant/ws"));
 }
 
 async fn the_demo_embeds_the_script_and_knows_no_key(world: &World) {
