@@ -4,6 +4,7 @@ import { after, before, describe } from 'node:test';
 import { world } from './rig/world.mjs';
 import accessibility from './tests/accessibility.mjs';
 import allowed from './tests/allowed.mjs';
+import challenge from './tests/challenge.mjs';
 import dropin from './tests/dropin.mjs';
 import fetching from './tests/fetching.mjs';
 import frame from './tests/frame.mjs';
@@ -32,6 +33,7 @@ describe('browsers', () => {
   frame();
   dropin();
   survey();
+  challenge();
   runs();
   runLinks();
   trial();

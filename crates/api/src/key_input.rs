@@ -262,6 +262,11 @@ impl Common<'_> {
             "a widget key has none: it opens chat sessions, and nothing else",
         );
         refuse(
+            "scopes",
+            kind == KeyKind::Deployment && self.scopes.is_some_and(|scopes| !scopes.is_empty()),
+            "a deployment's key has none: it works with the runs of its deployment, and nothing else",
+        );
+        refuse(
             "allow_origin_header",
             is_widget && self.allow_origin_header == Some(true),
             "is for secret keys alone: a widget key always obeys its domains",

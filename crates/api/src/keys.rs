@@ -154,7 +154,7 @@ async fn update_api_key(app: App, call: Call<KeyPatch>) -> Result<Data<KeyView>,
     let held = call.caller.scopes();
     must_cover(held, powers(record.kind, record.scopes))?;
     must_cover(held, common.scopes.unwrap_or_default())?;
-    let wanted = if record.kind == KeyKind::Widget { None } else { common.scopes };
+    let wanted = if record.kind == KeyKind::Secret { common.scopes } else { None };
     if let (Some(account), Some(scopes)) = (record.service_account, wanted) {
         let account = account_of(&app, &record, account).await?;
         must_be_held(account.map_or(ScopeSet::NONE, |account| account.scopes), scopes)?;
@@ -250,11 +250,13 @@ async fn account_of(
     }
 }
 
-/// What a holder of such a key can do, in scopes: a widget key has none, and opens chat sessions.
+/// What a holder of such a key can do, in scopes: a widget key has none, and opens chat sessions; a
+/// deployment's has none, and is handed out by who may deploy.
 const fn powers(kind: KeyKind, scopes: ScopeSet) -> ScopeSet {
     match kind {
         KeyKind::Widget => ScopeSet::NONE.with(Scope::ChatWrite),
-        KeyKind::Secret | KeyKind::Deployment => scopes,
+        KeyKind::Deployment => ScopeSet::NONE.with(Scope::DeploymentsWrite),
+        KeyKind::Secret => scopes,
     }
 }
 

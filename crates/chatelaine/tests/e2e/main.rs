@@ -17,9 +17,13 @@ mod bad_bodies;
 #[cfg(test)]
 mod bad_input;
 #[cfg(test)]
+mod challenge;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod connections;
+#[cfg(test)]
+mod connections_of_tools;
 #[cfg(test)]
 mod continuity;
 #[cfg(test)]
@@ -28,6 +32,8 @@ mod conversations;
 mod crash;
 #[cfg(test)]
 mod credits;
+#[cfg(test)]
+mod deployment_keys;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
@@ -64,6 +70,8 @@ mod secrecy;
 mod serve;
 #[cfg(test)]
 mod service_accounts;
+#[cfg(test)]
+mod survey_limits;
 #[cfg(test)]
 mod survey_page;
 #[cfg(test)]
