@@ -20,7 +20,6 @@ on_both! {
     every_event_is_told_once_however_often_the_socket_breaks;
     a_revoked_deployment_closes_every_socket_of_its_runs;
     a_reader_that_does_not_read_is_left;
-    a_token_closes_its_socket_at_its_end;
 }
 
 /// A run that a deployment's key started.
@@ -496,21 +495,4 @@ async fn a_reader_that_does_not_read_is_left(world: &World) {
         () = write => {}
         left = left => assert!(left, "it still has its place"),
     }
-}
-
-async fn a_token_closes_its_socket_at_its_end(world: &World) {
-    let (holder, run) = run_of(world, &survey()).await;
-    let now = SystemClock::new().now();
-    let (issued_at, expires_at) = (now.plus(-3_597_000), now.plus(3_000));
-    let claims = world.participant_claims(&holder, run, "respondent");
-    let claims = credential::token::ParticipantClaims { issued_at, expires_at, ..claims };
-    let token = world.server().running().tokens().sign_participant(&claims).unwrap();
-    let mut socket = join(world, &world.anonymous().with("participant", token), 0).await;
-    let warned = socket.until("auth.expiring").await;
-    let end = warned["expires_at"].as_i64().unwrap();
-    assert!((expires_at.0 - 1000..=expires_at.0).contains(&end), "{warned}");
-    let (told, how) = rest(&mut socket).await;
-    assert_eq!((told.last().unwrap()["code"].as_str(), how), (Some("expired"), closed(4401, "expired")));
-    let over = SystemClock::new().now().0 - end;
-    assert!((0..1000).contains(&over), "{over} ms after the end");
 }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ambient::{Clock, ManualClock, Millis, RunId, SystemClock};
+use credential::token::ParticipantClaims;
 use serde_json::{Value, json};
 use testkit::{Backend, ORIGIN, Options, Persona, WebSocket, World, eventually};
 
@@ -14,6 +15,7 @@ use crate::{
 on_both! {
     a_token_of_another_run_or_role_renews_nothing;
     a_run_of_a_server_is_renewed_by_the_server;
+    a_token_closes_its_socket_at_its_end;
 }
 
 on_each! {
@@ -235,4 +237,22 @@ async fn a_budget_is_said_and_too_much_beyond_it_closes(backend: Backend) {
     assert!(limited["retry_after"].as_u64().unwrap() > 0, "{limited}");
     let _ = by.get("/api/participant/run").await.refused(429, "RATE_LIMITED");
     world.end().await;
+}
+
+async fn a_token_closes_its_socket_at_its_end(world: &World) {
+    let holder = world.deployment_of(&survey().to_string()).await;
+    let run = start(&holder).await;
+    let now = SystemClock::new().now();
+    let (issued_at, expires_at) = (now.plus(-3_597_000), now.plus(3_000));
+    let claims = world.participant_claims(&holder, run, "respondent");
+    let claims = ParticipantClaims { issued_at, expires_at, ..claims };
+    let token = world.server().running().tokens().sign_participant(&claims).unwrap();
+    let mut socket = join(world, &world.anonymous().with("participant", token), 0).await;
+    let warned = socket.until("auth.expiring").await;
+    let end = warned["expires_at"].as_i64().unwrap();
+    assert!((expires_at.0 - 1000..=expires_at.0).contains(&end), "{warned}");
+    let (told, how) = rest(&mut socket).await;
+    assert_eq!((told.last().unwrap()["code"].as_str(), how), (Some("expired"), Some((4401, "expired".to_owned()))));
+    let over = SystemClock::new().now().0 - end;
+    assert!((0..3000).contains(&over), "{over} ms after the end");
 }
