@@ -1,6 +1,6 @@
 //! All rows as a file, written while it is sent: a part of them is in memory, however many there are.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, time::Duration};
 
 use access::{Caller, Refusal};
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use futures_util::{Stream, stream};
 use gate::{Call, Download, Problem};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::{
@@ -19,6 +20,9 @@ use crate::App;
 
 /// Columns of rounds in one file of comma-separated values.
 const MAX_ROUND_COLUMNS: usize = 1000;
+
+/// How long the last words of a file that is cut may take to leave: with the connection goes what is not sent.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -130,7 +134,10 @@ impl Writing {
     async fn next(&mut self) -> Option<Result<Bytes, Cut>> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Over => None,
-            Stage::Cut(cut) => Some(Err(cut)),
+            Stage::Cut(cut) => {
+                sleep(LAST_WORDS).await;
+                Some(Err(cut))
+            }
             Stage::Head(head) => {
                 self.stage = Stage::Rows;
                 Some(Ok(head))
