@@ -83,6 +83,24 @@ async function talksWithoutWebSockets() {
   });
 }
 
+async function waitsWhenItIsTooFast() {
+  const deployment = await world.server.deploy(NPS);
+  world.proxy.refusesSockets = true;
+  await take(deployment, 'respondent', async (taking, run) => {
+    await taking.choose('8');
+    let refused = 0;
+    world.proxy.answer = ({ method, path }) => {
+      if (method !== 'POST' || !path.includes('/steps/') || refused++) return undefined;
+      const headers = { 'content-type': 'application/json', 'retry-after': '2', 'access-control-allow-origin': '*', 'access-control-expose-headers': 'Retry-After' };
+      return { status: 429, headers, body: '{"error":{"code":"RATE_LIMITED","message":"Too many requests"}}' };
+    };
+    await taking.submit();
+    await taking.sees('Too many messages');
+    await taking.sees('What would make it a 10?');
+    assert.equal((await stateOf(deployment, run)).state.score, 8, 'and then it is sent');
+  });
+}
+
 async function endsWithTheDeployment() {
   const deployment = await world.server.deploy(NPS, { survey_mode: true });
   await survey(deployment, async (taking) => {
@@ -206,6 +224,7 @@ export default () =>
     it('a socket that breaks loses nothing and repeats nothing', losesNothingWhenTheSocketBreaks);
     it('where no WebSocket gets through it asks by requests', getsAlongWithoutWebSockets);
     it('a dialogue goes without a WebSocket too', talksWithoutWebSockets);
+    it('an answer that comes too fast waits', waitsWhenItIsTooFast);
     it('a revoked deployment ends it in words within a second', endsWithTheDeployment);
     it('a run that is unknown begins anew after a click', beginsAnewAfterAClick);
     it('another token carries on in the same socket', goesOnUnderAnotherToken);

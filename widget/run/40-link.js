@@ -23,7 +23,7 @@ const HALF_LIFE_MS = 1800000;
 // How often somebody has spoken in a dialogue.
 const countOf = (step) => (step?.lines || []).filter(({ from }) => from === "user").length;
 
-// `on`: view(view), event(event, isNew), refused(code), trouble(error, wait), isHere().
+// `on`: view(view), event(event, isNew), refused(code), trouble(error, wait, tries), slow(seconds), isHere().
 const makeLink = (o, store, on) => {
   const isPublic = !o.runId;
   const queue = [];
@@ -43,6 +43,7 @@ const makeLink = (o, store, on) => {
   let renewAfter = 0;
   let unopened = 0;
   let tries = 0;
+  let idle = 0;
   let ids = 0;
   let heard = 0;
   let timer;
@@ -154,7 +155,11 @@ const makeLink = (o, store, on) => {
   const settleError = (error) => {
     const [action] = queue;
     if (!action) return;
-    if (LATER.test(error.code)) return hold(action, (error.retry_after || error.wait || 3) * 1000);
+    if (LATER.test(error.code)) {
+      const wait = error.retry_after || error.wait || 3;
+      on.slow(wait);
+      return hold(action, wait * 1000);
+    }
     const isOpen = current && current.steps.some(({ step }) => step === action.step);
     // The agent has more to answer than it takes; anything else that was answered before is settled.
     if (error.code === "CONFLICT" && action.type === SAY && isOpen) return hold(action, 2000);
@@ -239,13 +244,15 @@ const makeLink = (o, store, on) => {
     else again(problem || refusal(0, "network"), problem?.retry_after);
   };
 
-  const poll = async () => {
+  // Less and less often while nothing happens, for a role has a budget for each minute.
+  const poll = async (given) => {
     isPolling = true;
     if (isStopped || !on.isHere()) return later(poll, 5000);
     try {
       await refresh();
-      const view = await call("GET", "run");
+      const view = given || (await call("GET", "run"));
       told ??= view.last_seq;
+      idle = after < view.last_seq ? 0 : idle + 1;
       while (after < view.last_seq) {
         const { events, next_after } = await call("GET", "events?after=" + after);
         if (isStopped) return;
@@ -262,7 +269,7 @@ const makeLink = (o, store, on) => {
         unopened = 0;
         return later(connect, 500);
       }
-      later(poll, document.hidden ? 15000 : view.steps.some(({ busy }) => !busy) ? 4000 : 1500);
+      later(poll, document.hidden ? 15000 : view.steps.some(({ busy }) => !busy) ? 5000 : Math.min(5000, 1500 + 250 * idle));
     } catch (error) {
       hasFailed = true;
       doubt();
@@ -277,7 +284,7 @@ const makeLink = (o, store, on) => {
       const view = await call("POST", path, type === "answer" ? { value } : type === SAY ? { text } : undefined);
       settle();
       show(view);
-      later(poll, 0);
+      later(() => poll(view), 0);
     } catch (error) {
       if (!error.status || error.status === 401) {
         doubt();

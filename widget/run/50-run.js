@@ -169,9 +169,18 @@ const makeRun = (o, store, view, maker, renderer) => {
     wasOver = over;
   };
 
+  const countDown = async (seconds) => {
+    noted = W.slow;
+    for (let left = Math.ceil(seconds); left > 0 && noted === W.slow; left -= 1) {
+      view.notice(W.slow, null, null, left);
+      await new Promise((done) => setTimeout(done, 1000));
+    }
+    if (noted === W.slow) note(shown ? undefined : W.wait);
+  };
   const link = makeLink(o, store, {
     view: onView,
     event: onEvent,
+    slow: countDown,
     isHere: () => root.host.isConnected,
     refused(code, error) {
       console.error(`Chatelaine: the run is refused: ${error?.message || code}`);
@@ -181,16 +190,10 @@ const makeRun = (o, store, view, maker, renderer) => {
     },
     trouble(error, wait, tries) {
       if (wait > 60) note(W.unavailable);
-      else if (wait) countDown(wait);
+      else if (wait && wasOver === null) countDown(wait);
       else if (tries > 1) note(W.waiting);
     },
   });
-  const countDown = async (seconds) => {
-    for (let left = seconds; left > 0 && !shown && !isOver; left -= 1) {
-      view.notice((noted = W.slow), null, null, left);
-      await new Promise((done) => setTimeout(done, 1000));
-    }
-  };
   const begin = () => {
     isOver = false;
     wasOver = null;
