@@ -106,7 +106,9 @@ fn show(made: &Trial, throw_away: bool, data: &Path, terminal: &Terminal) {
         ),
     }
     terminal.out(format!("\n# A survey, for anybody with the link: {}", made.survey_url));
-    terminal.out(format!("# The chat in a browser: {}", made.demo_url));
+    terminal.out(format!("# The same in the widget: {}", made.survey_demo_url));
+    terminal.out(format!("# The same on a page of yours: {}", made.survey_embed));
+    terminal.out(format!("\n# The chat in a browser: {}", made.demo_url));
     terminal.out(format!("# The same on a page of yours, on localhost: {}", made.embed));
     let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("chatelaine"));
     terminal.out("\n# Everything below can be pasted into another shell, in any order and as often as you like.");

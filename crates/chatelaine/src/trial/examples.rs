@@ -14,7 +14,6 @@ pub(super) const SURVEY: &str = "nps-survey";
 /// One person answers, another decides.
 pub(super) const REVIEW: &str = "two-role-review";
 /// A bot talks with a person.
-#[cfg(test)]
 pub(super) const INTAKE: &str = "support-intake";
 
 /// How long the secret before works on: the longest that a rotation grants.

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use super::{
     Trial, TrialWorkflow,
-    examples::{REVIEW, SURVEY},
+    examples::{INTAKE, REVIEW, SURVEY},
     shell::{bearer, json, member, quoted, reading, until},
 };
 
@@ -73,6 +73,9 @@ fn people(trial: &Trial, program: &Path) -> Vec<Titled> {
             format!("{} && curl -sS -w '\\n' {}", start(url, review, "{}"), token_of(url, review, "customer")),
         ));
         lines.push(("The same to its end: the customer asks, the reviewer approves", reviewed(url, review)));
+    }
+    if let Some(intake) = trial.workflow(INTAKE) {
+        lines.push(("Start a run in which a bot talks with a customer, and read what was said", talked(url, intake)));
     }
     lines.push((
         "Check a workflow before it is saved (this one ships with the product)",
@@ -163,6 +166,21 @@ fn reviewed(url: &str, review: &TrialWorkflow) -> String {
     )
 }
 
+/// A customer's words to the intake's bot, and what the deployment's key reads of the talk.
+fn talked(url: &str, intake: &TrialWorkflow) -> String {
+    let token = format!("curl -sS {} | {}", token_of(url, intake, "customer"), reading("participant_token"));
+    let messages = format!("curl -sS {url}/api/v1/runs/$ID/messages {}", bearer(&intake.key));
+    format!(
+        "{} && C=\"Authorization: Bearer $({token})\" && {} && \
+         curl -sS -o /dev/null {url}/api/participant/steps/intake/messages -H \"$C\" {} -d '{{\"text\":\"My parcel is lost\"}}' && \
+         {} && {messages} -w '\\n'",
+        start(url, intake, "{\"name\":\"Ada\"}"),
+        open(url, "C", "intake"),
+        json(),
+        until(&messages, "\"author\":\"participant\".*\"author\":\"agent\""),
+    )
+}
+
 /// Starts a run; its id is in `$ID` then.
 fn start(url: &str, workflow: &TrialWorkflow, input: &str) -> String {
     format!(
@@ -218,7 +236,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::{TrialKeys, trial::examples::INTAKE};
+    use crate::TrialKeys;
 
     fn trial() -> Trial {
         let keys = TrialKeys {
@@ -245,6 +263,8 @@ mod tests {
             workflow_id: workflows[0].workflow_id,
             deployment_id: workflows[0].deployment_id,
             survey_url: "http://127.0.0.1:8787/s/dep_a".into(),
+            survey_demo_url: "http://127.0.0.1:8787/demo#deployment=dep_a".into(),
+            survey_embed: "<script></script>".into(),
             workflows,
             demo_url: "http://127.0.0.1:8787/demo#key=tk_widget_a&agent=bot_b".into(),
             embed: "<script></script>".into(),

@@ -44,6 +44,10 @@ pub struct Trial {
     pub deployment_id: DeploymentId,
     /// The page on which anybody may answer the survey.
     pub survey_url: String,
+    /// A page with the survey in the widget.
+    pub survey_demo_url: String,
+    /// The line that puts the survey on any page.
+    pub survey_embed: String,
     /// The examples that ship with the product, each deployed. Their runs and links outlive a restart.
     pub workflows: Vec<TrialWorkflow>,
     /// A page with the chat on it; the widget key is in its fragment.
@@ -171,6 +175,11 @@ pub(crate) async fn furnish(app: &App, url: &str) -> anyhow::Result<Trial> {
         workflow_id: survey.workflow_id,
         deployment_id: survey.deployment_id,
         survey_url: format!("{url}/s/{}", survey.deployment_id),
+        survey_demo_url: format!("{url}/demo#deployment={}", survey.deployment_id),
+        survey_embed: format!(
+            "<script src=\"{url}/widget/chat-widget.js\" data-deployment-id=\"{}\" async></script>",
+            survey.deployment_id
+        ),
         workflows,
         keys,
     })

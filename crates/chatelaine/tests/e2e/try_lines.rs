@@ -60,6 +60,13 @@ async fn the_deployments_are_there(url: &str, made: &Value) {
     assert_eq!((&survey["workflow_id"], &survey["key"]), (&made["workflow_id"], &made["keys"]["deployment"]));
     let id = made["deployment_id"].as_str().unwrap();
     assert_eq!(made["survey_url"], format!("{url}/s/{id}"));
+    assert_eq!(made["survey_demo_url"], format!("{url}/demo#deployment={id}"));
+    assert!(made["survey_embed"].as_str().unwrap().contains(&format!(" data-deployment-id=\"{id}\"")));
+    for page in ["survey_url", "survey_demo_url"] {
+        let path = made[page].as_str().unwrap().strip_prefix(url).unwrap().split('#').next().unwrap();
+        let page = client(url).get(path).send().await.expect(200);
+        assert!(page.header("content-type").starts_with("text/html"));
+    }
     for one in workflows {
         let start = client(url).post("/api/v1/runs", &serde_json::json!({}));
         let run = start.bearer(one["key"].as_str().unwrap()).send().await.expect(202).json();
@@ -153,6 +160,8 @@ fn json_is_one_line_and_each_credential_in_it_works() {
             "workflow_id",
             "deployment_id",
             "survey_url",
+            "survey_demo_url",
+            "survey_embed",
             "workflows",
             "keys",
         ] {
