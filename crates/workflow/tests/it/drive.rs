@@ -324,12 +324,14 @@ impl<'d> Rig<'d> {
 
 fn good_value(field: &Field) -> Value {
     match field.input_type {
-        InputType::Text | InputType::Textarea => "a".into(),
+        InputType::Text | InputType::Textarea => {
+            "a".repeat(field.min_length.and_then(|least| usize::try_from(least).ok()).unwrap_or(1).max(1)).into()
+        }
         InputType::Select => field.options[0].value.as_str().into(),
         InputType::Multiselect => vec![field.options[0].value.as_str()].into(),
         InputType::Rating | InputType::Nps => 1.into(),
         InputType::Boolean => true.into(),
-        InputType::Number => field.min.map_or(json!(1), Value::from),
+        InputType::Number => field.min.or(field.max).map_or(json!(1), Value::from),
         InputType::Date => "2026-02-28".into(),
         InputType::Email => "a@example.com".into(),
     }
