@@ -93,7 +93,7 @@ impl Inner {
         let fire = TriggerFire { trigger: trigger.id, delivery: Some(due.to_string()), times: Some((due, next)) };
         match self.start_by_trigger(tenant, &deployment, &input, "cron", &fire).await {
             Ok(Fired::Started(run)) => {
-                tracing::debug!(trigger = %trigger.id, run = %run.id, "a schedule started a run")
+                tracing::debug!(trigger = %trigger.id, run = %run.id, "a schedule started a run");
             }
             // A clock that went back has come to this time again.
             Ok(Fired::Before(_)) => {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Map, Value};
 
@@ -48,7 +48,7 @@ impl InputMapping {
         let mut input = Map::new();
         for (name, kind, template) in &self.0 {
             let value = match template.whole() {
-                Some(reference) => scope.find(reference).map_or(Value::Null, |found| found.into_owned()),
+                Some(reference) => scope.find(reference).map_or(Value::Null, Cow::into_owned),
                 None => Value::from(template.render_text(scope)),
             };
             if !value.is_null() {

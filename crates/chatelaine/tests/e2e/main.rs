@@ -65,6 +65,8 @@ mod results;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod secrecy;
 #[cfg(test)]
 mod serve;

@@ -1,8 +1,8 @@
-//! Triggers: webhooks whose address is the credential, and schedules on the clocks of a place.
+//! Triggers, and webhooks whose address is the credential. Schedules are in `schedules.rs`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use ambient::{Clock, DeploymentId, ManualClock, Millis, RunId, SeededRandom};
+use ambient::{Clock, DeploymentId, Millis, RunId, SeededRandom};
 use credential::{
     key::mint_trigger,
     webhook::{WebhookSecret, sign, sign_plain},
@@ -29,13 +29,11 @@ on_both! {
 }
 
 on_each! {
-    a_schedule_keeps_to_the_clocks_of_its_place;
-    a_schedule_that_was_missed_starts_one_run_and_says_what_stopped_it;
     who_guesses_addresses_is_stopped;
 }
 
 /// A workflow that is started with inputs.
-fn design() -> Value {
+pub(crate) fn design() -> Value {
     let mut design = survey();
     design["inputs"] = json!([
         {"name": "customer", "type": "text", "required": true}, {"name": "amount", "type": "number", "required": false},
@@ -43,13 +41,13 @@ fn design() -> Value {
     design
 }
 
-async fn deploy(world: &World, definition: &Value, settings: Value) -> String {
+pub(crate) async fn deploy(world: &World, definition: &Value, settings: Value) -> String {
     let workflow = json!({"name": "Started", "definition": definition});
     let workflow = id_of(&world.secret().post("/v1/workflows", &workflow).await.expect(201));
     id_of(&world.secret().post(&format!("/v1/workflows/{workflow}/deployments"), &settings).await.expect(201))
 }
 
-async fn make(world: &World, deployment: &str, body: Value) -> Value {
+pub(crate) async fn make(world: &World, deployment: &str, body: Value) -> Value {
     world.secret().post(&format!("/v1/deployments/{deployment}/triggers"), &body).await.expect(201).data()
 }
 
@@ -74,7 +72,7 @@ fn run_of(answer: &Answer) -> RunId {
 }
 
 /// Inputs of the runs of a deployment, the oldest first, and what started them.
-async fn runs(world: &World, deployment: &str) -> Vec<(String, Value)> {
+pub(crate) async fn runs(world: &World, deployment: &str) -> Vec<(String, Value)> {
     let data = world.store().workspace(world.tenant());
     let deployment: DeploymentId = deployment.parse().unwrap();
     let page = data.runs(PageRequest { page: 1, per_page: 100 }, Some(deployment)).await.unwrap();
@@ -405,87 +403,6 @@ async fn a_deployment_has_a_bounded_number_of_triggers(world: &World) {
     }
     let list = format!("/v1/deployments/{deployment}/triggers");
     let _ = world.secret().post(&list, &json!({"kind": "webhook", "name": "more"})).await.refused(409, "CONFLICT");
-}
-
-/// A world whose time a test moves.
-async fn at(backend: Backend, time: &str) -> (World, Arc<ManualClock>) {
-    let clock = Arc::new(ManualClock::new(time.parse().unwrap()));
-    let options = Options { clock: clock.clone(), ..Options::default() };
-    (World::with(backend, options).await, clock)
-}
-
-fn advance(world: &World, clock: &ManualClock, minutes: u64) {
-    clock.advance(Duration::from_secs(minutes * 60));
-    world.server().running().app().runs().wake();
-}
-
-/// Waits until there are so many runs, and a little longer: there are no more.
-async fn has_runs(world: &World, deployment: &str, count: usize) {
-    let came = eventually(Duration::from_secs(10), async || runs(world, deployment).await.len() >= count);
-    assert!(came.await, "{:?}", runs(world, deployment).await);
-    world.server().running().app().runs().wake();
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(runs(world, deployment).await.len(), count);
-}
-
-async fn a_schedule_keeps_to_the_clocks_of_its_place(backend: Backend) {
-    // The night in which Berlin's clocks go from 02:00 to 03:00, at 01:00 UTC.
-    let (world, clock) = at(backend, "2026-03-28T12:00:00Z").await;
-    let deployment = deploy(&world, &design(), json!({})).await;
-    let body = json!({
-        "kind": "cron", "name": "Nights", "schedule": "30 2 * * *", "timezone": "Europe/Berlin",
-        "input": {"customer": "Ada"},
-    });
-    let made = make(&world, &deployment, body).await;
-    let times = ["2026-03-29T01:00:00.000Z", "2026-03-30T00:30:00.000Z", "2026-03-31T00:30:00.000Z"];
-    assert_eq!(made["next_times"], json!(times));
-    advance(&world, &clock, 12 * 60 + 59);
-    has_runs(&world, &deployment, 0).await;
-    advance(&world, &clock, 1);
-    has_runs(&world, &deployment, 1).await;
-    advance(&world, &clock, 23 * 60 + 29);
-    has_runs(&world, &deployment, 1).await;
-    advance(&world, &clock, 1);
-    has_runs(&world, &deployment, 2).await;
-    assert!(runs(&world, &deployment).await.iter().all(|run| *run == ("cron".to_owned(), json!({"customer": "Ada"}))));
-    let shown = world.secret().get(&format!("/v1/triggers/{}", made["id"].as_str().unwrap())).await.expect(200).data();
-    assert_eq!((&shown["last_at"], &shown["last_error"]), (&json!(times[1]), &json!(null)));
-    assert_eq!(shown["next_times"][0], times[2]);
-    world.end().await;
-}
-
-async fn a_schedule_that_was_missed_starts_one_run_and_says_what_stopped_it(backend: Backend) {
-    let (world, clock) = at(backend, "2026-11-22T12:00:30Z").await;
-    let deployment = deploy(&world, &survey(), json!({"daily_runs": 2})).await;
-    let made = make(&world, &deployment, json!({"kind": "cron", "name": "Often", "schedule": "*/5 * * * *"})).await;
-    let path = format!("/v1/triggers/{}", made["id"].as_str().unwrap());
-    // Nobody looks for an hour.
-    clock.advance(Duration::from_secs(3600));
-    let world = world.restart().await;
-    has_runs(&world, &deployment, 1).await;
-    let shown = world.secret().get(&path).await.expect(200).data();
-    assert_eq!(shown["next_times"][0], "2026-11-22T13:05:00.000Z", "{shown}");
-    advance(&world, &clock, 5);
-    has_runs(&world, &deployment, 2).await;
-    // The day is spent.
-    advance(&world, &clock, 5);
-    let look = async || world.secret().get(&path).await.expect(200).data();
-    let said = eventually(Duration::from_secs(10), async || look().await["last_error"].is_string());
-    assert!(said.await, "{}", look().await);
-    let shown = look().await;
-    assert!(shown["last_error"].as_str().unwrap().contains("2 runs"), "{shown}");
-    assert_eq!(shown["next_times"][0], "2026-11-22T13:15:00.000Z");
-    has_runs(&world, &deployment, 2).await;
-
-    let revoke = format!("/v1/deployments/{deployment}/revoke");
-    let _ = world.secret().post(&revoke, &json!({"runs": "cancel"})).await.expect(200);
-    advance(&world, &clock, 5);
-    let off = eventually(Duration::from_secs(10), async || look().await["enabled"] == false);
-    assert!(off.await, "{}", look().await);
-    let shown = look().await;
-    assert_eq!((&shown["next_times"], &shown["last_error"]), (&json!([]), &json!("The deployment was revoked.")));
-    has_runs(&world, &deployment, 2).await;
-    world.end().await;
 }
 
 async fn who_guesses_addresses_is_stopped(backend: Backend) {

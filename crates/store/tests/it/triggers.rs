@@ -43,7 +43,7 @@ async fn started_of(data: &Workspace, deployment: DeploymentId, by: &TriggerFire
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_event_starts_one_run_whoever_brings_it_at_once() {
     on_each(async |world| {
-        let (live, _, deployment) = deployed(&world, "events").await;
+        let (live, _, deployment) = deployed(world, "events").await;
         let id = live.create_trigger(new_trigger(deployment, 1, None), by("create_trigger")).await.unwrap().id;
         let event = TriggerFire { trigger: id, delivery: Some("evt".to_owned()), times: None };
         assert_eq!(started_of(&live, deployment, &event).await, 1);
@@ -76,7 +76,7 @@ async fn an_event_starts_one_run_whoever_brings_it_at_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_time_of_a_schedule_starts_one_run_whoever_finds_it_at_once() {
     on_each(async |world| {
-        let (live, _, deployment) = deployed(&world, "times").await;
+        let (live, _, deployment) = deployed(world, "times").await;
         let new = new_trigger(deployment, 1, Some(START));
         let id = live.create_trigger(new, by("create_trigger")).await.unwrap().id;
         let due = async |now| world.store.due_triggers(now, None, 10).await.unwrap();
@@ -108,7 +108,7 @@ async fn a_time_of_a_schedule_starts_one_run_whoever_finds_it_at_once() {
 #[tokio::test]
 async fn a_trigger_comes_back_as_it_was_made_and_changed() {
     on_each(async |world| {
-        let (live, _, deployment) = deployed(&world, "kept").await;
+        let (live, _, deployment) = deployed(world, "kept").await;
         let made = live.create_trigger(new_trigger(deployment, 1, Some(START)), by("create_trigger")).await.unwrap();
         assert_eq!(format!("{:?}", live.trigger(made.id).await.unwrap()), format!("{made:?}"));
         let (tenant, found) = world.store.trigger_by_digest(&Digest([1; 32])).await.unwrap().unwrap();
