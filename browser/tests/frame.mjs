@@ -63,7 +63,7 @@ async function demoWorks() {
   const settings = { CHATELAINE_DATA: `${temporaryFolder()}/data`, CHATELAINE_LISTEN: '127.0.0.1:0' };
   const trial = new Program(BINARY, ['try'], settings);
   try {
-    const [link] = await trial.line(/https?:\/\/\S+\/demo#\S+/);
+    const [link] = await trial.line(/https?:\/\/\S+\/demo#key=\S+/);
     await world.visit({}, async (page) => {
       await page.goto(link);
       const widget = await Widget.on(page);

@@ -5,6 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { until } from '../rig/patience.mjs';
 import { Program, temporaryFolder } from '../rig/process.mjs';
 import { BINARY } from '../rig/server.mjs';
+import { Taking } from '../rig/taking.mjs';
 import { world } from '../rig/world.mjs';
 
 const PATIENCE = 15_000;
@@ -73,5 +74,13 @@ export default () =>
         await page.setJavaScriptEnabled(false);
         await answersTheSurvey(page);
         assert.ok(!hadScript(page), 'JavaScript is off');
+      }));
+
+    it('prints a page that has the survey in the widget', () =>
+      world.visit({}, async (page) => {
+        await page.goto(trial.survey_demo_url);
+        const taking = await Taking.on(page);
+        await taking.open();
+        await taking.sees('How likely are you to recommend us');
       }));
   });
