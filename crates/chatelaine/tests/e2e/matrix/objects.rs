@@ -156,7 +156,6 @@ impl<'a> Objects<'a> {
             "create_workflow" => json!({"name": "New", "definition": survey()}),
             "answer_participant_step" => json!({"value": 7}),
             "say_in_participant_step" => json!({"text": "hello"}),
-            "end_participant_step" | "renew_participant_token" => json!({}),
             "create_participant_token" => json!({"role": "customer"}),
             "revoke_deployment" => json!({"runs": "finish"}),
             "create_connection" => connection(),
@@ -180,6 +179,8 @@ impl<'a> Objects<'a> {
             | "call_webhook"
             | "cancel_run"
             | "start_public_survey"
+            | "end_participant_step"
+            | "renew_participant_token"
             | "start_survey_page"
             | "answer_survey_run_page" => json!({}),
             "complete_setup" => {
