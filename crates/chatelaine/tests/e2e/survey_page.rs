@@ -449,7 +449,7 @@ async fn a_page_is_for_nobody_s_frame_and_nobody_s_cache(world: &World) {
     for page in [&first, &asked, &absent] {
         let policy = page.header("content-security-policy");
         for rule in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"] {
-            assert!(policy.contains(rule), "{policy}");
+            assert!(policy.contains(rule), "{policy}: {} {}", page.status, page.text());
         }
         assert!(!policy.contains("unsafe"), "{policy}");
         assert_eq!((page.header("cache-control"), page.header("x-content-type-options")), ("no-store", "nosniff"));

@@ -78,7 +78,8 @@
     clearTimeout(timer);
     form.setAttribute('aria-busy', 'true');
     try {
-      const data = new FormData(form, button);
+      const data = new FormData(form);
+      if (button?.name) data.set(button.name, button.value);
       await prove(form, data);
       const next = await get(form.action, { method: 'POST', body: new URLSearchParams(data) });
       if (next.status === 429 || next.status >= 500) refuse(form, next);
