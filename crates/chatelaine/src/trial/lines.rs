@@ -67,6 +67,11 @@ fn people(trial: &Trial, program: &Path) -> Vec<Titled> {
             answered(url, survey),
         ));
     }
+    let results = format!("{url}/v1/deployments/{}/results", trial.deployment_id);
+    lines.push((
+        "What was answered in the survey so far, counted; with the secret key",
+        format!("curl -sS -w '\\n' {results}/summary {}", bearer(&trial.keys.secret)),
+    ));
     if let Some(review) = trial.workflow(REVIEW) {
         lines.push((
             "Start a run with two roles, and mint the token that lets a customer's browser into it",
