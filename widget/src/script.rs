@@ -14,8 +14,11 @@ macro_rules! part {
     };
 }
 
+/// Names and texts.
+type Parts = &'static [(&'static str, &'static str)];
+
 /// In the order in which they are joined.
-const PARTS: &[(&str, &str)] = &[
+const PARTS: Parts = &[
     part!("parts", "10-words.js"),
     part!("parts", "20-style.js"),
     part!("parts", "30-markdown.js"),
@@ -25,7 +28,7 @@ const PARTS: &[(&str, &str)] = &[
     part!("parts", "70-element.js"),
     part!("parts", "80-page.js"),
 ];
-const RUN_PARTS: &[(&str, &str)] = &[
+const RUN_PARTS: Parts = &[
     part!("run", "10-words.js"),
     part!("run", "20-style.js"),
     part!("run", "30-fields.js"),
@@ -141,7 +144,7 @@ mod tests {
     /// The most that one with a run is asked to load besides.
     const RUN_LIMIT: usize = 12 * 1024;
 
-    fn both() -> [(&'static str, &'static [(&'static str, &'static str)], Script); 2] {
+    fn both() -> [(&'static str, Parts, Script); 2] {
         [("parts", PARTS, Script::build()), ("run", RUN_PARTS, Script::build_run())]
     }
 
