@@ -8,8 +8,8 @@ statements! {
         "SELECT COUNT(*) AS total FROM runs
         WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3 AND id >= $4 AND origin LIKE $5";
     EVENT_COUNT_SINCE "event_count_since"
-        "SELECT COUNT(*) AS total FROM runs JOIN run_events ON run_events.workspace_id = runs.workspace_id
-            AND run_events.environment = runs.environment AND run_events.run_id = runs.id
-        WHERE runs.workspace_id = $1 AND runs.environment = $2 AND runs.deployment_id = $3 AND runs.updated_at >= $4
-            AND run_events.created_at >= $4 AND run_events.kind = $5";
+        "SELECT COUNT(*) AS total FROM run_events
+        WHERE workspace_id = $1 AND environment = $2 AND created_at >= $4 AND kind = $5 AND run_id IN (
+            SELECT id FROM runs
+            WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3 AND updated_at >= $4)";
 }

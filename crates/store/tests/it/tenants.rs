@@ -1,9 +1,9 @@
 //! What one tenant has, no other finds: neither another workspace nor the other environment.
 
-use ambient::{ConversationId, DeploymentId, MessageId, RunId, Ulid};
+use ambient::{ConnectionId, ConversationId, DeploymentId, MessageId, RunId, Ulid};
 use store::{
-    BotChange, IntegrationChange, KeyChange, KeyFilter, NewConversation, NewRun, RunRange, ServiceAccountChange,
-    StoreError, TurnRecord, WorkflowChange, Workspace,
+    BotChange, ConnectionDraft, IntegrationChange, KeyChange, KeyFilter, NewConversation, NewRun, RunRange,
+    ServiceAccountChange, StoreError, TurnRecord, WorkflowChange, Workspace,
 };
 
 use crate::databases::{
@@ -29,6 +29,24 @@ async fn sees_no_bot_of(owner: &Workspace, stranger: &Workspace) {
     assert!(stranger.integrations(bot).await.unwrap().is_empty());
     assert_eq!(stranger.bots(FIRST).await.unwrap().total, 0);
     assert_eq!(owner.integrations(bot).await.unwrap().len(), 1, "and nothing happened to it");
+}
+
+async fn sees_no_connection_of(owner: &Workspace, stranger: &Workspace) {
+    let draft = |id: u128, origin: &str| ConnectionDraft {
+        id: ConnectionId(Ulid(id)),
+        name: "ours".to_owned(),
+        origin: origin.to_owned(),
+        header_names: vec!["authorization".to_owned()],
+        headers_sealed: vec![1, 2, 3],
+    };
+    let made = owner.create_connection(draft(1, "https://a.example"), by("create")).await.unwrap();
+    absent("connection", stranger.connection(made.id).await);
+    absent("update_connection", stranger.update_connection(draft(1, "https://b.example"), by("x")).await);
+    absent("delete_connection", stranger.delete_connection(made.id, by("x")).await);
+    assert_eq!(stranger.connections(FIRST).await.unwrap().total, 0);
+    let kept = owner.connection(made.id).await.unwrap();
+    assert_eq!((kept.origin.as_str(), kept.headers_sealed), ("https://a.example", vec![1, 2, 3]));
+    assert_eq!(owner.connections(FIRST).await.unwrap().rows[0].header_names, ["authorization"]);
 }
 
 async fn sees_no_conversation_of(owner: &Workspace, stranger: &Workspace) {
@@ -135,6 +153,7 @@ async fn another_workspace_finds_nothing() {
         let (ours, _) = world.tenant("ours").await;
         let (theirs, _) = world.tenant("theirs").await;
         sees_no_bot_of(&ours, &theirs).await;
+        sees_no_connection_of(&ours, &theirs).await;
         sees_no_conversation_of(&ours, &theirs).await;
         sees_no_key_of(&ours, &theirs).await;
         sees_no_workflow_of(&ours, &theirs).await;
@@ -148,6 +167,7 @@ async fn test_credentials_find_nothing_live() {
     on_each(async |world| {
         let (live, test) = world.tenant("ours").await;
         sees_no_bot_of(&live, &test).await;
+        sees_no_connection_of(&live, &test).await;
         sees_no_conversation_of(&live, &test).await;
         sees_no_key_of(&live, &test).await;
         sees_no_workflow_of(&live, &test).await;
@@ -161,6 +181,7 @@ async fn live_credentials_find_no_test_data_but_test_keys_and_accounts() {
     on_each(async |world| {
         let (live, test) = world.tenant("ours").await;
         sees_no_bot_of(&test, &live).await;
+        sees_no_connection_of(&test, &live).await;
         sees_no_conversation_of(&test, &live).await;
         sees_no_workflow_of(&test, &live).await;
         let key = test.create_key(crate::databases::test_key(1), by("create")).await.unwrap().id;
