@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ambient::{Clock, DeploymentId, Millis, RunId, SeededRandom};
+use ambient::{DeploymentId, Millis, RunId, SeededRandom};
 use credential::{
     key::mint_trigger,
     webhook::{WebhookSecret, sign, sign_plain},
