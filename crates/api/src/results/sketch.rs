@@ -210,6 +210,11 @@ mod tests {
     }
 
     #[test]
+    fn zero_has_one_sign() {
+        assert_eq!(numbers(&[-0.0, 0.0]).histogram(10), [(0.0, 0.0, 2)]);
+    }
+
+    #[test]
     fn many_different_numbers_take_no_more_memory_and_the_median_stays_near() {
         let mut numbers = Numbers::default();
         for n in 0..200_000_u32 {

@@ -73,7 +73,8 @@ fn a_score_goes_from_minus_100_to_100_and_is_not_there_without_answers() {
 #[test]
 fn of_a_multiselect_each_choice_counts_and_each_run_once() {
     let question = question("multiselect", &options());
-    let summary = tallied(&question, &answers(json!([["x", "y"], ["x"], null, ["x", "x"], ["unknown"]])));
+    let summary =
+        tallied(&question, &answers(json!([["x", "y"], ["x"], null, ["x", "x"], ["unknown"], ["y", "unknown"]])));
     let choices: Vec<_> =
         summary.choices.unwrap().iter().map(|one| (one.label.clone(), one.count, one.share)).collect();
     assert_eq!((summary.answered, summary.skipped), (3, 1));
