@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines, Stdin},
     net::TcpStream,
-    sync::{Mutex, Semaphore, mpsc},
+    sync::{Mutex, Semaphore, mpsc, oneshot},
     task::{JoinHandle, JoinSet},
 };
 
@@ -34,8 +34,6 @@ const HANDSHAKE: &str = "connection: Upgrade\r\nupgrade: websocket\r\nsec-websoc
 /// What the sockets have seen, together.
 #[derive(Default)]
 struct Seen {
-    /// Sockets that were told something.
-    opened: AtomicU32,
     ended: AtomicU32,
     pings: AtomicU32,
 }
@@ -240,7 +238,11 @@ async fn open(address: &str, openings: Vec<Opening>, seen: &Arc<Seen>, told: &To
             ensure!(text.starts_with("HTTP/1.1 101"), "a handshake was answered: {text}");
             answer.drain(..end);
             socket.write_all(&first).await?;
-            anyhow::Ok((number, tokio::spawn(hold(socket, answer, number, seen, told))))
+            let (arrived, is_told) = oneshot::channel();
+            let end = tokio::spawn(hold(socket, answer, number, seen, told, arrived));
+            // The next one may come: so many at a time are being told how things stand, not all of them.
+            tokio::time::timeout(PATIENCE, is_told).await?.context("a socket was told nothing")?;
+            anyhow::Ok((number, end))
         });
     }
     let mut ends = Vec::with_capacity(count);
@@ -248,26 +250,27 @@ async fn open(address: &str, openings: Vec<Opening>, seen: &Arc<Seen>, told: &To
         ends.push(opened??);
     }
     ends.sort_by_key(|(number, _)| *number);
-    let all = async {
-        while (seen.opened.load(Relaxed) as usize) < count {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, all).await.context("a socket was told nothing")?;
     Ok(ends.into_iter().map(|(_, end)| end).collect())
 }
 
 /// Reads to the end of a socket, and says how that was.
 #[expect(clippy::disallowed_methods, reason = "what is measured is real time")]
-async fn hold(mut socket: TcpStream, mut rest: Vec<u8>, number: usize, seen: Arc<Seen>, told: Told) -> (u16, Instant) {
-    let (mut has_opened, mut code) = (false, 0);
+async fn hold(
+    mut socket: TcpStream,
+    mut rest: Vec<u8>,
+    number: usize,
+    seen: Arc<Seen>,
+    told: Told,
+    arrived: oneshot::Sender<()>,
+) -> (u16, Instant) {
+    let (mut arrived, mut code) = (Some(arrived), 0);
     'open: loop {
         while let Some((opcode, start, end)) = frame(&rest) {
             let payload = &rest[start..end];
             match opcode {
                 1 => {
-                    if !std::mem::replace(&mut has_opened, true) {
-                        seen.opened.fetch_add(1, Relaxed);
+                    if let Some(arrived) = arrived.take() {
+                        let _ = arrived.send(());
                     }
                     if contains(payload, b"\"message.posted\"") {
                         let _ = told.send((number, Instant::now()));
