@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::World;
 
 /// Where operations are: ours, and those of runs, as existing clients call them (seed S0).
-const ROOTS: &[&str] = &["/v1/", "/api/v1/"];
+const ROOTS: &[&str] = &["/v1/", "/api/v1/", "/api/webhooks/"];
 
 /// What is not below them: probes, and the document where tools look first.
 const SYSTEM: &[&str] = &["/health", "/healthz", "/readyz", "/metrics", "/openapi.json"];
@@ -22,6 +22,7 @@ const UNAUDITED: &[(&str, &str)] = &[
     ("renew_chat_session", "the session stays what it was"),
     ("create_run", "the run names the deployment that it is of"),
     ("cancel_run", "the last line of the run's timeline is the record"),
+    ("call_webhook", "the run names what started it, and the trigger when it last did"),
     ("create_participant_token", "the first look with it is bound to the run's role"),
 ];
 
@@ -70,7 +71,9 @@ async fn only_probes_documents_and_the_first_setup_are_open() {
     let open: HashSet<_> =
         World::empty().await.table.iter().filter(|row| row.access.is_public()).map(|row| row.path).collect();
     let documents = ["/v1/openapi.json", "/api/v1/schema/workflow"];
-    let expected: HashSet<_> = SYSTEM.iter().copied().chain(documents).chain(["/v1/setup"]).collect();
+    // The address of a webhook is its credential.
+    let expected: HashSet<_> =
+        SYSTEM.iter().copied().chain(documents).chain(["/v1/setup", "/api/webhooks/{token}"]).collect();
     assert_eq!(open, expected);
 }
 
