@@ -95,7 +95,7 @@ impl<'w> Survey<'w> {
         let mut answers = vec![("score", "respondent", json!(score))];
         if score <= 6 {
             answers.push(("missing", "respondent", json!(format!("More than {score}"))));
-            answers.push(("may_contact", "respondent", json!(score % 2 == 0)));
+            answers.push(("may_contact", "respondent", json!(score.is_multiple_of(2))));
         } else if score >= 9 {
             answers.push(("liked", "respondent", if score == 9 { json!(["speed"]) } else { json!(null) }));
         } else {

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use ambient::Clock;
 use credential::token::ParticipantClaims;
 use serde_json::{Value, json};
 use testkit::{Answer, Backend, ORIGIN, Options, Request, World, eventually, id_of};
@@ -128,7 +127,7 @@ async fn open(world: &World, definition: &Value) -> String {
     deploy(world, definition, json!({"survey_mode": true})).await
 }
 
-fn asking(children: Value) -> Value {
+fn asking(children: &Value) -> Value {
     json!({"type": "Workflow", "id": "survey", "title": "Survey", "participants": [{"name": "respondent"}],
            "children": children})
 }
@@ -145,7 +144,7 @@ async fn run_of(world: &World, browser: &Browser<'_>) -> Value {
 }
 
 async fn a_survey_is_started_answered_and_over(world: &World) {
-    let design = asking(json!([
+    let design = asking(&json!([
         {"type": "Input", "id": "score", "prompt": "How likely?", "input_type": "nps"},
         {"type": "Message", "id": "between", "text": "You said {{score}}."},
         {"type": "Input", "id": "why", "prompt": "Why?", "input_type": "textarea", "required": false},
@@ -186,7 +185,7 @@ async fn a_survey_is_started_answered_and_over(world: &World) {
 
 async fn an_answer_that_does_not_fit_comes_back_with_what_was_typed(world: &World) {
     let ask = json!([{"type": "Input", "id": "mail", "prompt": "Where to?", "input_type": "email"}]);
-    let id = open(world, &asking(ask)).await;
+    let id = open(world, &asking(&ask)).await;
     let mut browser = Browser::new(world);
     let _ = browser.start(&id).await;
     let refused = browser.answer(&id, &[("step", "mail"), ("f-mail", "not \"an address")]).await.expect(422);
@@ -215,7 +214,7 @@ async fn an_answer_that_does_not_fit_comes_back_with_what_was_typed(world: &Worl
 async fn words_of_people_never_become_markup(world: &World) {
     const EVIL: &str = "</title></textarea><script>alert(1)</script>\"'>";
     let bot = world.bot().await;
-    let mut design = asking(json!([
+    let mut design = asking(&json!([
         {"type": "Input", "id": "said", "prompt": EVIL, "input_type": "textarea", "max_length": 5},
         {"type": "Input", "id": "choice", "prompt": EVIL, "input_type": "select", "options": [{"value": EVIL, "label": EVIL}]},
         {"type": "Message", "id": "told", "text": format!("{EVIL} {{{{choice}}}}")},
@@ -388,7 +387,7 @@ async fn a_revoked_survey_ends_its_pages(world: &World) {
 
 async fn a_dialogue_with_an_agent_is_held_and_ended(world: &World) {
     let bot = world.bot().await;
-    let design = asking(json!([{"type": "Agent", "id": "talk", "bot": bot, "role": "respondent",
+    let design = asking(&json!([{"type": "Agent", "id": "talk", "bot": bot, "role": "respondent",
         "until": "participant_done", "prompt": "What happened?"}]));
     let id = open(world, &design).await;
     let mut browser = Browser::new(world);
@@ -408,7 +407,7 @@ async fn a_dialogue_with_an_agent_is_held_and_ended(world: &World) {
 }
 
 async fn a_form_of_several_fields_is_answered_at_once(world: &World) {
-    let design = asking(json!([{"type": "Workflow", "id": "about", "ui": "form", "title": "About you", "children": [
+    let design = asking(&json!([{"type": "Workflow", "id": "about", "ui": "form", "title": "About you", "children": [
         {"type": "Message", "id": "hint", "text": "Only a few more."},
         {"type": "Input", "id": "name", "prompt": "Your name?"},
         {"type": "Input", "id": "step", "prompt": "A field that is called as ours are?", "required": false},

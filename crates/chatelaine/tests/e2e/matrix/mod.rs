@@ -32,9 +32,8 @@ pub(crate) fn table(world: &World) -> Vec<Meta> {
 /// What came back, in the words of the page.
 fn observed(operation: &Meta, answer: &Answer) -> String {
     let cell = match (answer.status, answer.code().as_str()) {
-        (200..=299, _) => "ok",
-        // A page that leads to another.
-        (303, _) => "ok",
+        // 303: a page that leads to another.
+        (200..=299 | 303, _) => "ok",
         // Admitted; and what is sent is no handshake.
         (400, "INVALID_REQUEST") if operation.is_socket() => "ok",
         (400, "MULTIPLE_CREDENTIALS") => "400",
