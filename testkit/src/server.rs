@@ -91,6 +91,7 @@ impl Default for Options {
                 participant_per_minute: MANY,
                 public_starts_per_minute: MANY,
                 public_starts_per_day: MANY,
+                public_replies_per_day: MANY,
                 triggers_per_minute: MANY,
                 connections_per_address: 0,
             },

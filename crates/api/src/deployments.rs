@@ -69,7 +69,7 @@ pub(crate) struct NewDeployment {
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_000_000))]
     daily_runs: Option<u32>,
-    /// Replies of bots in 24 hours, 1 to 1,000,000; no ceiling without it.
+    /// Replies of bots in 24 hours, 1 to 1,000,000; without it runs of strangers have the installation's default.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_000_000))]
     daily_replies: Option<u32>,
@@ -129,7 +129,7 @@ pub(crate) struct Deployment {
     survey_mode: bool,
     /// Runs that may be started in 24 hours; with `null` strangers have the installation's default.
     daily_runs: Option<u32>,
-    /// Replies of bots in 24 hours; `null` is no ceiling.
+    /// Replies of bots in 24 hours; with `null` runs of strangers have the installation's default.
     daily_replies: Option<u32>,
     /// Runs that may be started in a minute; `null` is no limit of its own.
     runs_per_minute: Option<u32>,

@@ -173,6 +173,7 @@ fn budgets(config: &Config) -> ClusterConfig {
         participant_per_minute: limits.participant_per_minute,
         public_starts_per_minute: limits.public_starts_per_minute,
         public_starts_per_day: limits.public_starts_per_day,
+        public_replies_per_day: limits.public_replies_per_day,
         triggers_per_minute: limits.triggers_per_minute,
         drop_in_requests: config.dropin.rate_limit_max_requests,
         drop_in_window_ms: config.dropin.rate_limit_window_ms,

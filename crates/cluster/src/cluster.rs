@@ -57,6 +57,8 @@ pub struct ClusterConfig {
     pub public_starts_per_minute: u32,
     /// Runs that strangers start under one deployment in 24 hours, unless it says otherwise.
     pub public_starts_per_day: u32,
+    /// Replies of bots in runs that strangers started under one deployment in 24 hours, unless it says otherwise.
+    pub public_replies_per_day: u32,
     /// Runs that one trigger starts.
     pub triggers_per_minute: u32,
     /// Buckets in memory, a hard cap: half for callers, half for addresses.
@@ -81,6 +83,7 @@ impl Default for ClusterConfig {
             participant_per_minute: 60,
             public_starts_per_minute: 10,
             public_starts_per_day: 1000,
+            public_replies_per_day: 2000,
             triggers_per_minute: 60,
             max_buckets: 100_000,
             max_sessions: 100_000,

@@ -139,8 +139,9 @@ impl Cluster {
         Ok(self.charge(&[day, minute], self.0.clock.elapsed()))
     }
 
-    /// Charges a deployment for a reply of a bot, if it has a ceiling. `kind` is that of the events that
-    /// tell of replies: those of the 24 hours before a restart count.
+    /// Charges a deployment for a reply of a bot. As with starts, a ceiling that was set bounds all runs, the
+    /// installation's default those of strangers alone. `kind` is that of the events that tell of replies: those
+    /// of the 24 hours before a restart count.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -148,15 +149,17 @@ impl Cluster {
         &self,
         tenant: Tenant,
         deployment: &DeploymentRecord,
+        is_stranger: bool,
         kind: &str,
     ) -> Result<Verdict, ClusterError> {
-        let id = deployment.id;
-        let bucket = deployment.daily_replies.map(|quota| Bucket::RepliesOfDeployment(id, quota));
+        let (id, quota) = (deployment.id, deployment.daily_replies);
+        let bucket = (quota.is_some() || is_stranger).then_some(Bucket::RepliesOfDeployment(id, quota));
         if let Some(bucket) = bucket
             && self.0.starts.is_unread(Day::Replies, id, self.0.clock.elapsed())
         {
+            let origin = if quota.is_some() { None } else { Some("public") };
             let data = self.0.store.workspace(tenant);
-            let used = data.count_events_since(id, self.0.clock.now().plus(-DAY_MS), kind).await?;
+            let used = data.count_events_since(id, self.0.clock.now().plus(-DAY_MS), kind, origin).await?;
             self.resume_day(Day::Replies, id, bucket, used);
         }
         Ok(self.charge(&[bucket], self.0.clock.elapsed()))

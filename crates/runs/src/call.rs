@@ -64,7 +64,8 @@ impl Inner {
         let failed = |effect, code: &str| Ok(Some(Incoming::ReplyFailed { effect, code: code.to_owned() }));
         let Ok(bot) = bot.parse::<BotId>() else { return failed(effect, "bot_not_found") };
         let deployment = self.parts.store.workspace(tenant).deployment(run.deployment).await?;
-        let verdict = self.parts.cluster.charge_reply(tenant, &deployment, EventKind::AgentSaid.as_str()).await;
+        let (is_stranger, kind) = (run.origin == "public", EventKind::AgentSaid.as_str());
+        let verdict = self.parts.cluster.charge_reply(tenant, &deployment, is_stranger, kind).await;
         if !verdict.map_err(RunError::unavailable)?.allowed {
             return failed(effect, "daily_replies");
         }

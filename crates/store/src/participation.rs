@@ -60,7 +60,7 @@ pub struct DeploymentRecord {
     pub survey_mode: bool,
     /// Runs that strangers may start in a day; `None` is the installation's default.
     pub daily_runs: Option<u32>,
-    /// Replies of bots in a day; `None` is no ceiling.
+    /// Replies of bots in a day; with `None` runs of strangers have the installation's default.
     pub daily_replies: Option<u32>,
     /// Runs that may be started in a minute, by whomever; `None` is no limit of its own.
     pub runs_per_minute: Option<u32>,
@@ -99,7 +99,7 @@ pub struct NewDeployment {
     pub survey_mode: bool,
     /// Runs that strangers may start in a day; `None` is the installation's default.
     pub daily_runs: Option<u32>,
-    /// Replies of bots in a day; `None` is no ceiling.
+    /// Replies of bots in a day; with `None` runs of strangers have the installation's default.
     pub daily_replies: Option<u32>,
     /// Runs that may be started in a minute, by whomever; `None` is no limit of its own.
     pub runs_per_minute: Option<u32>,

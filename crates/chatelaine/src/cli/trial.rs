@@ -29,6 +29,7 @@ widget_messages_per_minute = 1000000
 participant_per_minute = 1000000
 public_starts_per_minute = 1000000
 public_starts_per_day = 1000000
+public_replies_per_day = 1000000
 triggers_per_minute = 1000000
 [outbound]
 allow = ["127.0.0.0/8", "::1/128"]

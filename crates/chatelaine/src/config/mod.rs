@@ -116,6 +116,9 @@ pub struct Limits {
     /// Runs that strangers start under a deployment in a day, unless it says otherwise.
     #[serde(deserialize_with = "value::budget")]
     pub public_starts_per_day: u32,
+    /// Replies of bots in runs that strangers started under a deployment in a day, unless it says otherwise.
+    #[serde(deserialize_with = "value::budget")]
+    pub public_replies_per_day: u32,
     /// Runs that a trigger starts.
     #[serde(deserialize_with = "value::budget")]
     pub triggers_per_minute: u32,

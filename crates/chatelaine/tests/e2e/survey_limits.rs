@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ambient::{Clock, ManualClock, Millis, SystemClock};
 use serde_json::{Value, json};
-use testkit::{Answer, Backend, Options, Persona, World, id_of};
+use testkit::{Answer, Backend, Options, Persona, World, eventually, id_of};
 
 use crate::workflows::survey;
 
@@ -13,6 +13,7 @@ on_each! {
     a_deployment_s_minute_is_everybody_s;
     a_deployment_s_day_goes_on_after_a_restart;
     the_installation_s_day_bounds_strangers_alone;
+    the_installation_s_day_bounds_replies_to_strangers_alone;
 }
 
 async fn world_with(backend: Backend, change: impl FnOnce(&mut Options)) -> (World, Arc<ManualClock>) {
@@ -23,9 +24,13 @@ async fn world_with(backend: Backend, change: impl FnOnce(&mut Options)) -> (Wor
 }
 
 /// The id and the holder of the key of a new survey.
-async fn deploy(world: &World, mut settings: Value) -> (String, Persona) {
+async fn deploy(world: &World, settings: Value) -> (String, Persona) {
+    deploy_as(world, &survey(), settings).await
+}
+
+async fn deploy_as(world: &World, definition: &Value, mut settings: Value) -> (String, Persona) {
     settings["survey_mode"] = json!(true);
-    let workflow = json!({"name": "Survey", "definition": survey()});
+    let workflow = json!({"name": "Survey", "definition": definition});
     let workflow = id_of(&world.secret().post("/v1/workflows", &workflow).await.expect(201));
     let made = world.secret().post(&format!("/v1/workflows/{workflow}/deployments"), &settings).await.expect(201);
     let key = made.data()["key"].as_str().unwrap().to_owned();
@@ -125,5 +130,51 @@ async fn the_installation_s_day_bounds_strangers_alone(backend: Backend) {
     let _ = start(&world, &survey).await.expect(200);
     refused(start(&world, &survey).await, "deployment-day");
     let _ = by_key(&key.on(world.client())).await.expect(202);
+    world.end().await;
+}
+
+/// What became of the only question to a bot: `agent.said`, or the code of why it waits.
+async fn replied(world: &World, run: &str) -> String {
+    let run = run.parse().unwrap();
+    let runs = world.server().running().app().runs().clone();
+    let mut told = String::new();
+    let came = eventually(Duration::from_secs(10), async || {
+        let events = runs.events(world.tenant(), run, 0, 100).await.unwrap();
+        told = events
+            .iter()
+            .find_map(|event| match event.kind.as_str() {
+                "timer.set" => event.data["code"].as_str().map(str::to_owned),
+                "agent.said" => Some("agent.said".to_owned()),
+                _ => None,
+            })
+            .unwrap_or_default();
+        !told.is_empty()
+    });
+    assert!(came.await);
+    told
+}
+
+async fn the_installation_s_day_bounds_replies_to_strangers_alone(backend: Backend) {
+    let (world, clock) = world_with(backend, |options| options.limits.public_replies_per_day = 2).await;
+    let mut design = survey();
+    design["children"] = json!([{"type": "Agent", "id": "say", "bot": world.bot().await, "prompt": "Say something."}]);
+    let (survey, key) = deploy_as(&world, &design, json!({})).await;
+    let (roomy, _) = deploy_as(&world, &design, json!({"daily_replies": 4})).await;
+    let run_of = |answer: Answer| answer.json()["run_id"].as_str().unwrap().to_owned();
+    let stranger =
+        async |world: &World, survey: &str| replied(world, &run_of(start(world, survey).await.expect(200))).await;
+    for _ in 0..3 {
+        assert_eq!(replied(&world, &run_of(by_key(&key).await.expect(202))).await, "agent.said");
+        assert_eq!(stranger(&world, &roomy).await, "agent.said", "a deployment's own ceiling stands for the default");
+    }
+    assert_eq!(stranger(&world, &survey).await, "agent.said");
+    let world = world.restart().await;
+    assert_eq!(stranger(&world, &survey).await, "agent.said");
+    assert_eq!(stranger(&world, &survey).await, "daily_replies");
+    let key = key.on(world.client());
+    assert_eq!(replied(&world, &run_of(by_key(&key).await.expect(202))).await, "agent.said");
+    // Enough for the one that waits, and for one more.
+    clock.advance(Duration::from_hours(24));
+    assert_eq!(stranger(&world, &survey).await, "agent.said");
     world.end().await;
 }

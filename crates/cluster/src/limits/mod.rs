@@ -60,8 +60,8 @@ pub enum Bucket<'a> {
     RunsOfDeployment(DeploymentId, Option<u32>),
     /// Runs that start under a deployment in a minute.
     RunsOfDeploymentMinute(DeploymentId, u32),
-    /// Replies of bots in all runs of a deployment in 24 hours.
-    RepliesOfDeployment(DeploymentId, u32),
+    /// Replies of bots in runs of a deployment in 24 hours; the quota is the deployment's own, if it has one.
+    RepliesOfDeployment(DeploymentId, Option<u32>),
     /// Runs that a trigger's token starts, known or not.
     Trigger(&'a str),
 }
@@ -171,6 +171,7 @@ pub(crate) struct Limits {
     participants: Rate,
     public_starts: Rate,
     public_starts_of_day: u32,
+    public_replies_of_day: u32,
     triggers: Rate,
     hasher: RandomState,
     /// Of callers who proved who they are.
@@ -194,6 +195,7 @@ impl Limits {
             participants: Rate::per_minute(config.participant_per_minute),
             public_starts: Rate::per_minute(config.public_starts_per_minute),
             public_starts_of_day: config.public_starts_per_day,
+            public_replies_of_day: config.public_replies_per_day,
             triggers: Rate::per_minute(config.triggers_per_minute),
             hasher: RandomState::new(),
             known: Table::new(half),
@@ -260,7 +262,8 @@ impl Limits {
                 known("deployment-minute", Rate::per_minute(quota), Class::DeploymentMinutes, deployment.0.0)
             }
             Bucket::RepliesOfDeployment(deployment, quota) => {
-                known("deployment-replies", Rate::per_day(quota), Class::DeploymentReplies, deployment.0.0)
+                let rate = Rate::per_day(quota.unwrap_or(self.public_replies_of_day));
+                known("deployment-replies", rate, Class::DeploymentReplies, deployment.0.0)
             }
             // Among the strangers: whoever makes tokens up crowds out no caller.
             Bucket::Trigger(token) => Place {

@@ -167,31 +167,50 @@ async fn a_day_goes_on_after_a_restart_with_the_runs_that_count() {
     assert_eq!(house.start(&one, true).await.remaining, 998, "of the default what strangers started");
 }
 
+impl House {
+    async fn reply(&self, deployment: &DeploymentRecord, is_stranger: bool) -> Verdict {
+        self.cluster.charge_reply(self.tenant, deployment, is_stranger, "agent.said").await.unwrap()
+    }
+
+    /// A run in which a bot has replied twice.
+    async fn store_replies(&self, deployment: &DeploymentRecord, origin: &str) {
+        let run = self.store_run(deployment, origin).await;
+        let (at, data) = (self.now(), "{}".to_owned());
+        let event = |seq, kind: &str| NewRunEvent { seq, kind: kind.to_owned(), roles: None, data: data.clone(), at };
+        let turn = TurnRecord {
+            status: "running".to_owned(),
+            state: "{}".to_owned(),
+            events: vec![event(1, "agent.said"), event(2, "step.opened"), event(3, "agent.said")],
+            ..TurnRecord::default()
+        };
+        let _ = self.store.workspace(self.tenant).save_turn(run, 0, turn).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn replies_to_strangers_have_the_installation_s_day_and_others_none() {
+    let house = house().await;
+    let one = house.deployment(5).await.0;
+    assert_eq!(house.reply(&one, false).await.policy, "");
+    let verdict = house.reply(&one, true).await;
+    assert_eq!((verdict.policy, verdict.quota, verdict.window_s), ("deployment-replies", 2000, 86_400));
+    for origin in ["api", "public"] {
+        house.store_replies(&one, origin).await;
+    }
+    let house = house.restart(Secrets::new(&root(1), None)).await;
+    assert_eq!(house.reply(&one, true).await.remaining, 1997, "of the default what strangers caused");
+}
+
 #[tokio::test]
 async fn replies_of_the_last_day_count_after_a_restart() {
     let house = house().await;
     let one = DeploymentRecord { daily_replies: Some(4), ..house.deployment(5).await.0 };
-    let run = house.store_run(&one, "api").await;
-    let event = |seq, kind: &str| NewRunEvent {
-        seq,
-        kind: kind.to_owned(),
-        roles: None,
-        data: "{}".to_owned(),
-        at: house.now(),
-    };
-    let turn = TurnRecord {
-        status: "running".to_owned(),
-        state: "{}".to_owned(),
-        events: vec![event(1, "agent.said"), event(2, "step.opened"), event(3, "agent.said")],
-        ..TurnRecord::default()
-    };
-    let _ = house.store.workspace(house.tenant).save_turn(run, 0, turn).await.unwrap();
+    house.store_replies(&one, "api").await;
     let house = house.restart(Secrets::new(&root(1), None)).await;
-    let charge = async |deployment| house.cluster.charge_reply(house.tenant, deployment, "agent.said").await.unwrap();
-    assert_eq!(charge(&one).await.remaining, 1);
-    assert_eq!(charge(&one).await.remaining, 0);
-    assert!(!charge(&one).await.allowed);
-    assert_eq!(charge(&DeploymentRecord { daily_replies: None, ..one.clone() }).await.policy, "");
+    assert_eq!(house.reply(&one, false).await.remaining, 1);
+    assert_eq!(house.reply(&one, true).await.remaining, 0);
+    assert!(!house.reply(&one, false).await.allowed);
+    assert_eq!(house.reply(&DeploymentRecord { daily_replies: None, ..one.clone() }, false).await.policy, "");
 }
 
 #[tokio::test]

@@ -11,5 +11,6 @@ statements! {
         "SELECT COUNT(*) AS total FROM run_events
         WHERE workspace_id = $1 AND environment = $2 AND created_at >= $4 AND kind = $5 AND run_id IN (
             SELECT id FROM runs
-            WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3 AND updated_at >= $4)";
+            WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3 AND updated_at >= $4
+                AND origin LIKE $6)";
 }

@@ -20,7 +20,7 @@ impl Workspace {
         self.store.total(count).await
     }
 
-    /// How many events of a kind the runs of a deployment have had since a moment.
+    /// How many events of a kind the runs of a deployment have had since a moment, of one origin or of any.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -29,7 +29,9 @@ impl Workspace {
         deployment: DeploymentId,
         since: Millis,
         kind: &str,
+        origin: Option<&str>,
     ) -> Result<u64, StoreError> {
-        self.store.total(self.own(&sql::EVENT_COUNT_SINCE).id(deployment).time(since).text(kind)).await
+        let count = self.own(&sql::EVENT_COUNT_SINCE).id(deployment).time(since).text(kind).text(origin.unwrap_or("%"));
+        self.store.total(count).await
     }
 }
