@@ -13,6 +13,11 @@ use crate::{FieldError, Problem};
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 pub struct Nothing {}
 
+/// The most bytes of a form of a page of ours: strangers may send one.
+pub(crate) const MAX_FORM_BYTES: usize = 64 * 1024;
+/// The most pairs in one; our pages have fewer controls.
+const MAX_FORM_PAIRS: usize = 1000;
+
 /// How long a body may take to arrive.
 const BODY_DEADLINE: std::time::Duration = std::time::Duration::from_secs(30);
 
@@ -51,8 +56,12 @@ pub(crate) fn check_form_type(headers: &HeaderMap) -> Result<(), Problem> {
     if is_form { Ok(()) } else { Err(Problem::not_a_form()) }
 }
 
-/// Fields that are missing or not what they should be are 422.
+/// Fields that are missing or not what they should be are 422; more of them than a page has are 400.
 pub(crate) fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // Counted before anything is read: a pair costs far more than its one byte.
+    if body.iter().filter(|byte| **byte == b'&').count() >= MAX_FORM_PAIRS {
+        return Err(Problem::invalid_request(format!("A form has {MAX_FORM_PAIRS} fields at most")));
+    }
     let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(body));
     serde_path_to_error::deserialize(reader).map_err(|error| {
         let path = error.path().to_string();
@@ -171,6 +180,14 @@ mod tests {
         let (status, text) = code("{\"name\":\"a\",\"admin\":true}");
         assert!(status == 422 && text.contains("admin"), "{text}");
         assert_eq!(code("").0, 422, "an absent body is an empty object, and lacks its name");
+    }
+
+    #[test]
+    fn a_form_has_so_many_pairs_at_most() {
+        let of = |pairs: usize| parse_form::<Vec<(String, String)>>(vec!["a=1"; pairs].join("&").as_bytes());
+        assert_eq!(of(MAX_FORM_PAIRS).unwrap().len(), MAX_FORM_PAIRS);
+        assert_eq!(of(MAX_FORM_PAIRS + 1).unwrap_err().status(), 400);
+        assert!(parse_form::<Vec<(String, String)>>(b"").unwrap().is_empty());
     }
 
     #[test]

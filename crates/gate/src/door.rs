@@ -59,6 +59,15 @@ impl TokenDoor {
         let verdict = self.gate.cluster.charge(&buckets, self.gate.clock.elapsed());
         if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
     }
+
+    /// Charges the address of who came without a good token, where the operation itself costs nothing.
+    ///
+    /// # Errors
+    /// 429.
+    pub fn charge_stranger(&self) -> Result<(), Problem> {
+        let verdict = self.gate.cluster.charge(&[Some(Bucket::Address(self.address))], self.gate.clock.elapsed());
+        if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
+    }
 }
 
 impl fmt::Debug for TokenDoor {

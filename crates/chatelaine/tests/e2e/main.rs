@@ -77,6 +77,8 @@ mod survey_limits;
 #[cfg(test)]
 mod survey_page;
 #[cfg(test)]
+mod survey_visitors;
+#[cfg(test)]
 mod system;
 #[cfg(test)]
 mod triggers;

@@ -28,21 +28,21 @@ on_each! {
     over_https_the_cookie_is_for_https_alone;
 }
 
-const HTML: &str = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
+pub(crate) const HTML: &str = "text/html,application/xhtml+xml;q=0.9,*/*;q=0.8";
 
 /// A visitor with one cookie jar.
-struct Browser<'a> {
+pub(crate) struct Browser<'a> {
     world: &'a World,
-    origin: String,
-    cookie: Option<String>,
+    pub(crate) origin: String,
+    pub(crate) cookie: Option<String>,
 }
 
 impl<'a> Browser<'a> {
-    fn new(world: &'a World) -> Self {
+    pub(crate) fn new(world: &'a World) -> Self {
         Self { world, origin: world.server().url().to_owned(), cookie: None }
     }
 
-    fn request(&self, method: &str, path: &str) -> Request {
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
         let request = self.world.client().request(method, path).header("accept", HTML);
         match &self.cookie {
             Some(cookie) => request.header("cookie", cookie),
@@ -59,7 +59,7 @@ impl<'a> Browser<'a> {
         answer
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
         let answer = self.request("GET", path).send().await;
         self.take(answer)
     }
@@ -71,7 +71,7 @@ impl<'a> Browser<'a> {
     }
 
     /// The token that the cookie holds.
-    fn token(&self) -> &str {
+    pub(crate) fn token(&self) -> &str {
         self.cookie.as_deref().and_then(|pair| pair.split_once('=')).map(|(_, token)| token).unwrap()
     }
 
@@ -88,14 +88,14 @@ impl<'a> Browser<'a> {
     }
 
     /// Starts the survey and waits for its first question.
-    async fn start(&mut self, survey: &str) -> String {
+    pub(crate) async fn start(&mut self, survey: &str) -> String {
         let started = self.post(&format!("/s/{survey}"), &[]).await.expect(303);
         assert_eq!(started.header("location"), format!("/s/{survey}/run"));
         self.asked(survey).await
     }
 
     /// The page, once it has stopped waiting for something.
-    async fn asked(&mut self, survey: &str) -> String {
+    pub(crate) async fn asked(&mut self, survey: &str) -> String {
         let path = format!("/s/{survey}/run");
         let mut page = String::new();
         let came = eventually(Duration::from_secs(10), async || {
@@ -106,7 +106,7 @@ impl<'a> Browser<'a> {
         page
     }
 
-    async fn answer(&mut self, survey: &str, pairs: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn answer(&mut self, survey: &str, pairs: &[(&str, &str)]) -> Answer {
         self.post(&format!("/s/{survey}/run"), pairs).await
     }
 }
@@ -123,16 +123,16 @@ async fn deploy(world: &World, definition: &Value, settings: Value) -> String {
     id_of(&world.secret().post(&format!("/v1/workflows/{workflow}/deployments"), &settings).await.expect(201))
 }
 
-async fn open(world: &World, definition: &Value) -> String {
+pub(crate) async fn open(world: &World, definition: &Value) -> String {
     deploy(world, definition, json!({"survey_mode": true})).await
 }
 
-fn asking(children: &Value) -> Value {
+pub(crate) fn asking(children: &Value) -> Value {
     json!({"type": "Workflow", "id": "survey", "title": "Survey", "participants": [{"name": "respondent"}],
            "children": children})
 }
 
-fn heading(page: &str) -> &str {
+pub(crate) fn heading(page: &str) -> &str {
     assert_eq!(page.matches("<h1").count(), 1, "one heading: {page}");
     let (_, rest) = page.split_once("<h1").unwrap();
     rest.split_once('>').unwrap().1.split_once("</h1>").unwrap().0

@@ -1,31 +1,41 @@
 //! What a form's texts say to a step.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 use workflow::{Field, OpenStep, StepKind};
 
 use super::{Form, fields::name_of};
 
-/// The form with lines that end as they do elsewhere: browsers send a carriage return too (HTML, section
-/// 4.10.22.4).
-pub(super) fn with_plain_lines(form: Form) -> Form {
-    form.into_iter().map(|(name, value)| (name, value.replace("\r\n", "\n"))).collect()
-}
+/// The texts of a form by name, in their order. Grouped once: a form of many fields would be searched for each.
+#[derive(Debug, Default)]
+pub(super) struct Texts(HashMap<String, Vec<String>>);
 
-/// The first text of this name.
-pub(super) fn first<'a>(form: &'a Form, name: &str) -> Option<&'a str> {
-    form.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str())
-}
+impl Texts {
+    /// With lines that end as they do elsewhere: browsers send a carriage return too (HTML, section 4.10.22.4).
+    pub(super) fn of(form: Form) -> Self {
+        let mut texts = Self::default();
+        for (name, value) in form {
+            texts.0.entry(name).or_default().push(value.replace("\r\n", "\n"));
+        }
+        texts
+    }
 
-/// All texts that answer a question.
-pub(super) fn texts_of<'a>(form: &'a Form, field: &Field) -> Vec<&'a str> {
-    let name = name_of(field);
-    form.iter().filter(|(of, _)| *of == name).map(|(_, value)| value.as_str()).collect()
+    /// The first text of this name.
+    pub(super) fn first(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.first().map(String::as_str)
+    }
+
+    /// All texts that answer a question.
+    pub(super) fn answering(&self, field: &Field) -> Vec<&str> {
+        self.0.get(&name_of(field)).into_iter().flatten().map(String::as_str).collect()
+    }
 }
 
 /// The answer to a step: a value, or for a form an object. Names that the step does not ask for are not
 /// looked at.
-pub(super) fn value_of(step: &OpenStep, form: &Form) -> Value {
-    let read = |field: &Field| field.read_texts(&texts_of(form, field));
+pub(super) fn value_of(step: &OpenStep, texts: &Texts) -> Value {
+    let read = |field: &Field| field.read_texts(&texts.answering(field));
     match (&step.field, step.kind) {
         (Some(field), StepKind::Input) => read(field),
         _ => Value::Object(step.fields().map(|field| (field.id.clone(), read(field))).collect::<Map<_, _>>()),
@@ -38,8 +48,8 @@ mod tests {
 
     use super::*;
 
-    fn form(pairs: &[(&str, &str)]) -> Form {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    fn form(pairs: &[(&str, &str)]) -> Texts {
+        Texts::of(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
     }
 
     #[test]
@@ -64,7 +74,7 @@ mod tests {
                 .unwrap();
         assert_eq!(value_of(&step, &form(&[("f-q", "true")])), json!(true));
         assert_eq!(value_of(&step, &form(&[])), json!(null));
-        assert_eq!(first(&sent, "step"), Some("s"));
-        assert_eq!(with_plain_lines(form(&[("f-a", "1\r\n2")])), form(&[("f-a", "1\n2")]));
+        assert_eq!((sent.first("step"), sent.first("f-some"), sent.first("none")), (Some("s"), Some("x"), None));
+        assert_eq!(form(&[("f-a", "1\r\n2")]).first("f-a"), Some("1\n2"));
     }
 }

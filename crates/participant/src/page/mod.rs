@@ -38,7 +38,7 @@ pub(crate) const START_SURVEY_PAGE: Operation<Form, Raw> = Operation::post(
 )
 .form()
 .page(layout::refusal);
-/// Whom the cookie names is charged by the handler; without one there is nothing to be had.
+/// Whom the cookie names is charged by the handler, and so is the address of whoever has no good one.
 const BY_COOKIE: Access = Access::closed(Limit::Unlimited).public();
 pub(crate) const SHOW_SURVEY_RUN: Operation<Nothing, Raw> = Operation::get(
     "/s/{deployment_id}/run",

@@ -10,7 +10,7 @@ use workflow::{Event, FieldFault, OpenStep, StepKind};
 
 use super::{
     Form,
-    answers::{first, value_of, with_plain_lines},
+    answers::{Texts, value_of},
     cookie::{self, Visitor},
     layout::Page,
     start::run_path,
@@ -39,9 +39,9 @@ pub(super) async fn answer_survey_run_page(app: App, call: Call<Form>) -> Result
         Ok(by) => by,
         Err(instead) => return Ok(instead),
     };
-    let (form, now) = (&with_plain_lines(call.input), call.request.now);
+    let (form, now) = (&Texts::of(call.input), call.request.now);
     let view = view(&app, &by).await?;
-    let step = view.steps.iter().find(|step| first(form, "step") == Some(&step.step));
+    let step = view.steps.iter().find(|step| form.first("step") == Some(&step.step));
     let page = match step {
         // Answered before, in another tab or by a second press of the button: what is asked now?
         None => Raw::see_other(&run_path(id)),
@@ -60,9 +60,13 @@ pub(super) async fn answer_survey_run_page(app: App, call: Call<Form>) -> Result
     Ok(cookie::renew(&app, page, &by, now).await)
 }
 
-/// Who takes part, charged for the request; or the page for who does not.
+/// Who takes part, charged for the request; or the page for who does not, whose address is.
 async fn admit<I>(app: &App, call: &Call<I>, id: DeploymentId) -> Result<Result<ParticipantCaller, Raw>, Problem> {
-    let by = match cookie::visitor(app, call, id).await? {
+    let visitor = cookie::visitor(app, call, id).await?;
+    if !matches!(visitor, Visitor::Participant(_)) {
+        call.request.door().charge_stranger()?;
+    }
+    let by = match visitor {
         Visitor::Participant(by) => by,
         // There it is said whether there is such a survey.
         Visitor::Stranger => return Ok(Err(cookie::forget(app, Raw::see_other(&format!("/s/{id}")), id))),
@@ -98,29 +102,29 @@ async fn events(app: &App, by: &ParticipantCaller, last: u64) -> Result<Vec<Even
     Ok(out)
 }
 
-async fn show(app: &App, by: &ParticipantCaller, refused: Option<(&Form, &[FieldFault])>) -> Result<Raw, Problem> {
+async fn show(app: &App, by: &ParticipantCaller, refused: Option<(&Texts, &[FieldFault])>) -> Result<Raw, Problem> {
     let view = view(app, by).await?;
     let events = events(app, by, view.last_seq).await?;
     let name = match &view.title {
         Some(title) if !title.trim().is_empty() => title.clone(),
         _ => app.store().workspace(by.tenant).deployment(by.deployment).await?.name,
     };
-    let sent = refused.and_then(|(form, _)| first(form, "step"));
+    let sent = refused.and_then(|(form, _)| form.first("step"));
     let step = view.steps.iter().find(|step| sent.is_none_or(|sent| step.step == sent));
     let (survey, status) = (by.deployment, view.status);
     Ok(Showing { survey, title: &name, status, step, events: &events, refused }.page().render())
 }
 
-async fn refuse(app: &App, by: &ParticipantCaller, form: &Form, faults: &[FieldFault]) -> Result<Raw, Problem> {
+async fn refuse(app: &App, by: &ParticipantCaller, form: &Texts, faults: &[FieldFault]) -> Result<Raw, Problem> {
     Ok(show(app, by, Some((form, faults))).await?.with_status(StatusCode::UNPROCESSABLE_ENTITY))
 }
 
-async fn take(app: &App, by: &ParticipantCaller, step: &OpenStep, form: &Form) -> Result<(), RunError> {
+async fn take(app: &App, by: &ParticipantCaller, step: &OpenStep, form: &Texts) -> Result<(), RunError> {
     let (runs, at) = (app.runs(), &step.step);
-    let taken = match (step.kind, first(form, "action")) {
+    let taken = match (step.kind, form.first("action")) {
         (StepKind::Agent, Some("done")) => runs.done(by.tenant, by.run, &by.role, at).await,
         (StepKind::Agent, _) => {
-            let text = first(form, "text").unwrap_or_default();
+            let text = form.first("text").unwrap_or_default();
             runs.say(by.tenant, by.run, &by.role, at, text).await
         }
         _ => runs.answer(by.tenant, by.run, &by.role, at, value_of(step, form)).await,

@@ -4,8 +4,7 @@ use ambient::DeploymentId;
 use workflow::{Event, EventKind, FieldFault, FormItem, Line, OpenStep, RunStatus, Speaker, StepKind};
 
 use super::{
-    Form,
-    answers::{first, texts_of},
+    answers::Texts,
     fields::{Question, name_of},
     html::Html,
     layout::Page,
@@ -21,7 +20,7 @@ pub(super) struct Showing<'a> {
     /// Those that are for the participant, in order.
     pub(super) events: &'a [Event],
     /// What was sent and did not fit: the form and why.
-    pub(super) refused: Option<(&'a Form, &'a [FieldFault])>,
+    pub(super) refused: Option<(&'a Texts, &'a [FieldFault])>,
 }
 
 impl Showing<'_> {
@@ -98,7 +97,7 @@ impl Showing<'_> {
     fn write_questions(&self, html: &mut Html, step: &OpenStep) -> String {
         let question = |field, is_heading| Question {
             field,
-            kept: self.refused.map_or_else(Vec::new, |(form, _)| texts_of(form, field)),
+            kept: self.refused.map_or_else(Vec::new, |(form, _)| form.answering(field)),
             error: self.faults().iter().find(|fault| fault.field == field.id).map(|fault| fault.message.as_str()),
             is_heading,
         };
@@ -144,7 +143,7 @@ impl Showing<'_> {
             self.write_look_again(html);
         } else {
             let error = self.faults().iter().find(|fault| fault.field == "text").map(|fault| fault.message.as_str());
-            let kept = self.refused.and_then(|(form, _)| first(form, "text")).unwrap_or_default();
+            let kept = self.refused.and_then(|(form, _)| form.first("text")).unwrap_or_default();
             self.write_form_start(html, step);
             html.raw("<div class=\"field")
                 .raw_if(error.is_some(), " wrong")
