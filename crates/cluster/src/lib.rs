@@ -28,3 +28,4 @@ pub use error::ClusterError;
 pub use grant::{CutReason, Grant, Opener};
 pub use limits::{Bucket, Verdict};
 pub use sessions::{SESSION_IDLE_MS, SessionEntry, SessionState};
+pub use starts::StartOutlook;

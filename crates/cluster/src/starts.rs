@@ -112,6 +112,24 @@ impl Starts {
     }
 }
 
+/// What a start would meet at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct StartOutlook {
+    /// What [`Cluster::charge_start`] would say.
+    pub verdict: Verdict,
+    /// Whole quarters of the day that are used, 0 to 4; 0 where no ceiling is.
+    pub day_quarters: u8,
+}
+
+/// Of the quota without the request that the verdict is about.
+fn quarters(day: Verdict) -> u8 {
+    if !day.allowed {
+        return 4;
+    }
+    let (quota, left) = (u64::from(day.quota), u64::from(day.remaining) + 1);
+    u8::try_from(quota.saturating_sub(left) * 4 / quota.max(1)).unwrap_or(4)
+}
+
 impl Cluster {
     /// Charges a deployment for a run that is about to start: its day and its minute, or neither. A ceiling
     /// that was set bounds everybody, the installation's default of a day bounds strangers alone. The day
@@ -125,6 +143,34 @@ impl Cluster {
         deployment: &DeploymentRecord,
         is_stranger: bool,
     ) -> Result<Verdict, ClusterError> {
+        let buckets = self.start_buckets(tenant, deployment, is_stranger).await?;
+        Ok(self.charge(&buckets, self.0.clock.elapsed()))
+    }
+
+    /// What [`Cluster::charge_start`] would meet. Charges nothing, so that nobody pays for a start that is refused.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn start_outlook(
+        &self,
+        tenant: Tenant,
+        deployment: &DeploymentRecord,
+        is_stranger: bool,
+    ) -> Result<StartOutlook, ClusterError> {
+        let [day, minute] = self.start_buckets(tenant, deployment, is_stranger).await?;
+        let look = |bucket: Bucket<'static>| self.0.limits().peek(bucket, self.0.clock.elapsed());
+        let (day, minute) = (day.map(look), minute.map(look));
+        let verdict = [day, minute].into_iter().flatten().fold(Verdict::UNLIMITED, Verdict::tighter);
+        Ok(StartOutlook { verdict, day_quarters: day.map_or(0, quarters) })
+    }
+
+    /// The day and the minute of a deployment's starts. The day goes on where the database says.
+    async fn start_buckets(
+        &self,
+        tenant: Tenant,
+        deployment: &DeploymentRecord,
+        is_stranger: bool,
+    ) -> Result<[Option<Bucket<'static>>; 2], ClusterError> {
         let (id, quota) = (deployment.id, deployment.daily_runs);
         let day = (quota.is_some() || is_stranger).then_some(Bucket::RunsOfDeployment(id, quota));
         if let Some(bucket) = day
@@ -136,7 +182,7 @@ impl Cluster {
             self.resume_day(Day::Runs, id, bucket, used);
         }
         let minute = deployment.runs_per_minute.map(|quota| Bucket::RunsOfDeploymentMinute(id, quota));
-        Ok(self.charge(&[day, minute], self.0.clock.elapsed()))
+        Ok([day, minute])
     }
 
     /// Charges a deployment for a reply of a bot. As with starts, a ceiling that was set bounds all runs, the

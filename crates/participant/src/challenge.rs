@@ -8,6 +8,7 @@ use std::fmt;
 
 use ambient::{DeploymentId, Millis, Ulid};
 use api::App;
+use cluster::StartOutlook;
 use credential::secret::Digest as Mac;
 use data_encoding::BASE64URL_NOPAD;
 use gate::Problem;
@@ -18,13 +19,16 @@ use store::DeploymentRecord;
 
 /// Seconds that a challenge may take.
 const LIFE_S: u32 = 120;
-/// Zero bits at the least: a tenth of a second on a slow phone.
-const EASIEST: u8 = 14;
+/// Zero bits at the least: a tenth of a second on a computer, one second on a slow phone.
+const EASIEST: u8 = 16;
 /// And at the most: some seconds on a computer.
 const HARDEST: u8 = 22;
 /// With `auto`: starts in a minute from which on there is work to do, where the deployment says nothing else.
 const QUIET_PACE: u32 = 10;
-/// How many bits a nonce may lag behind: the pace rises while honest people solve.
+/// Bits more for each quarter of the day's starts that is used: the last ones are the dearest.
+const BITS_OF_QUARTERS: [u8; 5] = [0, 1, 2, 4, 4];
+/// How many bits a nonce may lag behind: the pace rises while honest people solve. Less than the day adds in all,
+/// so that nobody hoards easy ones.
 const LAG: u8 = 2;
 /// The most bytes of a solution.
 const MAX_SOLUTION: usize = 64;
@@ -76,15 +80,16 @@ impl fmt::Debug for Solved {
 }
 
 /// How many zero bits a start of this deployment costs now.
-pub(crate) fn difficulty(app: &App, deployment: &DeploymentRecord) -> u8 {
-    difficulty_at(deployment, app.cluster().public_pace(deployment.id))
+pub(crate) fn difficulty(app: &App, deployment: &DeploymentRecord, outlook: &StartOutlook) -> u8 {
+    difficulty_at(deployment, app.cluster().public_pace(deployment.id), outlook.day_quarters)
 }
 
-fn difficulty_at(deployment: &DeploymentRecord, pace: u32) -> u8 {
+fn difficulty_at(deployment: &DeploymentRecord, pace: u32, day_quarters: u8) -> u8 {
     let quiet = deployment.runs_per_minute.map_or(QUIET_PACE, |most| (most / 4).max(1));
     // One bit for each time the pace has doubled beyond what is quiet.
     let doublings = u8::try_from((pace / quiet).checked_ilog2().unwrap_or(0)).unwrap_or(HARDEST);
-    let hard = EASIEST.saturating_add(doublings).min(HARDEST);
+    let day = BITS_OF_QUARTERS[usize::from(day_quarters.min(4))];
+    let hard = EASIEST.saturating_add(doublings).saturating_add(day).min(HARDEST);
     match deployment.challenge.as_str() {
         "on" => hard,
         "auto" if pace >= quiet => hard,
@@ -96,8 +101,13 @@ fn difficulty_at(deployment: &DeploymentRecord, pace: u32) -> u8 {
 ///
 /// # Errors
 /// When the random source fails.
-pub(crate) fn ask(app: &App, deployment: &DeploymentRecord, now: Millis) -> Result<Challenge, Problem> {
-    let difficulty = difficulty(app, deployment);
+pub(crate) fn ask(
+    app: &App,
+    deployment: &DeploymentRecord,
+    outlook: &StartOutlook,
+    now: Millis,
+) -> Result<Challenge, Problem> {
+    let difficulty = difficulty(app, deployment, outlook);
     if difficulty == 0 {
         return Ok(Challenge { algorithm: None, nonce: None, difficulty, expires_in: None });
     }
@@ -121,14 +131,15 @@ pub(crate) fn ask(app: &App, deployment: &DeploymentRecord, now: Millis) -> Resu
 pub(crate) fn check(
     app: &App,
     deployment: &DeploymentRecord,
+    outlook: &StartOutlook,
     solved: Option<&Solved>,
     now: Millis,
 ) -> Result<(), Problem> {
-    let wanted = difficulty(app, deployment);
+    let wanted = difficulty(app, deployment, outlook);
     if wanted == 0 || solved.is_some_and(|solved| is_good(app, deployment.id, solved, wanted, now)) {
         return Ok(());
     }
-    let challenge = ask(app, deployment, now)?;
+    let challenge = ask(app, deployment, outlook, now)?;
     Err(Problem::challenge_required(serde_json::to_value(challenge).map_err(Problem::unavailable)?))
 }
 
@@ -222,13 +233,24 @@ mod tests {
 
     #[test]
     fn the_work_rises_with_the_pace_by_a_bit_for_each_doubling() {
-        let bits = |challenge: &str, pace| difficulty_at(&deployment(challenge, None), pace);
+        let bits = |challenge: &str, pace| difficulty_at(&deployment(challenge, None), pace, 0);
         let paces = [0, 9, 10, 19, 20, 40, 80, 2559, 2560, 1_000_000, u32::MAX];
-        assert_eq!(paces.map(|pace| bits("auto", pace)), [0, 0, 14, 14, 15, 16, 17, 21, 22, 22, 22]);
-        assert_eq!(paces.map(|pace| bits("on", pace)), [14, 14, 14, 14, 15, 16, 17, 21, 22, 22, 22]);
+        assert_eq!(paces.map(|pace| bits("auto", pace)), [0, 0, 16, 16, 17, 18, 19, 22, 22, 22, 22]);
+        assert_eq!(paces.map(|pace| bits("on", pace)), [16, 16, 16, 16, 17, 18, 19, 22, 22, 22, 22]);
         assert_eq!(paces.map(|pace| bits("off", pace)), [0; 11]);
-        let own = |most, pace| difficulty_at(&deployment("auto", Some(most)), pace);
-        assert_eq!([own(400, 99), own(400, 100), own(400, 200), own(1, 0), own(1, 1)], [0, 14, 15, 0, 14]);
+        let own = |most, pace| difficulty_at(&deployment("auto", Some(most)), pace, 0);
+        assert_eq!([own(400, 99), own(400, 100), own(400, 200), own(1, 0), own(1, 1)], [0, 16, 17, 0, 16]);
+    }
+
+    #[test]
+    fn the_work_rises_as_the_day_is_used_up() {
+        let bits =
+            |challenge: &str, pace| [0, 1, 2, 3, 4].map(|day| difficulty_at(&deployment(challenge, None), pace, day));
+        assert_eq!(bits("on", 0), [16, 17, 18, 20, 20]);
+        assert_eq!(bits("on", 40), [18, 19, 20, 22, 22]);
+        assert_eq!(bits("auto", 10), bits("on", 10));
+        assert_eq!((bits("auto", 9), bits("off", 1000)), ([0; 5], [0; 5]));
+        assert!(EASIEST + LAG < bits("on", 0)[3], "what was hoarded in the morning is too easy in the evening");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use access::{Access, Limit, Tenant};
 use ambient::{DeploymentId, KeyId, Millis, RunId, Ulid};
 use api::{App, charge_start, problem_of_run};
+use cluster::StartOutlook;
 use credential::token::{PARTICIPANT_S, ParticipantClaims};
 use gate::{Bare, Call, Nothing, Operation, Problem, Routes};
 use runs::RunError;
@@ -60,6 +61,13 @@ pub(crate) struct Survey {
     epoch: u32,
 }
 
+impl Survey {
+    /// What a stranger's start would meet at this moment.
+    pub(crate) async fn outlook(&self, app: &App) -> Result<StartOutlook, Problem> {
+        Ok(app.cluster().start_outlook(self.tenant, &self.deployment, true).await?)
+    }
+}
+
 /// `None` is one answer for whatever is no such survey: absent, not public, revoked, of several roles or
 /// none, or one that needs inputs, which no stranger gives.
 pub(crate) async fn open_survey(app: &App, id: DeploymentId) -> Result<Option<Survey>, Problem> {
@@ -86,7 +94,8 @@ async fn start_survey(app: App, call: Call<Start>) -> Result<Bare<StartedSurvey>
 async fn get_challenge(app: App, call: Call<Nothing>) -> Result<Bare<Challenge>, Problem> {
     let id = survey_id(&call);
     let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
-    challenge::ask(&app, &survey.deployment, call.request.now).map(Bare)
+    let outlook = survey.outlook(&app).await?;
+    challenge::ask(&app, &survey.deployment, &outlook, call.request.now).map(Bare)
 }
 
 /// What is no id is looked for as well: how long it takes tells nothing.
@@ -104,7 +113,12 @@ pub(crate) async fn start_run(
 ) -> Result<StartedSurvey, Problem> {
     let Survey { tenant, deployment, role, epoch, .. } = survey;
     let (id, tenant) = (deployment.id, *tenant);
-    challenge::check(app, deployment, solved, now)?;
+    // Before the work: who is refused by a ceiling keeps the solution for later.
+    let outlook = survey.outlook(app).await?;
+    if !outlook.verdict.allowed {
+        return Err(Problem::limited(outlook.verdict));
+    }
+    challenge::check(app, deployment, &outlook, solved, now)?;
     charge_start(app, tenant, deployment, "public").await?;
     let run = match app.runs().start(tenant, deployment, Value::Null, "public").await {
         Err(RunError::Revoked) => return Err(Problem::not_found()),

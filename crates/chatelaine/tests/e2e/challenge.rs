@@ -19,6 +19,8 @@ on_both! {
 on_each! {
     with_auto_there_is_work_once_many_come;
     a_solution_expires_and_none_outlives_the_process;
+    the_work_rises_with_the_day_and_what_was_hoarded_is_too_easy;
+    a_start_that_a_ceiling_refuses_uses_no_solution_up;
 }
 
 async fn deploy(world: &World, settings: &Value) -> String {
@@ -71,7 +73,7 @@ async fn a_start_without_a_solution_is_told_what_to_solve(world: &World) {
     let survey = guarded(world, "on").await;
     let challenge = required(start(world, &survey, Value::Null).await);
     assert_eq!((&challenge["algorithm"], &challenge["expires_in"]), (&json!("SHA-256"), &json!(120)), "{challenge}");
-    assert_eq!(challenge["difficulty"], 14);
+    assert_eq!(challenge["difficulty"], 16);
     let bare = world.anonymous().at(Some("https://anywhere.example"));
     let bare = bare.request("POST", &format!("/api/public/surveys/{survey}/start")).send().await;
     assert_eq!(bare.header("access-control-allow-origin"), "*", "a page must read what it is to solve");
@@ -155,12 +157,12 @@ async fn with_auto_there_is_work_once_many_come(backend: Backend) {
         let _ = start(&world, &survey, Value::Null).await.expect(200);
     }
     let mut challenge = required(start(&world, &survey, Value::Null).await);
-    assert_eq!((&challenge["difficulty"], &ask(&world, &other).await["difficulty"]), (&json!(14), &json!(0)));
+    assert_eq!((&challenge["difficulty"], &ask(&world, &other).await["difficulty"]), (&json!(16), &json!(0)));
     for _ in 0..10 {
         let _ = start(&world, &survey, solve(&challenge)).await.expect(200);
         challenge = ask(&world, &survey).await;
     }
-    assert_eq!(challenge["difficulty"], 15, "twice as many, one bit more");
+    assert_eq!(challenge["difficulty"], 17, "twice as many, one bit more");
     clock.advance(Duration::from_secs(120));
     let _ = start(&world, &survey, Value::Null).await.expect(200);
     world.end().await;
@@ -180,5 +182,38 @@ async fn a_solution_expires_and_none_outlives_the_process(backend: Backend) {
     let world = world.restart().await;
     let _ = required(start(&world, &survey, solved).await);
     let _ = start(&world, &survey, solve(&ask(&world, &survey).await)).await.expect(200);
+    world.end().await;
+}
+
+async fn the_work_rises_with_the_day_and_what_was_hoarded_is_too_easy(backend: Backend) {
+    let (world, clock) = still(backend).await;
+    let survey = deploy(&world, &json!({"survey_mode": true, "challenge": "on", "daily_runs": 4})).await;
+    let hoarded = solve(&ask(&world, &survey).await);
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let challenge = ask(&world, &survey).await;
+        seen.push(challenge["difficulty"].as_u64().unwrap());
+        let _ = start(&world, &survey, solve(&challenge)).await.expect(200);
+    }
+    assert_eq!(seen, [16, 17, 18]);
+    let told = required(start(&world, &survey, hoarded).await);
+    assert_eq!((&told["difficulty"], &ask(&world, &survey).await["difficulty"]), (&json!(20), &json!(20)));
+    let world = world.restart().await;
+    assert_eq!(ask(&world, &survey).await["difficulty"], 20, "the day goes on");
+    clock.advance(Duration::from_hours(24));
+    assert_eq!(ask(&world, &survey).await["difficulty"], 16);
+    world.end().await;
+}
+
+async fn a_start_that_a_ceiling_refuses_uses_no_solution_up(backend: Backend) {
+    let (world, clock) = still(backend).await;
+    let survey = deploy(&world, &json!({"survey_mode": true, "challenge": "on", "runs_per_minute": 1})).await;
+    let [first, second] = [solve(&ask(&world, &survey).await), solve(&ask(&world, &survey).await)];
+    let _ = start(&world, &survey, first).await.expect(200);
+    for solved in [second.clone(), Value::Null] {
+        let _ = start(&world, &survey, solved).await.refused(429, "RATE_LIMITED");
+    }
+    clock.advance(Duration::from_secs(60));
+    let _ = start(&world, &survey, second).await.expect(200);
     world.end().await;
 }

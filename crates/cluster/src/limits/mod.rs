@@ -95,7 +95,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    const UNLIMITED: Self = Self {
+    pub(crate) const UNLIMITED: Self = Self {
         allowed: true,
         policy: "",
         quota: u32::MAX,
@@ -106,7 +106,7 @@ impl Verdict {
     };
 
     /// The one to report of two: a refusal, then the smaller rest, then the longer wait.
-    fn tighter(self, other: Self) -> Self {
+    pub(crate) fn tighter(self, other: Self) -> Self {
         let rank = |v: &Self| (v.allowed, v.remaining, u32::MAX - v.retry_after_s, u32::MAX - v.reset_s);
         if rank(&other) < rank(&self) { other } else { self }
     }
@@ -314,9 +314,14 @@ impl Limits {
         }
     }
 
+    /// What the bucket would say to one request. Charges nothing.
+    pub(crate) fn peek(&self, bucket: Bucket<'_>, now: Duration) -> Verdict {
+        self.place(bucket).map_or(Verdict::UNLIMITED, |place| place.verdict(place.peek(nanos(now))))
+    }
+
     /// Whether the bucket would refuse. Charges nothing.
     pub(crate) fn is_exhausted(&self, bucket: Bucket<'_>, now: Duration) -> bool {
-        self.place(bucket).is_some_and(|place| !place.peek(nanos(now)).allowed)
+        !self.peek(bucket, now).allowed
     }
 
     /// How many buckets are in the tables.

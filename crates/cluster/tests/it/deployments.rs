@@ -151,6 +151,35 @@ async fn a_day_of_a_deployment_is_its_own_or_the_installation_s() {
 }
 
 #[tokio::test]
+async fn an_outlook_says_what_a_start_would_meet_and_charges_nothing() {
+    let house = house().await;
+    let one = house.deployment(5).await.0;
+    let look = async |house: &House, deployment: &DeploymentRecord, is_stranger| {
+        let outlook = house.cluster.start_outlook(house.tenant, deployment, is_stranger).await.unwrap();
+        (outlook.verdict.allowed, outlook.verdict.policy, outlook.day_quarters)
+    };
+    let own = with(&one, Some(8));
+    let mut seen = Vec::new();
+    for _ in 0..8 {
+        let first = look(&house, &own, true).await;
+        assert_eq!(look(&house, &own, true).await, first, "looking costs nothing");
+        seen.push(first.2);
+        assert!(house.start(&own, true).await.allowed);
+    }
+    assert_eq!(seen, [0, 0, 1, 1, 2, 2, 3, 3]);
+    assert_eq!(look(&house, &own, true).await, (false, "deployment-day", 4));
+    let two = DeploymentRecord { runs_per_minute: Some(1), ..house.deployment(6).await.0 };
+    assert_eq!(look(&house, &two, false).await, (true, "deployment-minute", 0));
+    assert!(house.start(&two, false).await.allowed);
+    assert_eq!(look(&house, &two, true).await, (false, "deployment-minute", 0));
+    for _ in 0..3 {
+        let _ = house.store_run(&two, "public").await;
+    }
+    let house = house.restart(Secrets::new(&root(1), None)).await;
+    assert_eq!(look(&house, &with(&two, Some(4)), true).await.2, 3, "of the day before the restart too");
+}
+
+#[tokio::test]
 async fn a_day_goes_on_after_a_restart_with_the_runs_that_count() {
     let house = house().await;
     let (one, two) = (house.deployment(5).await.0, house.deployment(6).await.0);

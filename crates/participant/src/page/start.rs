@@ -26,7 +26,8 @@ pub(super) async fn show_survey_page(app: App, call: Call<Nothing>) -> Result<Ra
         return Ok(Raw::see_other(&run_path(id)));
     }
     let survey = open_survey(&app, id).await?.ok_or_else(Problem::not_found)?;
-    let work = if challenge::difficulty(&app, &survey.deployment) > 0 { Work::Some } else { Work::None };
+    let outlook = survey.outlook(&app).await?;
+    let work = if challenge::difficulty(&app, &survey.deployment, &outlook) > 0 { Work::Some } else { Work::None };
     Ok(page(&survey, work).render())
 }
 
