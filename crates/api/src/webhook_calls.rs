@@ -49,7 +49,7 @@ struct Webhook {
 }
 
 /// `None` is one answer for whatever starts nothing: no such token, one that is off or gone, a deployment that
-/// was revoked.
+/// was revoked or whose key has expired.
 async fn open_webhook(app: &App, token: &str) -> Result<Option<Webhook>, Problem> {
     if !is_trigger(token) {
         return Ok(None);
@@ -77,7 +77,7 @@ async fn open_webhook(app: &App, token: &str) -> Result<Option<Webhook>, Problem
     let Some(settings) = WebhookSettings::read(trigger.input.as_deref()) else {
         return Err(Problem::unavailable(format!("the settings of the trigger {} cannot be read", trigger.id)));
     };
-    let is_open = deployment.revoked_at.is_none();
+    let is_open = deployment.revoked_at.is_none() && app.cluster().find_key(deployment.key()).await?.is_some();
     Ok(is_open.then_some(Webhook { tenant, trigger, deployment, settings }))
 }
 

@@ -20,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(30);
 const RETRY: Duration = Duration::from_secs(1);
 /// What its operators read of a schedule that was turned off with its deployment.
 const REVOKED: &str = "The deployment was revoked.";
+/// And of one that starts nothing until the key is given more time.
+const EXPIRED: &str = "The deployment's key has expired.";
 
 /// Works until it is stopped, or the last [`crate::Runs`] is gone. A schedule that was due while nobody looked
 /// starts one run, however often it was.
@@ -80,6 +82,10 @@ impl Inner {
             return Ok(data.disable_trigger(trigger.id, REVOKED).await?);
         }
         let next = schedule.next_after(self.now());
+        let key = self.parts.cluster.find_key(deployment.key()).await.map_err(RunError::unavailable)?;
+        if key.is_none() {
+            return Ok(data.skip_trigger_time(trigger.id, due, next, EXPIRED).await?);
+        }
         let verdict =
             self.parts.cluster.charge_start(tenant, &deployment, false).await.map_err(RunError::unavailable)?;
         if !verdict.allowed {

@@ -14,6 +14,7 @@ use crate::{
 on_each! {
     a_schedule_keeps_to_the_clocks_of_its_place;
     a_schedule_that_was_missed_starts_one_run_and_says_what_stopped_it;
+    a_schedule_whose_key_has_expired_is_skipped_until_it_has_more_time;
 }
 
 /// A world whose time a test moves.
@@ -94,5 +95,29 @@ async fn a_schedule_that_was_missed_starts_one_run_and_says_what_stopped_it(back
     let shown = look().await;
     assert_eq!((&shown["next_times"], &shown["last_error"]), (&json!([]), &json!("The deployment was revoked.")));
     has_runs(&world, &deployment, 2).await;
+    world.end().await;
+}
+
+async fn a_schedule_whose_key_has_expired_is_skipped_until_it_has_more_time(backend: Backend) {
+    let (world, clock) = at(backend, "2026-11-22T12:00:30Z").await;
+    let deployment = deploy(&world, &survey(), json!({})).await;
+    let made = make(&world, &deployment, json!({"kind": "cron", "name": "Often", "schedule": "*/5 * * * *"})).await;
+    let path = format!("/v1/triggers/{}", made["id"].as_str().unwrap());
+    let key = format!("/v1/api-keys/{}", deployment.replace("dep_", "key_"));
+    let _ = world.secret().patch(&key, &json!({"expires_at": "2026-11-22T12:07:00Z"})).await.expect(200);
+    advance(&world, &clock, 5);
+    has_runs(&world, &deployment, 1).await;
+    advance(&world, &clock, 5);
+    let look = async || world.secret().get(&path).await.expect(200).data();
+    let said = eventually(Duration::from_secs(10), async || look().await["last_error"].is_string());
+    assert!(said.await, "{}", look().await);
+    let shown = look().await;
+    assert_eq!((&shown["last_error"], &shown["enabled"]), (&json!("The deployment's key has expired."), &json!(true)));
+    assert_eq!(shown["next_times"][0], "2026-11-22T12:15:00.000Z");
+    has_runs(&world, &deployment, 1).await;
+    let _ = world.secret().patch(&key, &json!({"expires_at": null})).await.expect(200);
+    advance(&world, &clock, 5);
+    has_runs(&world, &deployment, 2).await;
+    assert_eq!(look().await["last_error"], json!(null));
     world.end().await;
 }

@@ -1,8 +1,8 @@
 //! Triggers, and webhooks whose address is the credential. Schedules are in `schedules.rs`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use ambient::{DeploymentId, Millis, RunId, SeededRandom};
+use ambient::{Clock, DeploymentId, ManualClock, Millis, RunId, SeededRandom};
 use credential::{
     key::mint_trigger,
     webhook::{WebhookSecret, sign, sign_plain},
@@ -30,6 +30,7 @@ on_both! {
 
 on_each! {
     who_guesses_addresses_is_stopped;
+    a_key_that_has_expired_closes_its_webhooks;
 }
 
 /// A workflow that is started with inputs.
@@ -418,5 +419,31 @@ async fn who_guesses_addresses_is_stopped(backend: Backend) {
     let guess = format!("/api/webhooks/{}", mint_trigger(&SeededRandom::new(9)).unwrap().expose());
     let _ = call(&world, &guess, &[], "{}").await.refused(429, "RATE_LIMITED");
     let _ = call(&world, &path, &[], "{}").await.refused(429, "RATE_LIMITED");
+    world.end().await;
+}
+
+async fn a_key_that_has_expired_closes_its_webhooks(backend: Backend) {
+    let clock = Arc::new(ManualClock::new("2026-11-22T12:00:00Z".parse().unwrap()));
+    let world = World::with(backend, Options { clock: clock.clone(), ..Options::default() }).await;
+    let deployment = deploy(&world, &survey(), json!({})).await;
+    let plain = webhook(&world, &deployment).await;
+    let signed =
+        path_of(&make(&world, &deployment, json!({"kind": "webhook", "name": "S", "signing": "hub_sha256"})).await);
+    let key = format!("/v1/api-keys/{}", deployment.replace("dep_", "key_"));
+    let end = json!({"expires_at": clock.now().plus(60_000)});
+    let _ = world.secret().patch(&key, &end).await.expect(200);
+    clock.advance(Duration::from_millis(59_999));
+    let _ = call(&world, &plain, &[("webhook-id", "1")], "{}").await.expect(202);
+    clock.advance(Duration::from_millis(1));
+    let unknown = format!("/api/webhooks/{}", mint_trigger(&SeededRandom::new(5)).unwrap().expose());
+    let mut bodies = Vec::new();
+    // Also for an event that has its run: who holds the address learns nothing more.
+    for path in [&plain, &signed, &unknown] {
+        bodies.push(call(&world, path, &[("webhook-id", "1")], "{}").await.refused(404, "NOT_FOUND").body_without_id());
+    }
+    bodies.dedup();
+    assert_eq!((bodies.len(), runs(&world, &deployment).await.len()), (1, 1), "{bodies:?}");
+    let _ = world.secret().patch(&key, &json!({"expires_at": null})).await.expect(200);
+    let _ = call(&world, &plain, &[("webhook-id", "2")], "{}").await.expect(202);
     world.end().await;
 }
