@@ -1,4 +1,4 @@
-//! What the pages of a survey cost whom.
+//! What the pages of a survey cost whom, and what they leave behind in a browser.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +13,7 @@ use crate::{
 
 on_each! {
     who_has_no_good_cookie_pays_with_the_address;
+    a_run_that_is_over_leaves_the_browser_after_five_minutes;
 }
 
 on_both! {
@@ -101,4 +102,34 @@ async fn a_form_is_as_large_as_a_page_makes_it_and_no_larger(world: &World) {
     let _ = send(&another, many(1000)).await.expect(303);
     let page: Value = json!(another.asked(&id).await);
     assert!(page.as_str().unwrap().contains("That was all"), "{page}");
+}
+
+async fn a_run_that_is_over_leaves_the_browser_after_five_minutes(backend: Backend) {
+    let (world, clock) = still(backend, |_| ()).await;
+    let design = asking(&json!([
+        {"type": "Input", "id": "one", "prompt": "One?"}, {"type": "Input", "id": "two", "prompt": "Two?"},
+    ]));
+    let id = open(&world, &design).await;
+    let (start, path) = (format!("/s/{id}"), format!("/s/{id}/run"));
+    let mut browser = Browser::new(&world);
+    let _ = browser.start(&id).await;
+    let first = browser.answer(&id, &[("step", "one"), ("f-one", "secret words")]).await.expect(303);
+    assert_eq!(first.header("set-cookie"), "", "not over yet");
+    let token = browser.token().to_owned();
+    let last = browser.answer(&id, &[("step", "two"), ("f-two", "b")]).await.expect(303);
+    let kept =
+        |seconds: u32| format!("chatelaine-survey={token}; Path={start}; Max-Age={seconds}; HttpOnly; SameSite=Lax");
+    assert_eq!((last.header("location"), last.header("set-cookie")), (path.as_str(), kept(300).as_str()));
+    clock.advance(Duration::from_secs(100));
+    let shown = browser.get(&path).await.expect(200);
+    assert_eq!(heading(&shown.text()), "That was all");
+    assert_eq!(shown.header("set-cookie"), kept(200), "looking again gives no more time");
+    // In the second half of the token's hour nothing is renewed either.
+    let held = browser.cookie.clone();
+    clock.advance(Duration::from_secs(200));
+    let gone = browser.get(&path).await.expect(303);
+    assert_eq!((gone.header("location"), &browser.cookie), (start.as_str(), &None));
+    browser.cookie = held;
+    assert_eq!(browser.get(&start).await.expect(200).header("set-cookie"), "");
+    world.end().await;
 }

@@ -4,12 +4,14 @@ use access::ParticipantCaller;
 use ambient::{DeploymentId, Millis};
 use api::App;
 use credential::token::PARTICIPANT_S;
-use gate::{Call, Problem, Raw};
+use gate::{Call, Problem, Raw, RequestContext};
 
 use crate::renew::renewed;
 
 /// As long as the run's tokens are renewed.
 const KEPT_S: u32 = 24 * 3600;
+/// After the end: to read the last words, and little more. Somebody else may sit down at this browser.
+const KEPT_AFTER_END_S: u32 = 300;
 
 /// Browsers take a `__Secure-` cookie over https alone, so that nobody on plain http can set one.
 fn name(app: &App) -> &'static str {
@@ -50,6 +52,22 @@ pub(super) fn keep(app: &App, page: Raw, survey: DeploymentId, token: &str) -> R
     set(app, page, survey, token, KEPT_S)
 }
 
+/// Lets the browser keep what it has for five minutes from the end of the run, and no longer: then the first page
+/// stands in the place of this one.
+pub(super) fn part(app: &App, request: &RequestContext, page: Raw, survey: DeploymentId, finished_at: Millis) -> Raw {
+    let left = left_s(finished_at, request.now);
+    match request.cookie(name(app)).filter(|_| left > 0) {
+        Some(token) => set(app, page, survey, token, left),
+        None => forget(app, Raw::see_other(&format!("/s/{survey}")), survey),
+    }
+}
+
+/// Seconds for which a run that is over can still be read; 0 is no more.
+fn left_s(finished_at: Millis, now: Millis) -> u32 {
+    let gone = u32::try_from(now.since(finished_at).max(0) / 1000).unwrap_or(u32::MAX);
+    KEPT_AFTER_END_S.saturating_sub(gone)
+}
+
 /// Takes the token away.
 pub(super) fn forget(app: &App, page: Raw, survey: DeploymentId) -> Raw {
     set(app, page, survey, "", 0)
@@ -81,6 +99,13 @@ fn is_due(expires_at: Millis, now: Millis) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_is_over_is_kept_for_five_minutes() {
+        let end = Millis(1_000_000);
+        let left = [-5000, 0, 999, 1000, 299_999, 300_000, 1 << 50].map(|after| left_s(end, end.plus(after)));
+        assert_eq!(left, [300, 300, 300, 299, 1, 0, 0]);
+    }
 
     #[test]
     fn a_token_is_renewed_in_the_second_half_of_its_life() {

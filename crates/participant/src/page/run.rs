@@ -6,6 +6,7 @@ use api::{App, problem_of_run};
 use gate::{Call, Nothing, Problem, Raw};
 use http::StatusCode;
 use runs::{ParticipantView, RunError};
+use store::RunRecord;
 use workflow::{Event, FieldFault, OpenStep, StepKind};
 
 use super::{
@@ -29,7 +30,13 @@ pub(super) async fn show_survey_run_page(app: App, call: Call<Nothing>) -> Resul
         Ok(by) => by,
         Err(instead) => return Ok(instead),
     };
-    let page = show(&app, &by, None).await?;
+    let view = view(&app, &by).await?;
+    let page = show(&app, &by, &view, None).await?;
+    if view.status.is_final() {
+        let run = app.store().workspace(by.tenant).run(by.run).await?;
+        let finished_at = run.finished_at.unwrap_or(run.updated_at);
+        return Ok(cookie::part(&app, &call.request, page, id, finished_at));
+    }
     Ok(cookie::renew(&app, page, &by, call.request.now).await)
 }
 
@@ -46,7 +53,10 @@ pub(super) async fn answer_survey_run_page(app: App, call: Call<Form>) -> Result
         // Answered before, in another tab or by a second press of the button: what is asked now?
         None => Raw::see_other(&run_path(id)),
         Some(step) => match take(&app, &by, step, form).await {
-            Ok(()) | Err(RunError::AlreadyAnswered | RunError::Ended | RunError::NotFound) => {
+            Ok(RunRecord { finished_at: Some(finished_at), .. }) => {
+                return Ok(cookie::part(&app, &call.request, Raw::see_other(&run_path(id)), id, finished_at));
+            }
+            Ok(_) | Err(RunError::AlreadyAnswered | RunError::Ended | RunError::NotFound) => {
                 Raw::see_other(&run_path(id))
             }
             Err(RunError::Invalid(faults)) => refuse(&app, &by, form, &faults).await?,
@@ -102,8 +112,12 @@ async fn events(app: &App, by: &ParticipantCaller, last: u64) -> Result<Vec<Even
     Ok(out)
 }
 
-async fn show(app: &App, by: &ParticipantCaller, refused: Option<(&Texts, &[FieldFault])>) -> Result<Raw, Problem> {
-    let view = view(app, by).await?;
+async fn show(
+    app: &App,
+    by: &ParticipantCaller,
+    view: &ParticipantView,
+    refused: Option<(&Texts, &[FieldFault])>,
+) -> Result<Raw, Problem> {
     let events = events(app, by, view.last_seq).await?;
     let name = match &view.title {
         Some(title) if !title.trim().is_empty() => title.clone(),
@@ -116,18 +130,18 @@ async fn show(app: &App, by: &ParticipantCaller, refused: Option<(&Texts, &[Fiel
 }
 
 async fn refuse(app: &App, by: &ParticipantCaller, form: &Texts, faults: &[FieldFault]) -> Result<Raw, Problem> {
-    Ok(show(app, by, Some((form, faults))).await?.with_status(StatusCode::UNPROCESSABLE_ENTITY))
+    let view = view(app, by).await?;
+    Ok(show(app, by, &view, Some((form, faults))).await?.with_status(StatusCode::UNPROCESSABLE_ENTITY))
 }
 
-async fn take(app: &App, by: &ParticipantCaller, step: &OpenStep, form: &Texts) -> Result<(), RunError> {
+async fn take(app: &App, by: &ParticipantCaller, step: &OpenStep, form: &Texts) -> Result<RunRecord, RunError> {
     let (runs, at) = (app.runs(), &step.step);
-    let taken = match (step.kind, form.first("action")) {
+    match (step.kind, form.first("action")) {
         (StepKind::Agent, Some("done")) => runs.done(by.tenant, by.run, &by.role, at).await,
         (StepKind::Agent, _) => {
             let text = form.first("text").unwrap_or_default();
             runs.say(by.tenant, by.run, &by.role, at, text).await
         }
         _ => runs.answer(by.tenant, by.run, &by.role, at, value_of(step, form)).await,
-    };
-    taken.map(drop)
+    }
 }
