@@ -89,6 +89,7 @@ impl Default for Options {
                 failures_per_minute: MANY,
                 widget_messages_per_minute: MANY,
                 participant_per_minute: MANY,
+                participant_per_address_per_minute: MANY,
                 public_starts_per_minute: MANY,
                 public_starts_per_day: MANY,
                 public_replies_per_day: MANY,

@@ -171,6 +171,7 @@ fn budgets(config: &Config) -> ClusterConfig {
         failures_per_minute: limits.failures_per_minute,
         widget_messages_per_minute: limits.widget_messages_per_minute,
         participant_per_minute: limits.participant_per_minute,
+        participant_per_address_per_minute: limits.participant_per_address_per_minute,
         public_starts_per_minute: limits.public_starts_per_minute,
         public_starts_per_day: limits.public_starts_per_day,
         public_replies_per_day: limits.public_replies_per_day,

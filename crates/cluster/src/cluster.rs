@@ -53,6 +53,8 @@ pub struct ClusterConfig {
     pub drop_in_window_ms: u64,
     /// What one role asks in one run.
     pub participant_per_minute: u32,
+    /// What participants ask from one address, of all runs.
+    pub participant_per_address_per_minute: u32,
     /// Public surveys started from one address.
     pub public_starts_per_minute: u32,
     /// Runs that strangers start under one deployment in 24 hours, unless it says otherwise.
@@ -81,6 +83,7 @@ impl Default for ClusterConfig {
             drop_in_requests: 30,
             drop_in_window_ms: 60_000,
             participant_per_minute: 60,
+            participant_per_address_per_minute: 300,
             public_starts_per_minute: 10,
             public_starts_per_day: 1000,
             public_replies_per_day: 2000,

@@ -274,6 +274,7 @@ impl Inner {
             (Caller::Participant(caller), Some(key)) => {
                 buckets[0] = Some(Bucket::Browsers(key.workspace()));
                 buckets[1] = Some(Bucket::Participant(caller.run, &caller.role));
+                buckets[2] = Some(Bucket::ParticipantsOf(address));
             }
             // Services that send to many triggers have one address, and each trigger its own budget.
             _ if limit == Limit::Trigger => {}

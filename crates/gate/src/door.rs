@@ -55,7 +55,12 @@ impl TokenDoor {
     /// 429.
     pub fn charge(&self, caller: &ParticipantCaller) -> Result<(), Problem> {
         let workspace = self.gate.cluster.budgets_of(caller.tenant.workspace);
-        let buckets = [Some(Bucket::Browsers(&workspace)), Some(Bucket::Participant(caller.run, &caller.role))];
+        // The address pays too: a stranger may start run after run, and the workspace's budget is everybody's.
+        let buckets = [
+            Some(Bucket::Browsers(&workspace)),
+            Some(Bucket::Participant(caller.run, &caller.role)),
+            Some(Bucket::ParticipantsOf(self.address)),
+        ];
         let verdict = self.gate.cluster.charge(&buckets, self.gate.clock.elapsed());
         if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
     }

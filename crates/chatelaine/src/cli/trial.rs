@@ -27,6 +27,7 @@ public_per_minute = 1000000
 failures_per_minute = 10000
 widget_messages_per_minute = 1000000
 participant_per_minute = 1000000
+participant_per_address_per_minute = 1000000
 public_starts_per_minute = 1000000
 public_starts_per_day = 1000000
 public_replies_per_day = 1000000

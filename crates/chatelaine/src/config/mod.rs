@@ -110,6 +110,9 @@ pub struct Limits {
     /// What one role asks in one run.
     #[serde(deserialize_with = "value::budget")]
     pub participant_per_minute: u32,
+    /// What participants ask from an address, of all runs.
+    #[serde(deserialize_with = "value::budget")]
+    pub participant_per_address_per_minute: u32,
     /// Public surveys started from an address.
     #[serde(deserialize_with = "value::budget")]
     pub public_starts_per_minute: u32,

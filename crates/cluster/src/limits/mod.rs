@@ -54,6 +54,8 @@ pub enum Bucket<'a> {
     MessagesOfKey(KeyId),
     /// What a participant asks: of one run, by one role.
     Participant(RunId, &'a str),
+    /// What participants ask, of all runs, from an address.
+    ParticipantsOf(IpAddr),
     /// Starts of public surveys, from an address.
     PublicStarts(IpAddr),
     /// Runs that start under a deployment in 24 hours; the quota is the deployment's own, if it has one.
@@ -169,6 +171,7 @@ pub(crate) struct Limits {
     drop_in: Rate,
     key_messages: Rate,
     participants: Rate,
+    participant_addresses: Rate,
     public_starts: Rate,
     public_starts_of_day: u32,
     public_replies_of_day: u32,
@@ -193,6 +196,7 @@ impl Limits {
             drop_in: Rate::per_window(config.drop_in_requests, config.drop_in_window_ms),
             key_messages: Rate::per_minute(config.widget_messages_per_minute),
             participants: Rate::per_minute(config.participant_per_minute),
+            participant_addresses: Rate::per_minute(config.participant_per_address_per_minute),
             public_starts: Rate::per_minute(config.public_starts_per_minute),
             public_starts_of_day: config.public_starts_per_day,
             public_replies_of_day: config.public_replies_per_day,
@@ -250,6 +254,9 @@ impl Limits {
             Bucket::Participant(run, role) => {
                 let id = run.0.0 ^ u128::from(self.hashed(role));
                 known("participant", self.participants, Class::Participants, id)
+            }
+            Bucket::ParticipantsOf(address) => {
+                stranger("participant-address", self.participant_addresses, Class::ParticipantAddresses, address)
             }
             Bucket::PublicStarts(address) => {
                 stranger("public-starts", self.public_starts, Class::PublicStarts, address)

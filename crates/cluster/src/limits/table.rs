@@ -24,6 +24,7 @@ pub(super) enum Class {
     KeyMessages,
     DropIn,
     Participants,
+    ParticipantAddresses,
     PublicStarts,
     DeploymentDays,
     DeploymentMinutes,
@@ -31,7 +32,7 @@ pub(super) enum Class {
     Triggers,
 }
 
-const CLASSES: usize = 13;
+const CLASSES: usize = 14;
 
 /// Whose budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -263,12 +263,15 @@ async fn participants_triggers_and_networks_have_budgets_apart() {
     };
     drained(Bucket::Participant(run, "customer"), 60);
     drained(Bucket::Trigger("one"), 60);
+    drained(Bucket::ParticipantsOf("2001:db8::1".parse().unwrap()), 300);
+    assert!(!charge(Bucket::ParticipantsOf("2001:db8::ffff".parse().unwrap())).allowed, "one network");
     drained(Bucket::PublicStarts("2001:db8::1".parse().unwrap()), 10);
     assert!(!charge(Bucket::PublicStarts("2001:db8::ffff".parse().unwrap())).allowed, "one network");
     for full in [
         Bucket::Participant(run, "reviewer"),
         Bucket::Participant(other, "customer"),
         Bucket::Trigger("two"),
+        Bucket::ParticipantsOf("2001:db8:0:1::1".parse().unwrap()),
         Bucket::PublicStarts("2001:db8:0:1::1".parse().unwrap()),
     ] {
         assert!(charge(full).allowed, "{full:?}");
