@@ -95,6 +95,7 @@ impl Default for Options {
                 public_replies_per_day: MANY,
                 triggers_per_minute: MANY,
                 connections_per_address: 0,
+                sockets_per_address: 0,
             },
             drain_seconds: 2,
             allow_loopback: true,

@@ -64,6 +64,7 @@ const fn farewell(reason: CutReason) -> (u16, &'static str) {
         CutReason::Expired => (4401, "expired"),
         CutReason::Shutdown => (1001, "shutdown"),
         CutReason::Ended => (1000, "ended"),
+        CutReason::Replaced => (1013, "replaced"),
     }
 }
 

@@ -163,7 +163,8 @@ impl From<CutReason> for ReplyErrorCode {
         match reason {
             CutReason::Revoked | CutReason::Disabled | CutReason::OriginRemoved => Self::Revoked,
             CutReason::Expired => Self::Expired,
-            CutReason::Ended => Self::Ended,
+            // The other is for participants' sockets alone.
+            CutReason::Ended | CutReason::Replaced => Self::Ended,
             CutReason::Shutdown => Self::Shutdown,
         }
     }

@@ -233,7 +233,7 @@ fn check_text(text: &str) -> Result<(), ChatError> {
 
 fn refuse(reason: CutReason) -> ChatError {
     match reason {
-        CutReason::Ended => ChatError::Ended,
+        CutReason::Ended | CutReason::Replaced => ChatError::Ended,
         CutReason::Shutdown => ChatError::Stopping,
         CutReason::Revoked | CutReason::Expired | CutReason::Disabled | CutReason::OriginRemoved => ChatError::Revoked,
     }

@@ -13,7 +13,7 @@ use ambient::{Clock, OsRandom, Random, SystemClock};
 use api::App;
 use cluster::CutReason;
 use credential::{Parser, Tokens};
-use gate::{RequestLog, SocketTasks};
+use gate::{RequestLog, SocketPlaces, SocketTasks};
 use store::Store;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{
@@ -24,7 +24,7 @@ use tokio_util::{
 use crate::{
     Config, DataDir, StartError,
     lease::Lease,
-    listener::{Caps, Listening, Stage},
+    listener::{Caps, Listening, Stage, sockets_of_process},
     secret,
     wiring::{self, Wired},
 };
@@ -114,7 +114,8 @@ impl Server {
             None => Some(Lease::take(&store, &*ambient.clock, &*ambient.random).await?),
         };
         let connections = TaskTracker::new();
-        let sockets = SocketTasks { tracker: connections.clone(), closing: CancellationToken::new() };
+        let places = SocketPlaces::new(sockets_of_process(), config.limits.sockets_per_address);
+        let sockets = SocketTasks { tracker: connections.clone(), closing: CancellationToken::new(), places };
         let closing = sockets.closing.clone();
         let Wired { app, router, tokens, parser, replies, ready } =
             match wiring::wire(&config, &ambient, store, loaded.secrets, address, sockets).await {

@@ -6,17 +6,21 @@
 use std::{
     collections::HashMap,
     fmt,
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
-use ambient::{ConversationId, KeyId};
+use ambient::{ConversationId, KeyId, RunId};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 const SHARDS: usize = 64;
+
+/// How many sockets one role of a run has at a time.
+const SEATS: usize = 8;
 
 /// Why a stream was cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,11 +38,20 @@ pub enum CutReason {
     OriginRemoved,
     /// The server stops.
     Shutdown,
+    /// A newer socket of the same role took its place.
+    Replaced,
 }
 
 impl CutReason {
-    const ALL: [Self; 6] =
-        [Self::Revoked, Self::Expired, Self::Ended, Self::Disabled, Self::OriginRemoved, Self::Shutdown];
+    const ALL: [Self; 7] = [
+        Self::Revoked,
+        Self::Expired,
+        Self::Ended,
+        Self::Disabled,
+        Self::OriginRemoved,
+        Self::Shutdown,
+        Self::Replaced,
+    ];
 
     /// The stable name, as the last event of a stream says it.
     #[must_use]
@@ -50,6 +63,7 @@ impl CutReason {
             Self::Disabled => "disabled",
             Self::OriginRemoved => "origin_removed",
             Self::Shutdown => "shutdown",
+            Self::Replaced => "replaced",
         }
     }
 }
@@ -101,10 +115,15 @@ impl Stream {
 
 type ByKey = HashMap<KeyId, HashMap<u64, Arc<Stream>>>;
 type BySession = HashMap<ConversationId, Vec<Arc<Stream>>>;
+/// By age.
+type BySeat = HashMap<u128, Vec<Arc<Stream>>>;
 
 pub(crate) struct Grants {
     by_key: Box<[Mutex<ByKey>]>,
     by_session: Box<[Mutex<BySession>]>,
+    by_seat: Box<[Mutex<BySeat>]>,
+    /// Of roles: seeded by the process, so that nobody names one that meets another.
+    hasher: RandomState,
     open: AtomicU64,
     numbers: AtomicU64,
 }
@@ -114,6 +133,8 @@ impl Default for Grants {
         Self {
             by_key: (0..SHARDS).map(|_| Mutex::default()).collect(),
             by_session: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            by_seat: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
             open: AtomicU64::new(0),
             numbers: AtomicU64::new(1),
         }
@@ -129,6 +150,8 @@ fn shard(bits: u128) -> usize {
 pub struct Grant {
     stream: Arc<Stream>,
     grants: Arc<Grants>,
+    /// Of which run and role it is one of the sockets.
+    seat: Option<u128>,
 }
 
 impl Grant {
@@ -143,6 +166,15 @@ impl Grant {
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.stream.token.clone()
+    }
+
+    /// Makes it one of the 8 sockets that a role has in a run at a time. The one that has been longest goes for
+    /// it: a phone that lost its connection comes back before the server knows that it had gone.
+    pub fn sit(&mut self, run: RunId, role: &str) {
+        let seat = run.0.0 ^ u128::from(self.grants.hasher.hash_one(role));
+        if self.seat.replace(seat).is_none() {
+            self.grants.sit(&self.stream, seat);
+        }
     }
 
     pub(crate) fn stream(&self) -> &Stream {
@@ -164,7 +196,7 @@ impl fmt::Debug for Grant {
 
 impl Drop for Grant {
     fn drop(&mut self) {
-        self.grants.leave(&self.stream);
+        self.grants.leave(&self.stream, self.seat);
     }
 }
 
@@ -187,10 +219,30 @@ impl Grants {
             self.by_session[shard(session.0.0)].lock().entry(session).or_default().push(Arc::clone(&stream));
         }
         self.open.fetch_add(1, Ordering::Relaxed);
-        Grant { stream, grants: Arc::clone(self) }
+        Grant { stream, grants: Arc::clone(self), seat: None }
     }
 
-    fn leave(&self, stream: &Arc<Stream>) {
+    fn sit(&self, stream: &Arc<Stream>, seat: u128) {
+        let mut seats = self.by_seat[shard(seat)].lock();
+        let seated = seats.entry(seat).or_default();
+        seated.push(Arc::clone(stream));
+        let longest = (seated.len() > SEATS).then(|| seated.remove(0));
+        drop(seats);
+        if let Some(longest) = longest {
+            longest.cut(CutReason::Replaced);
+        }
+    }
+
+    fn leave(&self, stream: &Arc<Stream>, seat: Option<u128>) {
+        if let Some(seat) = seat {
+            let mut seats = self.by_seat[shard(seat)].lock();
+            if let Some(seated) = seats.get_mut(&seat) {
+                seated.retain(|other| other.number != stream.number);
+                if seated.is_empty() {
+                    seats.remove(&seat);
+                }
+            }
+        }
         if let Some(key) = stream.key {
             let mut keys = self.by_key[shard(key.0.0)].lock();
             if let Some(streams) = keys.get_mut(&key) {
@@ -289,6 +341,29 @@ mod tests {
         assert_eq!((grants.cut_all(CutReason::Shutdown), three.reason()), (1, Some(CutReason::Shutdown)));
         drop(three);
         assert!(grants.open() == 0 && grants.by_session.iter().all(|shard| shard.lock().is_empty()));
+    }
+
+    #[test]
+    fn the_ninth_socket_of_a_role_takes_the_place_of_the_first() {
+        let grants = Arc::new(Grants::default());
+        let sit = |run: u128, role: &str| {
+            let mut grant = grants.enter(KEY, 0, None, None);
+            grant.sit(RunId(Ulid(run)), role);
+            grant
+        };
+        let mut mine: Vec<_> = (0..SEATS).map(|_| sit(5, "customer")).collect();
+        let others = [sit(5, "reviewer"), sit(6, "customer")];
+        assert!(mine.iter().all(|grant| grant.reason().is_none()));
+        mine.push(sit(5, "customer"));
+        let reasons = |grants: &[Grant]| grants.iter().map(Grant::reason).collect::<Vec<_>>();
+        let (gone, kept) = (Some(CutReason::Replaced), None);
+        assert_eq!(reasons(&mine), [[gone].as_slice(), &[kept; SEATS]].concat());
+        assert_eq!(reasons(&others), [kept; 2], "another role, and the same of another run");
+        drop(mine.drain(..3));
+        mine.extend([sit(5, "customer"), sit(5, "customer")]);
+        assert_eq!(reasons(&mine), [kept; SEATS], "who has gone made room");
+        drop((mine, others));
+        assert!(grants.open() == 0 && grants.by_seat.iter().all(|shard| shard.lock().is_empty()));
     }
 
     #[test]

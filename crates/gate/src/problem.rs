@@ -212,6 +212,12 @@ impl Problem {
             .with(|details| details.retry_after = Some(retry_after))
     }
 
+    /// 429 `RATE_LIMITED`: the address has as many WebSockets as it may.
+    pub(crate) fn too_many_sockets() -> Self {
+        let message = "This address has as many WebSockets as it may; close one, or try again later";
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "RATE_LIMITED", message).with(|details| details.retry_after = Some(30))
+    }
+
     /// 429 with the numbers of the budget that refused.
     #[must_use]
     pub fn limited(verdict: cluster::Verdict) -> Self {

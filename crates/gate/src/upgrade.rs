@@ -10,7 +10,7 @@ use schemars::{Schema, SchemaGenerator};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{Output, Problem, RequestContext, Socket, SocketConfig, cors, credentials};
+use crate::{Output, Problem, RequestContext, Socket, SocketConfig, SocketPlaces, cors, credentials};
 
 /// Before a credential in the list of subprotocols: a browser can send no other header with a handshake.
 const BEARER: &str = "chatelaine.bearer.";
@@ -24,6 +24,8 @@ pub struct SocketTasks {
     pub tracker: TaskTracker,
     /// Ends them all at once, without a word.
     pub closing: CancellationToken,
+    /// How many there may be.
+    pub places: SocketPlaces,
 }
 
 /// A handshake that said all it must.
@@ -108,7 +110,8 @@ impl RequestContext {
     /// With `protocol`, a client that offers subprotocols must offer this one.
     ///
     /// # Errors
-    /// 400 `INVALID_REQUEST` where the request is no handshake, or offers other subprotocols only.
+    /// 400 `INVALID_REQUEST` where the request is no handshake, or offers other subprotocols only; 429 and 503
+    /// where there is no place for another socket.
     pub fn upgrade<F, R>(
         &self,
         protocol: Option<&'static str>,
@@ -127,10 +130,12 @@ impl RequestContext {
         if protocol.is_none() && !handshake.protocols.is_empty() {
             return Err(Problem::invalid_request("None of the offered subprotocols is spoken here"));
         }
-        let connection = handshake.connection.lock().take().ok_or_else(no_handshake)?;
         let (door, tasks) = (self.door(), self.door().tasks());
+        let place = tasks.places.take(self.address)?;
+        let connection = handshake.connection.lock().take().ok_or_else(no_handshake)?;
         let closing = tasks.closing;
         tasks.tracker.spawn(async move {
+            let _place = place;
             // It never comes when the client has gone before the answer.
             let Some(Ok(io)) = closing.run_until_cancelled(connection).await else { return };
             // Boxed: a future that is handed on by value takes its size twice, for as long as the socket is open.

@@ -116,6 +116,8 @@ impl Farewell {
     pub(crate) const EXPIRED: Self = Self::Close(4401, "expired", "The token has ended");
     /// No token came.
     pub(crate) const UNKNOWN: Self = Self::Close(4401, "auth", "The first message must bring a token, within 5 s");
+    /// The role has newer sockets, as many as it may.
+    pub(crate) const REPLACED: Self = Self::Close(1013, "replaced", "Newer connections took the place of this one");
     /// Too much of what is none.
     pub(crate) const FLOOD: Self = Self::Close(1008, "flood", "");
 
@@ -134,7 +136,9 @@ impl Farewell {
     pub(crate) async fn say(self, mut socket: Socket) {
         let Self::Close(code, word, sentence) = self else { return };
         if !sentence.is_empty() {
-            let told = Told::Error { id: None, code: word, message: sentence, errors: &[], retry_after: None };
+            // Pages that are open all day would else take turns.
+            let retry_after = (self == Self::REPLACED).then_some(60);
+            let told = Told::Error { id: None, code: word, message: sentence, errors: &[], retry_after };
             if socket.send(told.text()).await.is_err() {
                 return;
             }
@@ -152,6 +156,7 @@ impl From<CutReason> for Farewell {
             CutReason::Expired => Self::EXPIRED,
             CutReason::Shutdown => Self::Close(1001, "shutdown", "The server stops; connect again"),
             CutReason::Ended => Self::ENDED,
+            CutReason::Replaced => Self::REPLACED,
         }
     }
 }

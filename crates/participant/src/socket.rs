@@ -92,7 +92,10 @@ async fn take_part(app: App, arrival: Arrival, mut socket: Socket) {
     };
     drop(app);
     match seated {
-        Ok((seat, grant)) => attend(seat, grant, socket).await,
+        Ok((seat, mut grant)) => {
+            grant.sit(seat.by.run, &seat.by.role);
+            attend(seat, grant, socket).await;
+        }
         Err(farewell) => Box::pin(farewell.say(socket)).await,
     }
 }

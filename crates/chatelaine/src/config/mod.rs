@@ -82,7 +82,7 @@ pub struct Config {
     pub dropin: DropIn,
 }
 
-/// Budgets, each at least 1 but for the last, and of a minute where nothing else is said.
+/// Budgets, each at least 1 but for the last two, and of a minute where nothing else is said.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -127,6 +127,8 @@ pub struct Limits {
     pub triggers_per_minute: u32,
     /// Connections of an address at a time; 0 is any number.
     pub connections_per_address: u32,
+    /// WebSockets of an address at a time; 0 is any number.
+    pub sockets_per_address: u32,
 }
 
 /// Calls to integrations.

@@ -25,6 +25,22 @@ pub(crate) fn calls_of_process() -> usize {
     calls_within(descriptors::allowed())
 }
 
+/// How many WebSockets may be open at once: three quarters of the connections. None of them is ever asked to
+/// leave, so the rest is for whoever comes with a request.
+pub(crate) fn sockets_of_process() -> usize {
+    sockets_within(descriptors::allowed())
+}
+
+fn sockets_within(descriptors: usize) -> usize {
+    let total = connections_within(descriptors);
+    (total - total / 4).max(1)
+}
+
+fn connections_within(descriptors: usize) -> usize {
+    let others = RESERVED.max(descriptors / 16) + calls_within(descriptors);
+    descriptors.saturating_sub(others).max(1)
+}
+
 const fn calls_within(descriptors: usize) -> usize {
     descriptors / 16 * 5
 }
@@ -60,8 +76,7 @@ impl Caps {
     }
 
     fn within(descriptors: usize, per_address: u32, exempt: Vec<IpNet>) -> Self {
-        let others = RESERVED.max(descriptors / 16) + calls_within(descriptors);
-        let total = descriptors.saturating_sub(others).max(1);
+        let total = connections_within(descriptors);
         let per_address = match usize::try_from(per_address).unwrap_or(usize::MAX) {
             0 => 0,
             // One address never fills the house, however small the house is.
@@ -260,6 +275,11 @@ mod tests {
             assert!(taken + RESERVED <= descriptors, "{descriptors}");
         }
         assert_eq!(caps(10, 5), (1, 1));
+        assert_eq!(
+            [10, 200, 1024, 20_000].map(sockets_within),
+            [1, 57, 480, 9_375],
+            "and sockets leave room for requests"
+        );
         let unlimited = Caps::within(usize::MAX, 1024, Vec::new());
         assert!(unlimited.total > usize::MAX / 2 && unlimited.source(address("192.0.2.1")).is_some());
     }

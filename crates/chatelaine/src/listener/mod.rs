@@ -27,7 +27,7 @@ use tower::Service;
 
 use activity::{Activity, Counted, InFlight, TICK, Verdict, Watch};
 use admission::{Admission, Place, Refused, Seldom};
-pub(crate) use admission::{Caps, calls_of_process};
+pub(crate) use admission::{Caps, calls_of_process, sockets_of_process};
 use socket::Socket;
 
 /// Head and buffers of one connection, in bytes; a longer head is answered 431.

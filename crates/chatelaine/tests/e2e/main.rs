@@ -55,6 +55,8 @@ mod matrix;
 #[cfg(test)]
 mod pages;
 #[cfg(test)]
+mod participant_limits;
+#[cfg(test)]
 mod participant_socket;
 #[cfg(test)]
 mod participant_tokens;
