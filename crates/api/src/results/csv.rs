@@ -23,16 +23,27 @@ pub(super) fn header(columns: &[Column], questions: &[Question], label: bool, bo
     let mut cells = RUN_COLUMNS.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     for column in columns {
         cells.push(match questions.get(column.question).filter(|_| label) {
-            Some(question) if column.rounds.is_empty() => question.prompt.clone(),
+            Some(question) if column.rounds.is_empty() => without_templates(&question.prompt),
             Some(question) => {
                 let rounds: Vec<_> = column.rounds.iter().map(u32::to_string).collect();
-                format!("{} ({})", question.prompt, rounds.join("."))
+                format!("{} ({})", without_templates(&question.prompt), rounds.join("."))
             }
             None => column.id.clone(),
         });
     }
     write_line(&mut line, cells.iter().map(|cell| text(cell)));
     line.into()
+}
+
+/// What a template stands for is another text in each run.
+fn without_templates(prompt: &str) -> String {
+    let mut parts = prompt.split("{{");
+    let mut words = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        words.push('…');
+        words.push_str(part.split_once("}}").map_or("", |(_, after)| after));
+    }
+    words
 }
 
 /// One line for each row.
@@ -103,6 +114,15 @@ mod tests {
         }
         assert!(cell.is_empty() && line.is_empty() && !quoted, "it does not end with a line: {document:?}");
         lines
+    }
+
+    #[test]
+    fn a_heading_has_no_template() {
+        for (given, expected) in
+            [("How likely?", "How likely?"), ("You gave {{score}} of 10, {{input.name}}", "You gave … of 10, …")]
+        {
+            assert_eq!(without_templates(given), expected);
+        }
     }
 
     #[test]

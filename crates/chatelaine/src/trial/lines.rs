@@ -228,7 +228,7 @@ fn conversation(trial: &Trial, credential: &str, origin: &str, message: &str) ->
 
 fn with_new_key(trial: &Trial, name: &str, then: &str) -> String {
     format!(
-        "K=$(curl -sS {}/v1/api-keys {} {} -d '{{\"name\":\"{name}\"}}') && ID={} && {then}",
+        "K=$(curl -sS {}/v1/api-keys {} {} -d '{{\"name\":\"{name}\",\"scopes\":[\"bots:read\"]}}') && ID={} && {then}",
         trial.url,
         bearer(&trial.keys.secret),
         json(),

@@ -1,8 +1,12 @@
 //! The first page: what this is, and a button.
 
-use ambient::DeploymentId;
+use std::time::Duration;
+
+use access::Tenant;
+use ambient::{DeploymentId, RunId};
 use api::App;
 use gate::{Call, Nothing, Problem, Raw};
+use tokio::time::timeout;
 
 use super::{
     Form,
@@ -14,6 +18,9 @@ use crate::{
     challenge::{self, Solved},
     survey::{Survey, open_survey, start_run, survey_id},
 };
+
+/// How long the start of a run is waited for.
+const FIRST_WORDS: Duration = Duration::from_secs(1);
 
 /// The address of the pages that ask.
 pub(super) fn run_path(survey: DeploymentId) -> String {
@@ -46,7 +53,15 @@ pub(super) async fn start_survey_page(app: App, call: Call<Form>) -> Result<Raw,
         }
         started => started?,
     };
+    wait_for_first_words(&app, survey.tenant, started.run_id).await;
     Ok(cookie::keep(&app, Raw::see_other(&run_path(id)), id, &started.participant_token))
+}
+
+/// So that whoever pressed Start is asked something, and not to wait. A run begins in one turn, a moment
+/// after it is stored; when that takes longer, the next page waits.
+async fn wait_for_first_words(app: &App, tenant: Tenant, run: RunId) {
+    let begun = async { app.runs().follow(tenant, run, 0).await?.next().await };
+    let _ = timeout(FIRST_WORDS, begun).await;
 }
 
 /// Whether the cookie is of a run that is not over.

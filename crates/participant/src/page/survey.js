@@ -3,7 +3,7 @@
 (() => {
   'use strict';
   const said = document.getElementById('said');
-  const [SOON, LATE] = [1500, 10000];
+  const [SOON, LATE] = [500, 10000];
   let isBusy = false;
   let pause = SOON;
   let timer;
@@ -41,7 +41,7 @@
   }
 
   async function look() {
-    pause = Math.min(pause * 1.3, LATE);
+    pause = Math.min(pause * 1.5, LATE);
     try {
       const next = document.hidden || (await get(location.href));
       if (next !== true && next.status < 429 && next.main.innerHTML !== place().innerHTML) {
