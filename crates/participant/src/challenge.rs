@@ -37,8 +37,9 @@ const PURPOSE: &str = "survey-challenge:v1";
 
 /// Difficulty, end and random part.
 const HEAD: usize = 1 + 8 + 16;
-/// Of the MAC, half: nobody tries 2¹²⁸.
-const TAG: usize = 16;
+/// Of the MAC, more than half: nobody tries 2¹⁷⁶. With it a nonce and its point are 64 characters, one block of the
+/// hash, which a page computes once for all tries.
+const TAG: usize = 22;
 
 /// What is to be done before a survey is started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -266,8 +267,9 @@ mod tests {
     fn a_nonce_comes_back_as_it_was_and_nothing_else_is_one() {
         let nonce = Nonce { difficulty: 17, expires_at: Millis(1_700_000_000_123), random: [7; 16] };
         let text = nonce.write(&Mac([9; 32]));
+        assert_eq!(text.len() + 1, 64, "one whole block");
         let (read, tag) = Nonce::read(&text).unwrap();
-        assert_eq!((read.difficulty, read.expires_at, read.random, tag), (17, nonce.expires_at, [7; 16], [9; 16]));
+        assert_eq!((read.difficulty, read.expires_at, read.random, tag), (17, nonce.expires_at, [7; 16], [9; TAG]));
         assert_ne!(nonce.signed(DeploymentId(Ulid(1))), nonce.signed(DeploymentId(Ulid(2))));
         for wrong in ["", "x", &text[1..], &format!("{text}AAAA"), &text.replace('A', "=")] {
             assert!(Nonce::read(wrong).is_none(), "{wrong}");
