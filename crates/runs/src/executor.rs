@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    mem::take,
     sync::{
         Arc, Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -10,7 +11,8 @@ use std::{
 };
 
 use access::Tenant;
-use ambient::RunId;
+use ambient::{Millis, RunId, WorkspaceId};
+use credential::Environment;
 use parking_lot::Mutex;
 use store::{EffectRecord, StoreError};
 use tokio::{sync::Notify, time::sleep};
@@ -26,11 +28,21 @@ use crate::{
 /// Bots and tools that are at work at once.
 const MAX_CALLS: usize = 64;
 /// Those of one workspace: the rest is for the others.
-const MAX_CALLS_OF_TENANT: usize = 32;
+const MAX_CALLS_OF_WORKSPACE: usize = 32;
+/// Among them those of its `test`: the rest is for its `live`.
+const MAX_CALLS_OF_TEST: usize = 16;
 /// Turns that begin runs and fire timers, at once: they wait for the database alone.
 const MAX_TURNS: usize = 16;
-/// How much is looked at, besides what is under way.
+/// How much is looked at, besides what is under way. Where more is due, each tenant's is looked at.
 const SCAN: usize = 1024;
+/// And then how much of each, calls and turns: more than can be under way, so that something is found.
+const SCAN_OF_EACH: u32 = 128;
+/// And of all of them.
+const SCAN_OF_ALL: u32 = 16 * 1024;
+/// For how long that is good, because it costs as much as there is due: so often the time that it took, in bounds.
+const GOOD_FOR: u32 = 4;
+const GOOD_FOR_AT_LEAST: Duration = Duration::from_millis(10);
+const GOOD_FOR_AT_MOST: Duration = Duration::from_millis(500);
 /// The longest time without a look.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// After a failure of the database.
@@ -57,7 +69,34 @@ struct Places {
     under_way: HashMap<(RunId, String), CancellationToken>,
     turns: usize,
     calls: usize,
-    calls_of: HashMap<Tenant, usize>,
+    calls_of: HashMap<WorkspaceId, Calls>,
+}
+
+/// Of one workspace.
+#[derive(Clone, Copy, Default)]
+struct Calls {
+    all: usize,
+    test: usize,
+}
+
+impl Calls {
+    fn is_full(self, environment: Environment) -> bool {
+        self.all >= MAX_CALLS_OF_WORKSPACE || environment == Environment::Test && self.test >= MAX_CALLS_OF_TEST
+    }
+}
+
+/// What is due, and of whom.
+type Due = (Tenant, RunId, EffectRecord);
+
+/// What is due and has no place yet.
+#[derive(Default)]
+struct Waiting {
+    due: Vec<Due>,
+    /// There is more than this.
+    has_more: bool,
+    /// While there is something in it, it is good until then, on [`ambient::Clock::elapsed`]. What is no longer
+    /// due does no harm.
+    good_until: Duration,
 }
 
 /// Whether something may begin.
@@ -104,12 +143,13 @@ impl Desk {
             return Admission::UnderWay;
         }
         if is_call {
-            let own = places.calls_of.get(&tenant).copied().unwrap_or(0);
-            if places.calls >= MAX_CALLS || own >= MAX_CALLS_OF_TENANT {
+            let own = places.calls_of.get(&tenant.workspace).copied().unwrap_or_default();
+            if places.calls >= MAX_CALLS || own.is_full(tenant.environment) {
                 return Admission::Full;
             }
             places.calls += 1;
-            places.calls_of.insert(tenant, own + 1);
+            let test = own.test + usize::from(tenant.environment == Environment::Test);
+            places.calls_of.insert(tenant.workspace, Calls { all: own.all + 1, test });
         } else if places.turns >= MAX_TURNS {
             return Admission::Full;
         } else {
@@ -127,10 +167,11 @@ impl Drop for Place {
         places.under_way.remove(&self.key);
         if self.is_call {
             places.calls -= 1;
-            if let Some(own) = places.calls_of.get_mut(&self.tenant) {
-                *own -= 1;
-                if *own == 0 {
-                    places.calls_of.remove(&self.tenant);
+            if let Some(own) = places.calls_of.get_mut(&self.tenant.workspace) {
+                own.all -= 1;
+                own.test -= usize::from(self.tenant.environment == Environment::Test);
+                if own.all == 0 {
+                    places.calls_of.remove(&self.tenant.workspace);
                 }
             }
         } else {
@@ -148,6 +189,19 @@ fn is_call(kind: &str) -> bool {
     kind == "ask_bot" || kind == "call_tool"
 }
 
+/// The first of each tenant, then the second of each, and so on; calls and turns by themselves.
+fn in_turns(due: Vec<Due>) -> Vec<Due> {
+    let mut seen: HashMap<(Tenant, bool), usize> = HashMap::new();
+    let place = |due: Due| {
+        let place = seen.entry((due.0, is_call(&due.2.kind))).or_default();
+        *place += 1;
+        (*place, due)
+    };
+    let mut due: Vec<_> = due.into_iter().map(place).collect();
+    due.sort_by_key(|(place, _)| *place);
+    due.into_iter().map(|(_, due)| due).collect()
+}
+
 /// Works until it is stopped, or the last [`crate::Runs`] is gone.
 pub(crate) fn spawn(inner: &Arc<Inner>) {
     let (weak, stopping, desk) = (Arc::downgrade(inner), inner.stopping.clone(), inner.desk.clone());
@@ -155,9 +209,10 @@ pub(crate) fn spawn(inner: &Arc<Inner>) {
 }
 
 async fn work(inner: Weak<Inner>, desk: Desk) {
+    let mut waiting = Waiting::default();
     loop {
         let Some(inner) = inner.upgrade() else { return };
-        let pause = inner.begin_due().await.unwrap_or_else(|error| {
+        let pause = inner.begin_due(&mut waiting).await.unwrap_or_else(|error| {
             tracing::warn!(cause = %error, "what is due for runs could not be read");
             RETRY
         });
@@ -171,38 +226,57 @@ async fn work(inner: Weak<Inner>, desk: Desk) {
 
 impl Inner {
     /// Begins what is due and finds a place; says how long to wait for more.
-    async fn begin_due(self: &Arc<Self>) -> Result<Duration, StoreError> {
+    async fn begin_due(self: &Arc<Self>, waiting: &mut Waiting) -> Result<Duration, StoreError> {
         loop {
             let now = self.now();
-            let limit = self.desk.busy() + SCAN;
-            let due = self.parts.store.due_effects(now, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
-            let (mut is_left, mut has_begun) = (false, false);
-            let is_all = due.len() < limit;
+            if waiting.due.is_empty() || self.parts.clock.elapsed() >= waiting.good_until {
+                *waiting = self.read_due(now).await?;
+            }
+            let mut has_begun = false;
             // Before the look for a place: one that becomes free from here on rings.
             self.desk.0.has_left.store(true, Relaxed);
-            for (tenant, run, effect) in due {
+            for (tenant, run, effect) in take(&mut waiting.due) {
                 match self.desk.admit(tenant, run, &effect) {
                     Admission::Begin(place) => {
                         has_begun = true;
                         self.parts.drain.spawn(Arc::clone(self).carry_out(place, effect));
                     }
                     Admission::UnderWay => {}
-                    Admission::Full => is_left = true,
+                    Admission::Full => waiting.due.push((tenant, run, effect)),
                 }
             }
-            if has_begun && !is_all {
+            let is_left = !waiting.due.is_empty();
+            if has_begun && waiting.has_more && !is_left {
                 continue;
             }
-            if !is_left && is_all {
+            if !is_left && !waiting.has_more {
                 self.desk.0.has_left.store(false, Relaxed);
             }
+            let look_every = match is_left && waiting.has_more {
+                true => waiting.good_until.saturating_sub(self.parts.clock.elapsed()).max(GOOD_FOR_AT_LEAST),
+                false => LOOK_EVERY,
+            };
             let next = self.parts.store.next_effect_after(now).await?;
             let pause = next.and_then(|next| u64::try_from(next.since(self.now())).ok()).map(Duration::from_millis);
             return Ok(match next {
-                None => LOOK_EVERY,
-                Some(_) => pause.unwrap_or_default().clamp(Duration::from_millis(1), LOOK_EVERY),
+                None => look_every,
+                Some(_) => pause.unwrap_or_default().clamp(Duration::from_millis(1), look_every),
             });
         }
+    }
+
+    /// What is due of everybody: however much is due of one, some of each other is in it.
+    async fn read_due(&self, now: Millis) -> Result<Waiting, StoreError> {
+        let limit = self.desk.busy() + SCAN;
+        let due = self.parts.store.due_effects(now, u32::try_from(limit).unwrap_or(u32::MAX)).await?;
+        if due.len() < limit {
+            return Ok(Waiting { due: in_turns(due), ..Waiting::default() });
+        }
+        let before = self.parts.clock.elapsed();
+        let due = self.parts.store.due_effects_of_each(now, SCAN_OF_EACH, SCAN_OF_ALL).await?;
+        let after = self.parts.clock.elapsed();
+        let good_for = (after.saturating_sub(before) * GOOD_FOR).clamp(GOOD_FOR_AT_LEAST, GOOD_FOR_AT_MOST);
+        Ok(Waiting { due, has_more: true, good_until: after + good_for })
     }
 
     async fn carry_out(self: Arc<Self>, place: Place, effect: EffectRecord) {
@@ -272,8 +346,7 @@ fn backoff(attempts: u32) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use ambient::{Millis, Ulid, WorkspaceId};
-    use credential::Environment;
+    use ambient::Ulid;
 
     use super::*;
 
@@ -282,9 +355,20 @@ mod tests {
         EffectRecord { id, kind, payload, due_at: Millis(0), attempts: 0, created_at: Millis(0) }
     }
 
+    fn tenant(workspace: u128, environment: Environment) -> Tenant {
+        Tenant { workspace: WorkspaceId(Ulid(workspace)), environment }
+    }
+
     fn admit(desk: &Desk, workspace: u128, kind: &str, count: usize) -> Vec<Place> {
-        let tenant = Tenant { workspace: WorkspaceId(Ulid(workspace)), environment: Environment::Live };
-        let admit = |id| match desk.admit(tenant, RunId(Ulid(workspace)), &effect(id, kind)) {
+        admit_in(desk, tenant(workspace, Environment::Live), kind, count)
+    }
+
+    fn admit_in(desk: &Desk, tenant: Tenant, kind: &str, count: usize) -> Vec<Place> {
+        let run = match tenant.environment {
+            Environment::Live => RunId(Ulid(tenant.workspace.0.0)),
+            Environment::Test => RunId(Ulid(tenant.workspace.0.0 << 64)),
+        };
+        let admit = |id| match desk.admit(tenant, run, &effect(id, kind)) {
             Admission::Begin(place) => Some(place),
             Admission::UnderWay | Admission::Full => None,
         };
@@ -295,13 +379,36 @@ mod tests {
     fn one_workspace_leaves_room_for_the_others_and_for_turns() {
         let desk = Desk::default();
         let first = admit(&desk, 1, "ask_bot", 100);
-        assert_eq!(first.len(), MAX_CALLS_OF_TENANT);
+        assert_eq!(first.len(), MAX_CALLS_OF_WORKSPACE);
         let others = [admit(&desk, 2, "call_tool", 100), admit(&desk, 3, "ask_bot", 100)];
-        assert_eq!(others.map(|places| places.len()), [MAX_CALLS - MAX_CALLS_OF_TENANT, 0]);
+        assert_eq!(others.map(|places| places.len()), [MAX_CALLS - MAX_CALLS_OF_WORKSPACE, 0]);
         assert_eq!(admit(&desk, 1, "set_timer", 0).len(), 0);
         assert_eq!(admit(&desk, 4, BEGIN, 100).len(), MAX_TURNS);
         drop(first);
         assert_eq!(admit(&desk, 1, "ask_bot", 1).len(), 1, "what is over makes room");
+    }
+
+    #[test]
+    fn live_and_test_of_a_workspace_share_its_places_and_test_has_the_smaller_part() {
+        let desk = Desk::default();
+        let test = admit_in(&desk, tenant(1, Environment::Test), "ask_bot", 100);
+        assert_eq!(test.len(), MAX_CALLS_OF_TEST);
+        let live = admit(&desk, 1, "ask_bot", 100);
+        assert_eq!(live.len(), MAX_CALLS_OF_WORKSPACE - MAX_CALLS_OF_TEST);
+        drop(test);
+        let more = admit_in(&desk, tenant(1, Environment::Test), "ask_bot", 100);
+        assert_eq!(more.len(), MAX_CALLS_OF_TEST, "what is over makes room");
+        drop((live, more));
+        assert!(desk.0.places.lock().calls_of.is_empty(), "what is over is forgotten");
+    }
+
+    #[test]
+    fn tenants_take_turns() {
+        let (ours, theirs) = (tenant(1, Environment::Live), tenant(2, Environment::Live));
+        let due = [(ours, "ask_bot"), (ours, "call_tool"), (ours, BEGIN), (ours, "ask_bot"), (theirs, "ask_bot")];
+        let due = due.iter().enumerate().map(|(id, (tenant, kind))| (*tenant, RunId(Ulid(1)), effect(id, kind)));
+        let order: Vec<_> = in_turns(due.collect()).into_iter().map(|(_, _, effect)| effect.id).collect();
+        assert_eq!(order, ["0", "2", "4", "1", "3"]);
     }
 
     #[test]

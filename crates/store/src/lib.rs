@@ -40,6 +40,6 @@ pub use record::{
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
 pub use workspace::{
-    ConnectionDraft, ConnectionRecord, CreditAccount, CreditEntry, CreditHold, CreditReserve, Idempotent, MAX_TRIGGERS,
-    Reserved, Workspace,
+    ConnectionDraft, ConnectionRecord, CreditAccount, CreditEntry, CreditHold, CreditReserve, Idempotent,
+    MAX_DEPLOYMENTS, MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE, Reserved, Workspace,
 };

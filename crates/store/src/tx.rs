@@ -36,6 +36,11 @@ impl Tx {
         Ok(self.rows(bound).await?.into_iter().next())
     }
 
+    /// What a statement has counted as `total`.
+    pub(crate) async fn total(&mut self, bound: Bound) -> Result<u64, StoreError> {
+        self.row(bound).await?.ok_or(StoreError::NotFound)?.count("total")
+    }
+
     /// Makes it durable, then answers.
     #[cfg(not(feature = "fault-ack-early"))]
     pub(crate) async fn commit(self) -> Result<(), StoreError> {

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use runs::RunError;
 use serde_json::{Value, json};
-use store::{NewEffect, TurnRecord};
+use store::{NewEffect, NewRun, TurnRecord};
 use tokio::time::{sleep, timeout};
 use workflow::RunStatus;
 
-use crate::world::{World, by, on_each};
+use crate::world::{World, by, on_each, workspace};
 
 fn workflow(children: &Value) -> String {
     json!({"type": "Workflow", "id": "w", "participants": [{"name": "p"}], "children": children}).to_string()
@@ -65,6 +65,33 @@ async fn what_cannot_be_called_fails_the_run_with_a_reason() {
         assert_eq!(status, RunStatus::Failed);
         assert!(state.ending().unwrap().message.contains("connection_unavailable"));
         assert!(world.outside.asked().is_empty(), "nothing goes out without its secret");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_has_much_to_be_done_keeps_nobody_waiting() {
+    on_each(async |mut world| {
+        // As many calls as a workspace may have, and behind them more than are looked at.
+        let hanging = json!({"type": "Tool", "id": "t", "url": format!("{}/hang", world.outside.url())});
+        let deployment = world.deploy(&workflow(&json!([hanging]))).await;
+        for _ in 0..32 {
+            world.start(&deployment, json!({})).await;
+        }
+        until(|| world.outside.asked().len() == 32).await;
+        let due_at = world.node.clock.now();
+        let more =
+            |n| NewEffect { id: format!("e{n}"), kind: "call_tool".to_owned(), payload: "{}".to_owned(), due_at };
+        let (input, state) = ("{}".to_owned(), "{}".to_owned());
+        let new = NewRun { deployment: deployment.id, origin: "api".to_owned(), input, state };
+        let theirs = world.node.store.workspace(world.tenant);
+        theirs.create_run(new, (0..1200).map(more).collect()).await.unwrap();
+
+        world.tenant = workspace(&world.node.store).await;
+        let tool = json!({"type": "Tool", "id": "t", "url": format!("{}/tool", world.outside.url())});
+        let steps = json!([{"type": "Wait", "id": "z", "seconds": 1}, tool]);
+        let (status, _) = run_to_end(&world, &steps).await;
+        assert_eq!((status, world.outside.asked().len()), (RunStatus::Completed, 33));
     })
     .await;
 }

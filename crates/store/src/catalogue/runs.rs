@@ -80,10 +80,18 @@ statements! {
         "SELECT ", effect_columns!(), " FROM run_effects
         WHERE workspace_id = $1 AND environment = $2 AND run_id = $3 ORDER BY due_at, id"
     );
-    DUE_RUN_EFFECTS "due_run_effects" concat!(
-        "SELECT workspace_id, environment, run_id, ", effect_columns!(),
-        " FROM run_effects WHERE due_at <= $1 ORDER BY due_at, run_id, id LIMIT $2"
-    );
+    /// Without payloads: many of them could fill memory.
+    DUE_RUN_EFFECTS "due_run_effects"
+        "SELECT workspace_id, environment, run_id, id, kind, '' AS payload, due_at, attempts, created_at
+        FROM run_effects WHERE due_at <= $1 ORDER BY due_at, run_id, id LIMIT $2";
+    /// Reads all that is due, however much that is, so that nobody's is hidden behind another's.
+    DUE_RUN_EFFECTS_OF_EACH "due_run_effects_of_each"
+        "SELECT workspace_id, environment, run_id, id, kind, '' AS payload, due_at, attempts, created_at FROM (
+            SELECT workspace_id, environment, run_id, id, kind, due_at, attempts, created_at, ROW_NUMBER() OVER (
+                PARTITION BY workspace_id, environment, CASE WHEN kind IN ('ask_bot', 'call_tool') THEN 1 ELSE 0 END
+                ORDER BY due_at, run_id, id) AS place
+            FROM run_effects WHERE due_at <= $1) AS due
+        WHERE place <= $2 ORDER BY place, due_at, run_id, id LIMIT $3";
     NEXT_RUN_EFFECT "next_run_effect" "SELECT MIN(due_at) AS due_at FROM run_effects WHERE due_at > $1";
 
     BOUND_AT "bound_at"

@@ -51,11 +51,15 @@ statements! {
     DISABLE_TRIGGER "disable_trigger"
         "UPDATE triggers SET next_at = NULL, last_error = $5, disabled_at = $4
         WHERE workspace_id = $1 AND environment = $2 AND id = $3";
-    DUE_TRIGGERS "due_triggers" concat!(
-        "SELECT workspace_id, environment, ", trigger_columns!(),
-        " FROM triggers WHERE next_at <= $1 AND (next_at > $2 OR (next_at = $2 AND id > $3))
-        ORDER BY next_at, id LIMIT $4"
-    );
+    TRIGGER_COUNT "trigger_count"
+        "SELECT COUNT(*) AS total FROM triggers WHERE workspace_id = $1 AND environment = $2";
+    /// Tenants take turns: one that has many keeps nobody waiting.
+    DUE_TRIGGERS "due_triggers"
+        "SELECT workspace_id, environment, id, next_at FROM (
+            SELECT workspace_id, environment, id, next_at, ROW_NUMBER() OVER (
+                PARTITION BY workspace_id, environment ORDER BY next_at, id) AS place
+            FROM triggers WHERE next_at <= $1) AS due
+        ORDER BY place, next_at, id LIMIT $2";
     NEXT_TRIGGER "next_trigger" "SELECT MIN(next_at) AS next_at FROM triggers WHERE next_at > $1";
 
     TRIGGER_DELIVERY "trigger_delivery"

@@ -81,6 +81,9 @@ statements! {
         "SELECT COUNT(*) AS total FROM deployments WHERE workspace_id = $1 AND environment = $2";
     DEPLOYMENT_COUNT_OF_WORKFLOW "deployment_count_of_workflow"
         "SELECT COUNT(*) AS total FROM deployments WHERE workspace_id = $1 AND environment = $2 AND workflow_id = $3";
+    LIVE_DEPLOYMENT_COUNT "live_deployment_count"
+        "SELECT COUNT(*) AS total FROM deployments
+        WHERE workspace_id = $1 AND environment = $2 AND revoked_at IS NULL";
     /// A stranger names a deployment before anybody knows whose it is.
     DEPLOYMENT_BY_ID "deployment_by_id" concat!(
         "SELECT workspace_id, environment, definition, ", deployment_columns!(), ", ", display!(""),

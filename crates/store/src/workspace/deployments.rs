@@ -17,12 +17,16 @@ use crate::{
 /// What the audit log calls them.
 const KIND: &str = "deployment";
 
+/// The most deployments of one environment of a workspace that are not revoked; a few more when they are made at
+/// the same moment.
+pub const MAX_DEPLOYMENTS: u64 = 1000;
+
 impl Workspace {
     /// Freezes a version of a workflow under a key of its own, of this tenant's environment.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the workflow; [`StoreError::Conflict`] `version` when it has changed
-    /// since its maker looked, `secret` when the digest is known.
+    /// since its maker looked, `secret` when the digest is known, `deployments` when there are [`MAX_DEPLOYMENTS`].
     pub async fn create_deployment(
         &self,
         new: NewDeployment,
@@ -34,6 +38,9 @@ impl Workspace {
         let workflow = self.lock_workflow(&mut tx, new.workflow).await?;
         if workflow.version != new.version {
             return Err(StoreError::Conflict("version"));
+        }
+        if tx.total(self.own(&sql::LIVE_DEPLOYMENT_COUNT)).await? >= MAX_DEPLOYMENTS {
+            return Err(StoreError::Conflict("deployments"));
         }
         let deployment = DeploymentRecord {
             id: new.id,

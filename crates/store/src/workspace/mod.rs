@@ -33,8 +33,9 @@ use crate::{
 
 pub use connections::{ConnectionDraft, ConnectionRecord};
 pub use credits::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Reserved};
+pub use deployments::MAX_DEPLOYMENTS;
 pub use idempotency::Idempotent;
-pub use triggers::MAX_TRIGGERS;
+pub use triggers::{MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE};
 
 /// One tenant's view of the store. Cheap to clone.
 #[derive(Clone, Debug)]

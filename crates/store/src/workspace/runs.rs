@@ -219,13 +219,27 @@ impl Workspace {
 }
 
 impl Store {
-    /// What is to be done by `now` for runs of every tenant, the earliest first.
+    /// What is to be done by `now` for runs of every tenant, the earliest first; payloads are left out.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn due_effects(&self, now: Millis, limit: u32) -> Result<Vec<(Tenant, RunId, EffectRecord)>, StoreError> {
-        let rows = self.rows(sql::DUE_RUN_EFFECTS.bound().time(now).count(limit)).await?;
-        rows.iter().map(|row| Ok((tenant(row)?, row.id("run_id")?, effect_record(row)?))).collect()
+        self.rows(sql::DUE_RUN_EFFECTS.bound().time(now).count(limit)).await?.iter().map(due_effect).collect()
+    }
+
+    /// As [`Store::due_effects`], of each tenant the earliest `of_each` calls (`ask_bot`, `call_tool`) and as many
+    /// of what is no call; the tenants take turns. It costs as much as there is due.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn due_effects_of_each(
+        &self,
+        now: Millis,
+        of_each: u32,
+        limit: u32,
+    ) -> Result<Vec<(Tenant, RunId, EffectRecord)>, StoreError> {
+        let due = sql::DUE_RUN_EFFECTS_OF_EACH.bound().time(now).count(of_each).count(limit);
+        self.rows(due).await?.iter().map(due_effect).collect()
     }
 
     /// When the next thing is to be done after `now`, for a run of any tenant.
@@ -266,6 +280,10 @@ fn event_record(row: &Row) -> Result<RunEventRecord, StoreError> {
         data: row.string("data")?,
         at: row.time("created_at")?,
     })
+}
+
+fn due_effect(row: &Row) -> Result<(Tenant, RunId, EffectRecord), StoreError> {
+    Ok((tenant(row)?, row.id("run_id")?, effect_record(row)?))
 }
 
 fn effect_record(row: &Row) -> Result<EffectRecord, StoreError> {

@@ -19,6 +19,9 @@ const KIND: &str = "trigger";
 /// The most triggers of one deployment.
 pub const MAX_TRIGGERS: u32 = 20;
 
+/// The most triggers of one environment of a workspace; a few more when they are made at the same moment.
+pub const MAX_TRIGGERS_OF_WORKSPACE: u64 = 500;
+
 /// Senders try again for a day or two, and then no more.
 const DELIVERY_TTL: i64 = 3 * 24 * 3600 * 1000;
 
@@ -27,7 +30,7 @@ impl Workspace {
     ///
     /// # Errors
     /// [`StoreError::NotFound`] for the deployment; [`StoreError::Conflict`] `revoked`, `triggers` when it has
-    /// [`MAX_TRIGGERS`].
+    /// [`MAX_TRIGGERS`], `workspace_triggers` when its environment has [`MAX_TRIGGERS_OF_WORKSPACE`].
     pub async fn create_trigger(&self, new: NewTrigger, audit: AuditEntry<'_>) -> Result<TriggerRecord, StoreError> {
         let now = self.store.now();
         let mut tx = self.store.begin().await?;
@@ -35,6 +38,9 @@ impl Workspace {
         let others = tx.rows(self.own(&sql::TRIGGERS_OF_DEPLOYMENT).id(new.deployment).count(MAX_TRIGGERS)).await?;
         if others.len() >= usize::try_from(MAX_TRIGGERS).unwrap_or(usize::MAX) {
             return Err(StoreError::Conflict("triggers"));
+        }
+        if tx.total(self.own(&sql::TRIGGER_COUNT)).await? >= MAX_TRIGGERS_OF_WORKSPACE {
+            return Err(StoreError::Conflict("workspace_triggers"));
         }
         let digest = new.digest.as_ref().map(|digest| data_encoding::BASE64URL_NOPAD.encode(&digest.0));
         let insert = self.own(&sql::INSERT_TRIGGER).id(new.id).id(new.deployment).text(&new.kind).text(&new.name);
@@ -226,19 +232,13 @@ impl Store {
         row.map(|row| Ok((tenant(&row)?, trigger_record(&row)?))).transpose()
     }
 
-    /// Schedules of every tenant that are due by `now`, the earliest first, after one of them.
+    /// Schedules that are due by `now`, and since when. The tenants take turns; of each the earliest comes first.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn due_triggers(
-        &self,
-        now: Millis,
-        after: Option<(Millis, TriggerId)>,
-        limit: u32,
-    ) -> Result<Vec<(Tenant, TriggerRecord)>, StoreError> {
-        let (time, id) = after.map_or((Millis(i64::MIN), String::new()), |(time, id)| (time, id.to_string()));
-        let rows = self.rows(sql::DUE_TRIGGERS.bound().time(now).time(time).text(id).count(limit)).await?;
-        rows.iter().map(|row| Ok((tenant(row)?, trigger_record(row)?))).collect()
+    pub async fn due_triggers(&self, now: Millis, limit: u32) -> Result<Vec<(Tenant, TriggerId, Millis)>, StoreError> {
+        let rows = self.rows(sql::DUE_TRIGGERS.bound().time(now).count(limit)).await?;
+        rows.iter().map(|row| Ok((tenant(row)?, row.id("id")?, row.time("next_at")?))).collect()
     }
 
     /// When the next schedule of any tenant is due after `now`.

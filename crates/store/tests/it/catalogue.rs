@@ -35,6 +35,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("record_uses", "usage of every tenant, by digest"),
     ("deployment_by_id", "a stranger names it; the row says which tenant's it is"),
     ("due_run_effects", "time alone, of every tenant; each row says whose it is"),
+    ("due_run_effects_of_each", "time alone, of every tenant; each row says whose it is"),
     ("next_run_effect", "time alone, of every tenant"),
     ("trigger_by_digest", "whoever has the token says no more; the row says which tenant's it is"),
     ("due_triggers", "time alone, of every tenant; each row says whose it is"),

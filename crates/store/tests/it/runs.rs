@@ -244,7 +244,7 @@ async fn what_is_due_of_every_tenant_comes_the_earliest_first() {
         assert_eq!(due(30, 2).await, ["e10", "e20"]);
         let (tenant, run, first) = world.store.due_effects(START.plus(10), 1).await.unwrap().remove(0);
         assert_eq!((tenant.workspace, tenant.environment), (test.tenant().workspace, test.tenant().environment));
-        assert_eq!((run, first.payload.as_str(), first.attempts), (early, "[\"e10\"]", 0));
+        assert_eq!((run, first.payload.as_str(), first.attempts), (early, "", 0));
         assert_eq!(world.store.next_effect_after(START).await.unwrap(), Some(START.plus(10)));
         assert_eq!(world.store.next_effect_after(START.plus(10)).await.unwrap(), Some(START.plus(20)));
         assert_eq!(world.store.next_effect_after(START.plus(30)).await.unwrap(), None);
@@ -254,6 +254,37 @@ async fn what_is_due_of_every_tenant_comes_the_earliest_first() {
         assert_eq!(test.effects_of(early).await.unwrap()[0].attempts, 3);
         let gone = ours.postpone_effect(late, "e10", START, 1).await;
         assert!(matches!(gone, Err(StoreError::NotFound)), "{gone:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_has_much_to_be_done_hides_nobody() {
+    on_each(async |world| {
+        let (ours, _, a) = deployed(world, "ours").await;
+        let theirs = world.tenant("theirs").await.0;
+        let workflow = theirs.create_workflow(new_workflow("w"), by("create_workflow")).await.unwrap().id;
+        let b = deploy(&theirs, workflow, 2).await.id;
+        let named = |id: String, kind: &str, due| NewEffect { kind: kind.to_owned(), ..effect(&id, START.plus(due)) };
+        let mut many: Vec<_> = (10..16).map(|n| named(format!("call{n}"), "ask_bot", n)).collect();
+        many.extend((20..24).map(|n| named(format!("turn{n}"), "set_timer", n)));
+        let one = vec![named("theirs".to_owned(), "call_tool", 30), named("later".to_owned(), "call_tool", 50)];
+        for (tenant, deployment, effects) in [(&ours, a, many), (&theirs, b, one)] {
+            let new = NewRun { deployment, origin: "api".to_owned(), input: String::new(), state: String::new() };
+            tenant.create_run(new, effects).await.unwrap();
+        }
+        let due = async |of_each, limit| {
+            let due = world.store.due_effects_of_each(START.plus(40), of_each, limit).await.unwrap();
+            due.into_iter()
+                .map(|(tenant, _, effect)| {
+                    assert_eq!(tenant == theirs.tenant(), effect.id == "theirs");
+                    effect.id
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(due(2, 10).await, ["call10", "turn20", "theirs", "call11", "turn21"]);
+        assert_eq!(due(2, 3).await, ["call10", "turn20", "theirs"]);
+        assert_eq!(due(100, 100).await.len(), 11);
     })
     .await;
 }

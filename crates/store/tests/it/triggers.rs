@@ -2,10 +2,15 @@
 
 use ambient::{DeploymentId, Millis, TriggerId, Ulid};
 use credential::secret::Digest;
-use store::{Fired, MAX_TRIGGERS, NewEffect, NewRun, NewTrigger, StoreError, TriggerChange, TriggerFire, Workspace};
+use store::{
+    Fired, MAX_DEPLOYMENTS, MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE, NewEffect, NewRun, NewTrigger, StoreError,
+    TriggerChange, TriggerFire, Workspace,
+};
 use tokio::task::JoinSet;
 
-use crate::databases::{FIRST, START, by, deployed, logged, on_each};
+use crate::databases::{
+    FIRST, START, by, deploy, deployed, logged, new_deployment, new_workflow, on_each, run, secret,
+};
 
 pub(crate) fn new_trigger(deployment: DeploymentId, n: u8, next_at: Option<Millis>) -> NewTrigger {
     NewTrigger {
@@ -79,11 +84,9 @@ async fn a_time_of_a_schedule_starts_one_run_whoever_finds_it_at_once() {
         let (live, _, deployment) = deployed(world, "times").await;
         let new = new_trigger(deployment, 1, Some(START));
         let id = live.create_trigger(new, by("create_trigger")).await.unwrap().id;
-        let due = async |now| world.store.due_triggers(now, None, 10).await.unwrap();
+        let due = async |now| world.store.due_triggers(now, 10).await.unwrap();
         assert!(due(START.plus(-1)).await.is_empty());
-        let (tenant, found) = due(START).await.remove(0);
-        assert_eq!((tenant.workspace, found.id, found.next_at), (live.tenant().workspace, id, Some(START)));
-        assert!(world.store.due_triggers(START, Some((START, id)), 10).await.unwrap().is_empty(), "after itself");
+        assert_eq!(due(START).await, [(live.tenant(), id, START)]);
         assert_eq!(world.store.next_trigger_after(START.plus(-1)).await.unwrap(), Some(START));
 
         let next = START.plus(300_000);
@@ -101,6 +104,61 @@ async fn a_time_of_a_schedule_starts_one_run_whoever_finds_it_at_once() {
         let now = live.trigger(id).await.unwrap();
         assert_eq!((now.next_at, now.last_error.as_deref()), (None, Some("spent")));
         assert_eq!(live.runs(FIRST, Some(deployment)).await.unwrap().total, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_has_many_schedules_keeps_nobody_waiting() {
+    on_each(async |world| {
+        let (ours, _, a) = deployed(world, "ours").await;
+        let theirs = world.tenant("theirs").await.0;
+        let workflow = theirs.create_workflow(new_workflow("w"), by("create_workflow")).await.unwrap().id;
+        let b = deploy(&theirs, workflow, 2).await.id;
+        for (tenant, deployment, n, at) in [(&ours, a, 1, 0), (&ours, a, 2, 1), (&ours, a, 3, 2), (&theirs, b, 4, 3)] {
+            let new = new_trigger(deployment, n, Some(START.plus(at)));
+            tenant.create_trigger(new, by("create_trigger")).await.unwrap();
+        }
+        let due = async |limit| -> Vec<_> {
+            let due = world.store.due_triggers(START.plus(3), limit).await.unwrap();
+            due.into_iter().map(|(_, id, _)| id.0.0).collect()
+        };
+        assert_eq!(due(10).await, [1, 4, 2, 3]);
+        assert_eq!(due(2).await, [1, 4]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_environment_has_a_bounded_number_of_triggers_and_of_deployments() {
+    on_each(async |world| {
+        let (live, workflow, deployment) = deployed(world, "full").await;
+        live.create_trigger(new_trigger(deployment, 1, None), by("create_trigger")).await.unwrap();
+        let other = deploy(&live, workflow, 2).await.id;
+        let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ";
+        let triggers = MAX_TRIGGERS_OF_WORKSPACE - 2;
+        run(&world.url, &format!(
+            "INSERT INTO triggers (workspace_id, environment, id, deployment_id, kind, name, created_at)
+            {numbers}{triggers}) SELECT workspace_id, environment, 'trg_' || i, '{other}', kind, name, created_at
+            FROM triggers, n WHERE deployment_id = '{deployment}'"
+        )).await;
+        live.create_trigger(new_trigger(deployment, 2, None), by("create_trigger")).await.unwrap();
+        let refused = live.create_trigger(new_trigger(deployment, 3, None), by("create_trigger")).await;
+        assert!(matches!(refused, Err(StoreError::Conflict("workspace_triggers"))), "{refused:?}");
+
+        let deployments = MAX_DEPLOYMENTS - 3;
+        run(&world.url, &format!(
+            "INSERT INTO deployments (workspace_id, environment, id, workflow_id, name, version, definition, survey_mode,
+                created_at, challenge)
+            {numbers}{deployments}) SELECT workspace_id, environment, 'dep_' || i, workflow_id, name, version,
+                definition, survey_mode, created_at, challenge
+            FROM deployments, n WHERE id = '{deployment}'"
+        )).await;
+        let last = deploy(&live, workflow, 3).await.id;
+        let refused = live.create_deployment(new_deployment(workflow, 4), secret(4), by("create_deployment")).await;
+        assert!(matches!(refused, Err(StoreError::Conflict("deployments"))), "{refused:?}");
+        live.revoke_deployment(last, START, by("revoke_deployment")).await.unwrap();
+        deploy(&live, workflow, 4).await;
     })
     .await;
 }
