@@ -45,7 +45,7 @@ pub(crate) struct Start {
 #[derive(Clone, Serialize, JsonSchema)]
 pub(crate) struct StartedSurvey {
     /// The run.
-    run_id: RunId,
+    pub(crate) run_id: RunId,
     /// Good for 3600 seconds, and no longer than the deployment.
     pub(crate) participant_token: String,
 }
