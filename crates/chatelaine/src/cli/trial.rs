@@ -43,7 +43,7 @@ pub(super) fn run(arguments: Try, environment: &Environment, terminal: &Terminal
     // Lives until the server is down; dropping it deletes it.
     let throw_away = match &arguments.data {
         Some(_) => None,
-        None => Some(tempfile::Builder::new().prefix("chatelaine-try-").tempdir()?),
+        None => Some(throw_away_directory()?),
     };
     let data = arguments.data.clone().or_else(|| throw_away.as_ref().map(|directory| directory.path().to_owned()));
     let config = load(data, arguments.listen, environment)?;
@@ -74,6 +74,14 @@ pub(super) fn run(arguments: Try, environment: &Environment, terminal: &Terminal
         directory.close().map_err(|error| anyhow::anyhow!("{} could not be deleted: {error}", path.display()))?;
     }
     outcome
+}
+
+/// For its owner alone: the installation's secret and everybody's answers are in it.
+fn throw_away_directory() -> std::io::Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.prefix("chatelaine-try-").tempdir()
 }
 
 fn load(data: Option<PathBuf>, listen: Option<String>, environment: &Environment) -> Result<Config, Failure> {
@@ -137,6 +145,14 @@ mod tests {
         assert_eq!(config.log.requests, crate::config::RequestLogForm::Off);
         let refused = load("0.0.0.0:8787").unwrap_err();
         assert!(refused.kind == crate::cli::Kind::Usage && refused.message.contains("serve"), "{refused:?}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_trial_stores_is_for_its_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = throw_away_directory().unwrap();
+        assert_eq!(directory.path().metadata().unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Definitions of workflows at the command line: what is wrong with one, and the examples. No server is asked.
 
-use std::path::Path;
+use std::{fs::File, io::Read as _, path::Path};
 
 use serde_json::{Value, json};
 use workflow::{Definition, Fault};
@@ -8,6 +8,7 @@ use workflow::{Definition, Fault};
 use crate::cli::{
     Failure, Kind, Terminal,
     args::{Workflow, WorkflowAction},
+    keys::show::plain,
 };
 
 /// The most that is read: a definition is smaller, and with spaces between still smaller than this.
@@ -44,7 +45,7 @@ fn check(file: &Path, as_json: bool, terminal: &Terminal) -> Result<(), Failure>
         }
         Err(faults) => {
             if as_json {
-                terminal.out(json!({ "faults": faults }).to_string());
+                terminal.out(visible(&json!({ "faults": faults }).to_string()));
             } else {
                 for fault in &faults {
                     terminal.out(said(&name, fault));
@@ -60,9 +61,11 @@ fn read(file: &Path, terminal: &Terminal) -> Result<(String, String), Failure> {
     if file == Path::new("-") {
         return Ok(("standard input".to_owned(), terminal.read_all(MAX_BYTES)?));
     }
-    let name = file.display().to_string();
-    match std::fs::read_to_string(file) {
-        Ok(text) if text.len() <= MAX_BYTES => Ok((name, text)),
+    let name = plain(&file.display().to_string());
+    let mut text = String::new();
+    let most = u64::try_from(MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    match File::open(file).and_then(|file| file.take(most).read_to_string(&mut text)) {
+        Ok(_) if text.len() <= MAX_BYTES => Ok((name, text)),
         Ok(_) => Err(Failure::new(Kind::Failure, "FAILED", format!("{name} is too large for a definition"))),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Err(Failure::new(Kind::NotFound, "NOT_FOUND", format!("there is no file {name}")))
@@ -73,20 +76,26 @@ fn read(file: &Path, terminal: &Terminal) -> Result<(String, String), Failure> {
 
 fn said(name: &str, fault: &Fault) -> String {
     let place = if fault.path.is_empty() { "/" } else { &fault.path };
-    match &fault.node {
+    // All of it may be a stranger's words.
+    plain(&match &fault.node {
         Some(node) => format!("{name}: {place}: in the node `{node}`: {}", fault.message),
         None => format!("{name}: {place}: {}", fault.message),
-    }
+    })
+}
+
+/// JSON in which what could steer a terminal is written out: its writer leaves the later ones as they are.
+fn visible(json: &str) -> String {
+    json.chars().map(|c| if c.is_control() { format!("\\u{:04x}", u32::from(c)) } else { c.to_string() }).collect()
 }
 
 /// What it is, and what only the server can look for.
 fn found(name: &str, definition: &Definition) -> String {
     let roles: Vec<_> = definition.participants().iter().map(|one| one.name.as_str()).collect();
     let who = if roles.is_empty() { "nobody".to_owned() } else { roles.join(", ") };
-    let mut text = format!("{name} can run: `{}`, participants: {who}", definition.id());
+    let mut text = plain(&format!("{name} can run: `{}`, participants: {who}", definition.id()));
     let elsewhere: Vec<_> = definition.bots().chain(definition.connections()).collect();
     if !elsewhere.is_empty() {
-        text.push_str(&format!("\nnot looked for here: {}", elsewhere.join(", ")));
+        text.push_str(&format!("\nonly the server knows whether these exist: {}", plain(&elsewhere.join(", "))));
     }
     text
 }
@@ -165,5 +174,26 @@ mod tests {
         assert_eq!(outcome.unwrap_err().kind, Kind::NotFound);
         let (outcome, _) = checked(&" ".repeat(MAX_BYTES + 1), false);
         assert!(outcome.unwrap_err().message.contains("larger"), "it is not read to its end");
+    }
+
+    #[test]
+    fn a_stranger_s_file_cannot_steer_the_terminal() {
+        let wrong = json!({"type": "Workflow", "id": "w", "children": [
+            {"type": "Message", "id": "m", "text": "{{x\u{9b}2J}}"},
+            {"type": "Message", "id": "n", "text": "Hello", "a\u{1b}[2J": 1},
+        ]});
+        for json in [false, true] {
+            let (outcome, text) = checked(&wrong.to_string(), json);
+            let failure = outcome.unwrap_err();
+            assert!(text.contains("a[2J") != json && text.contains("2J}}"), "it is told: {text}");
+            assert!(!text.trim_end().chars().any(|c| c.is_control() && c != '\n'), "{text:?}");
+            assert!(!failure.message.chars().any(char::is_control), "{:?}", failure.message);
+        }
+    }
+
+    #[test]
+    fn no_more_of_a_file_is_read_than_a_definition_may_have() {
+        let (outcome, _) = said_to(WorkflowAction::Check { file: "/dev/zero".into(), json: false }, "");
+        assert!(outcome.unwrap_err().message.contains("too large"));
     }
 }

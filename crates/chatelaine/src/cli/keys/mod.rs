@@ -2,7 +2,7 @@
 
 mod client;
 mod inspect;
-mod show;
+pub(super) mod show;
 
 use ambient::{Clock as _, KeyId, Millis, SystemClock};
 use outbound::Method;

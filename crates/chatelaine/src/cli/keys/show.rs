@@ -49,8 +49,8 @@ pub(super) fn secret(answer: &Value, json: bool, terminal: &Terminal) {
     terminal.out(key["key"].as_str().unwrap_or_default());
 }
 
-/// Text from a server without what could steer a terminal.
-pub(super) fn plain(text: &str) -> String {
+/// Text from a server, or of a stranger's file, without what could steer a terminal.
+pub(in crate::cli) fn plain(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
