@@ -14,7 +14,8 @@ use store::{ConnectionRecord, StoreError};
 
 use crate::{App, input, integrations::HeaderInput, problem::of_run};
 
-const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::IntegrationsRead);
+/// Whoever uses connections may know which there are.
+pub(crate) const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::IntegrationsRead);
 const WRITE: Access = Access::closed(Limit::Write).member(Role::Admin).key(Scope::IntegrationsWrite).audited();
 
 pub(crate) const LIST_CONNECTIONS: Operation<PageQuery, List<Connection>> = Operation::get(

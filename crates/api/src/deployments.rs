@@ -14,7 +14,7 @@ use store::{DeploymentRecord, KeySettings, NewDeployment as NewRecord, StoreErro
 use workflow::{Definition, InputMapping};
 
 use crate::{
-    App, input,
+    App, connections, input,
     key_view::expose,
     problem::of_run,
     workflows::{MAX_NAME, check_definition},
@@ -266,6 +266,10 @@ async fn create_deployment(app: App, call: Call<NewDeployment>) -> Result<Data<D
     // It was right when it was saved; its bots may have gone since.
     let definition = serde_json::from_str(&workflow.definition).map_err(Problem::unavailable)?;
     let definition = check_definition(&data, &definition).await?;
+    // A definition sends a connection's secrets wherever its author lets it, with any method and path.
+    if definition.connections().next().is_some() {
+        connections::READ.decide(&call.caller)?;
+    }
     call.input.check(&definition)?;
     let id = DeploymentId::mint(app.clock(), app.random())?;
     let actor = call.actor();

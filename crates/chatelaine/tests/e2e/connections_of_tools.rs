@@ -19,18 +19,19 @@ on_both! {
     a_change_counts_at_once_and_another_origin_gets_no_old_secret;
     a_connection_that_a_deployment_names_is_not_deleted;
     what_is_no_connection_is_refused_and_named;
+    who_deploys_what_uses_a_connection_may_know_connections;
 }
 
 const SECRET: &str = "hunter2-of-these-tests";
 
 /// A server that answers with the head that it was sent.
-struct Mirror {
-    origin: String,
+pub(crate) struct Mirror {
+    pub(crate) origin: String,
     heads: Arc<Mutex<Vec<String>>>,
 }
 
 impl Mirror {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = format!("http://{}", listener.local_addr().unwrap());
         let heads = Arc::new(Mutex::new(Vec::new()));
@@ -56,7 +57,7 @@ impl Mirror {
         Self { origin, heads }
     }
 
-    fn heads(&self) -> Vec<String> {
+    pub(crate) fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
 }
@@ -67,7 +68,7 @@ async fn connect(world: &World, origin: &str) -> String {
     id_of(&world.secret().post("/v1/connections", &body).await.expect(201))
 }
 
-fn calling(url: &str, connection: &str) -> Value {
+pub(crate) fn calling(url: &str, connection: &str) -> Value {
     json!({"type": "Workflow", "id": "root", "children": [{
         "type": "Tool", "id": "call", "url": url, "connection": connection, "retries": 0, "on_error": "continue",
         "headers": {"x-team": "of the tool", "x-own": "of the tool"},
@@ -75,7 +76,7 @@ fn calling(url: &str, connection: &str) -> Value {
 }
 
 /// The id and the holder of the key of a new deployment.
-async fn deploy(world: &World, definition: &Value) -> (String, Persona) {
+pub(crate) async fn deploy(world: &World, definition: &Value) -> (String, Persona) {
     let workflow = json!({"name": "Calls", "definition": definition});
     let workflow = id_of(&world.secret().post("/v1/workflows", &workflow).await.expect(201));
     let made = world.secret().post(&format!("/v1/workflows/{workflow}/deployments"), &json!({})).await.expect(201);
@@ -84,7 +85,7 @@ async fn deploy(world: &World, definition: &Value) -> (String, Persona) {
 }
 
 /// A run to its end.
-async fn run(by: &Persona) -> Value {
+pub(crate) async fn run(by: &Persona) -> Value {
     let started = by.post("/api/v1/runs", &json!({})).await.expect(202).json();
     let path = format!("/api/v1/runs/{}", started["run_id"].as_str().unwrap());
     let look = async || by.get(&path).await.expect(200).json();
@@ -239,4 +240,26 @@ async fn what_is_no_connection_is_refused_and_named(world: &World) {
     let narrow = world.key("narrow", json!({"name": "Narrow", "scopes": ["integrations:read"]})).await;
     let _ = narrow.post("/v1/connections", &right).await.refused(403, "INSUFFICIENT_PERMISSIONS");
     let _ = narrow.get("/v1/connections").await.expect(200);
+}
+
+async fn who_deploys_what_uses_a_connection_may_know_connections(world: &World) {
+    let connection = connect(world, "https://api.example.com").await;
+    let design = json!({"name": "W", "definition": calling("https://api.example.com/x", &connection)});
+    let plain = json!({"name": "W", "definition": {"type": "Workflow", "id": "root", "children": [
+        {"type": "Message", "id": "hello", "text": "Hello"},
+    ]}});
+    let narrow = json!({"name": "Narrow", "scopes": ["deployments:write"]});
+    let narrow = world.key("narrow", narrow).await;
+    let wide = json!({"name": "Wide", "scopes": ["deployments:write", "integrations:read"]});
+    let wide = world.key("wide", wide).await;
+    let mut paths = Vec::new();
+    for design in [design, plain] {
+        // To write one down sends nothing.
+        let workflow = id_of(&narrow.post("/v1/workflows", &design).await.expect(201));
+        paths.push(format!("/v1/workflows/{workflow}/deployments"));
+    }
+    let refused = narrow.post(&paths[0], &json!({})).await.refused(403, "INSUFFICIENT_PERMISSIONS").json();
+    assert_eq!(refused["error"]["required_scope"], "integrations:read", "{refused}");
+    let _ = narrow.post(&paths[1], &json!({})).await.expect(201);
+    let _ = wide.post(&paths[0], &json!({})).await.expect(201);
 }
