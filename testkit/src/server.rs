@@ -32,6 +32,8 @@ pub struct Options {
     pub trusted_proxies: Vec<String>,
     /// The drop-in surface's settings; see [`drop_in`].
     pub drop_in: Option<DropIn>,
+    /// The installation's secret and the one before it; `None` is the database's own and none before.
+    pub secrets: Option<(String, Option<String>)>,
     /// The media server of voice sessions, which no test talks to; see [`livekit`].
     pub livekit: Option<LiveKit>,
 }
@@ -102,6 +104,7 @@ impl Default for Options {
             public_url: None,
             trusted_proxies: Vec::new(),
             drop_in: None,
+            secrets: None,
             livekit: Some(livekit()),
         }
     }
@@ -155,6 +158,10 @@ impl TestServer {
         config.data = database.data();
         config.database_url = database.url().map(Concealed::new);
         config.secret = database.secret().map(|text| Concealed::new(text.to_owned()));
+        if let Some((current, previous)) = &options.secrets {
+            config.secret = Some(Concealed::new(current.clone()));
+            config.secret_previous = previous.clone().map(Concealed::new);
+        }
         config.limits = options.limits;
         config.drain_seconds = options.drain_seconds;
         config.trusted_proxies = options.trusted_proxies.iter().map(|net| net.parse().expect("a network")).collect();

@@ -86,6 +86,14 @@ impl World {
         Self { server, secret: self.secret.on(client), other: self.other.on(client), ..self }
     }
 
+    /// The same with other options.
+    #[must_use]
+    pub async fn restart_with(self, change: impl FnOnce(&mut Options)) -> Self {
+        let server = self.server.restart_with(change).await;
+        let client = server.client();
+        Self { server, secret: self.secret.on(client), other: self.other.on(client), ..self }
+    }
+
     /// Stops the server and removes the data.
     pub async fn end(self) {
         drop(self.server.stop().await);

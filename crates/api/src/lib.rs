@@ -40,6 +40,7 @@ pub use app::{App, AppParts, AppSettings};
 use gate::Routes;
 pub use problem::{of_chat as problem_of_chat, of_run as problem_of_run};
 pub use start::charge_start;
+pub use signing::trigger_place;
 
 /// Every operation of the API, mounted.
 #[must_use]

@@ -6,6 +6,7 @@ use credential::webhook::{self, ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, W
 use gate::{FieldError, Problem, Sent};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use store::SealedValue;
 use zeroize::Zeroizing;
 
 use crate::App;
@@ -125,7 +126,17 @@ pub(crate) fn secret_of(
 
 /// Where a sealed secret belongs: moved to another row or another workspace, it does not open.
 pub(crate) fn place(tenant: Tenant, trigger: TriggerId) -> Vec<u8> {
+    place_of(tenant, &trigger)
+}
+
+fn place_of(tenant: Tenant, trigger: &dyn std::fmt::Display) -> Vec<u8> {
     format!("trigger.secret:{}:{}:{trigger}", tenant.workspace, tenant.environment).into_bytes()
+}
+
+/// Where the sealed secret of a trigger belongs.
+#[must_use]
+pub fn trigger_place(value: &SealedValue) -> Vec<u8> {
+    place_of(value.tenant, &value.id)
 }
 
 pub(crate) fn seal(app: &App, tenant: Tenant, trigger: TriggerId, secret: &str) -> Result<Vec<u8>, Problem> {

@@ -6,6 +6,7 @@ use access::Tenant;
 use ambient::{IntegrationId, Random};
 use credential::seal::{SealError, Sealer};
 use outbound::{HeaderName, HeaderValue, check_header};
+use store::SealedValue;
 use zeroize::Zeroizing;
 
 use crate::{Cause, ChatError};
@@ -94,6 +95,12 @@ impl Headers {
         Ok(Some(sealer.seal(place, &plain, random)?))
     }
 
+    /// What to say where old values are to be kept and cannot be opened.
+    #[must_use]
+    pub fn unreadable() -> ChatError {
+        ChatError::invalid("headers", "The values that are stored cannot be read any more; send each of them anew")
+    }
+
     /// What was sealed for a place.
     ///
     /// # Errors
@@ -112,7 +119,17 @@ const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// Where sealed headers belong: moved to another row or another workspace, they do not open.
 pub(crate) fn place(tenant: Tenant, integration: IntegrationId) -> Vec<u8> {
+    place_of(tenant, &integration)
+}
+
+fn place_of(tenant: Tenant, integration: &dyn fmt::Display) -> Vec<u8> {
     format!("integration.headers:{}:{integration}", tenant.workspace).into_bytes()
+}
+
+/// Where the sealed headers of an integration belong.
+#[must_use]
+pub fn integration_place(value: &SealedValue) -> Vec<u8> {
+    place_of(value.tenant, &value.id)
 }
 
 #[cfg(test)]

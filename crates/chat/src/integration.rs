@@ -62,16 +62,27 @@ impl Chat {
         let ChatParts { store, outbound, secrets, .. } = &*self.parts;
         let data = store.workspace(tenant);
         let old = data.integration(id).await?;
-        let headers = Headers::open(secrets.sealer(), &place(tenant, id), old.headers_sealed.as_deref());
-        let headers = headers.map_err(ChatError::unavailable)?;
         let sends_headers = change.headers.is_some();
+        let headers = match &change.headers {
+            // They stay sealed as they are, and count by their names alone.
+            None => old.header_names.iter().map(|name| (name.as_str(), "")).collect(),
+            Some(new) if new.are_all_new() => Headers::default(),
+            Some(_) => {
+                let known = Headers::open(secrets.sealer(), &place(tenant, id), old.headers_sealed.as_deref());
+                known.map_err(|cause| {
+                    tracing::error!(integration = %id, cause, "the headers of an integration cannot be opened");
+                    Headers::unreadable()
+                })?
+            }
+        };
         let draft = Draft::change(&old, headers, change, outbound)?.check(outbound)?;
         // Address and headers are written together: of two changes at once the later one wins whole,
         // and a secret never meets an address that it was not meant for.
         let aims = sends_headers || draft.url != old.url || draft.kind != old.kind;
-        let headers = match aims {
-            true => Some((self.seal(tenant, id, &draft.headers)?, draft.headers.names())),
-            false => None,
+        let headers = match (aims, sends_headers) {
+            (false, _) => None,
+            (true, false) if !draft.headers.is_empty() => Some((old.headers_sealed, old.header_names)),
+            (true, _) => Some((self.seal(tenant, id, &draft.headers)?, draft.headers.names())),
         };
         let change = IntegrationChange {
             name: (draft.name != old.name).then_some(draft.name),

@@ -35,7 +35,7 @@ pub use draft::{IntegrationUpdate, NewIntegration};
 pub use error::{Cause, ChatError};
 pub use event_id::{EventId, EventIdError, Numbered};
 pub use follow::Follow;
-pub use headers::{HEADER_MASK, Headers};
+pub use headers::{HEADER_MASK, Headers, integration_place};
 pub use question::{AskError, Question};
 pub use reply::{Reply, ReplyErrorCode, ReplyEvent, Usage};
 pub use send::{MAX_MESSAGE, SayTo, SendOptions};

@@ -79,6 +79,9 @@ pub enum StartError {
     /// The operating system gives no randomness.
     #[error(transparent)]
     Random(#[from] ambient::RandomError),
+    /// What the previous secret sealed cannot be sealed anew.
+    #[error("headers and secrets of customers cannot be sealed anew: {0}")]
+    Seal(#[from] credential::seal::SealError),
     /// The database cannot be used.
     #[error("the database cannot be used: {0}")]
     Store(#[from] store::StoreError),

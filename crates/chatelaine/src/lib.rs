@@ -10,6 +10,7 @@ mod dropin;
 mod error;
 mod lease;
 mod listener;
+mod reseal;
 mod secret;
 mod server;
 mod trial;

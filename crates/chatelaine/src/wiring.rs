@@ -45,6 +45,7 @@ pub(crate) async fn wire(
     sockets: SocketTasks,
 ) -> Result<Wired, StartError> {
     let Ambient { clock, random, request_log } = ambient;
+    crate::reseal::reseal(&store, &secrets, &**random).await?;
     let secrets = Arc::new(secrets);
     let parser = Arc::new(Parser::new(config.keys.prefixes.clone())?);
     let issuer = config.public_url.as_deref().unwrap_or(ISSUER);

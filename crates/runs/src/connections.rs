@@ -6,18 +6,14 @@ use ambient::ConnectionId;
 use chat::{ChatError, Headers};
 use outbound::{HeaderName, HeaderValue, Url};
 use serde_json::Value;
-use store::{AuditEntry, ConnectionDraft, ConnectionRecord, StoreError};
+use store::{AuditEntry, ConnectionDraft, ConnectionRecord, SealedValue, StoreError};
 use workflow::FieldFault;
 
 use crate::{
     RunError,
+    hidden::Secrets,
     runs::{Inner, Runs},
 };
-
-/// What stands where a tool answered with a secret that it was sent.
-const HIDDEN: &str = "[secret]";
-/// Shorter values are words of any text: they are left where they are.
-const MIN_HIDDEN: usize = 8;
 
 /// A connection to be made.
 #[derive(Clone, Debug)]
@@ -74,7 +70,6 @@ impl Runs {
     ) -> Result<ConnectionRecord, RunError> {
         let data = self.0.parts.store.workspace(tenant);
         let old = data.connection(id).await?;
-        let known = self.0.open(tenant, &old).map_err(RunError::unavailable)?;
         let origin = match change.origin {
             Some(origin) => self.0.check_origin(&origin)?,
             None => old.origin.clone(),
@@ -83,12 +78,26 @@ impl Runs {
         if origin != old.origin && !change.headers.as_ref().is_some_and(Headers::are_all_new) {
             return Err(invalid("headers", "must all be sent again when the origin changes"));
         }
-        let headers = match change.headers {
-            Some(headers) => headers.keep_masked(&known).map_err(of_headers)?,
-            None => known,
+        let name = change.name.unwrap_or_else(|| old.name.clone());
+        let draft = match change.headers {
+            // They stay sealed as they are, and need not be opened.
+            None => {
+                let ConnectionRecord { header_names, headers_sealed, .. } = old;
+                ConnectionDraft { id, name, origin, header_names, headers_sealed }
+            }
+            Some(headers) if headers.are_all_new() => {
+                self.0.draft(tenant, id, NewConnection { name, origin, headers })?
+            }
+            Some(headers) => {
+                let known = self.0.open(tenant, &old).map_err(|cause| {
+                    tracing::error!(connection = %id, cause, "the headers of a connection cannot be opened");
+                    of_headers(Headers::unreadable())
+                })?;
+                let headers = headers.keep_masked(&known).map_err(of_headers)?;
+                self.0.draft(tenant, id, NewConnection { name, origin, headers })?
+            }
         };
-        let new = NewConnection { name: change.name.unwrap_or(old.name), origin, headers };
-        Ok(data.update_connection(self.0.draft(tenant, id, new)?, audit).await?)
+        Ok(data.update_connection(draft, audit).await?)
     }
 }
 
@@ -119,7 +128,7 @@ impl Inner {
     fn draft(&self, tenant: Tenant, id: ConnectionId, new: NewConnection) -> Result<ConnectionDraft, RunError> {
         let origin = self.check_origin(&new.origin)?;
         new.headers.to_wire().map_err(of_headers)?;
-        let (sealer, place) = (self.parts.secrets.sealer(), place(tenant, id, &origin));
+        let (sealer, place) = (self.parts.secrets.sealer(), place(tenant, &id, &origin));
         let sealed = new.headers.seal(sealer, &place, &*self.parts.random).map_err(of_headers)?;
         let Some(headers_sealed) = sealed else { return Err(invalid("headers", "must be at least one")) };
         let header_names = new.headers.names();
@@ -127,7 +136,7 @@ impl Inner {
     }
 
     fn open(&self, tenant: Tenant, connection: &ConnectionRecord) -> Result<Headers, chat::Cause> {
-        let place = place(tenant, connection.id, &connection.origin);
+        let place = place(tenant, &connection.id, &connection.origin);
         Headers::open(self.parts.secrets.sealer(), &place, Some(&connection.headers_sealed))
     }
 
@@ -150,36 +159,19 @@ impl Opened {
 
     /// A tool may answer with what it was sent, and its answer is kept: the secrets are taken out of it.
     pub(crate) fn hide(&self, answer: &mut Value) {
-        let values = self.0.iter().filter_map(|(_, value)| value.to_str().ok());
-        // With a scheme before it, `Bearer …`, the secret is what stands behind.
-        let secrets: Vec<&str> = values
-            .flat_map(|value| [Some(value), value.split_once(' ').map(|(_, secret)| secret.trim())])
-            .flatten()
-            .filter(|secret| secret.len() >= MIN_HIDDEN)
-            .collect();
-        hide(&secrets, answer);
-    }
-}
-
-fn hide(secrets: &[&str], answer: &mut Value) {
-    let shown = |text: &str| secrets.iter().any(|secret| text.contains(secret));
-    let without = |text: &str| secrets.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN));
-    match answer {
-        Value::String(text) if shown(text) => *text = without(text),
-        Value::Array(items) => items.iter_mut().for_each(|item| hide(secrets, item)),
-        Value::Object(members) => {
-            members.values_mut().for_each(|item| hide(secrets, item));
-            if members.keys().any(|name| shown(name)) {
-                *members = std::mem::take(members).into_iter().map(|(name, item)| (without(&name), item)).collect();
-            }
-        }
-        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Secrets::of(self.0.iter().filter_map(|(_, value)| value.to_str().ok())).hide(answer);
     }
 }
 
 /// Where sealed headers belong: in another row, for another tenant or another origin they do not open.
-fn place(tenant: Tenant, id: ConnectionId, origin: &str) -> Vec<u8> {
+fn place(tenant: Tenant, id: &dyn std::fmt::Display, origin: &str) -> Vec<u8> {
     format!("connection.headers:{}:{}:{id}:{origin}", tenant.workspace, tenant.environment.as_str()).into_bytes()
+}
+
+/// Where the sealed headers of a connection belong.
+#[must_use]
+pub fn connection_place(value: &SealedValue) -> Vec<u8> {
+    place(value.tenant, &value.id, &value.origin)
 }
 
 fn invalid(field: &str, message: impl Into<String>) -> RunError {
@@ -195,8 +187,6 @@ fn of_headers(error: ChatError) -> RunError {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn opened(headers: &[(&'static str, &'static str)]) -> Opened {
@@ -213,20 +203,5 @@ mod tests {
         let names: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
         let expected = [("x-other", "kept"), ("x-token", "of the connection"), ("authorization", "Bearer a")];
         assert_eq!(names, expected);
-    }
-
-    #[test]
-    fn what_a_tool_answers_holds_no_secret_that_it_was_sent() {
-        let sent = opened(&[("authorization", "Bearer hunter2-hunter2"), ("x-id", "short")]);
-        let mut answer = json!({
-            "said": "you sent Bearer hunter2-hunter2!",
-            "parts": ["hunter2-hunter2", {"hunter2-hunter2": 1, "short": "short"}],
-        });
-        sent.hide(&mut answer);
-        let expected = json!({
-            "said": "you sent [secret]!",
-            "parts": ["[secret]", {"[secret]": 1, "short": "short"}],
-        });
-        assert_eq!(answer, expected);
     }
 }

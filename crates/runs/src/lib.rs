@@ -11,12 +11,13 @@ mod cron;
 mod error;
 mod executor;
 mod follow;
+mod hidden;
 mod runs;
 mod schedule;
 mod turn;
 mod view;
 
-pub use connections::{ConnectionUpdate, NewConnection};
+pub use connections::{ConnectionUpdate, NewConnection, connection_place};
 pub use cron::{Schedule, ScheduleError};
 pub use error::{Cause, RunError};
 pub use follow::RunFollower;

@@ -17,6 +17,7 @@ mod participation;
 mod record;
 mod row;
 mod schema;
+mod sealed;
 mod store;
 mod triggers;
 mod tx;
@@ -37,6 +38,7 @@ pub use record::{
     MemberRecord, MessageRecord, NamedConversation, Page, PageRequest, SecretRecord, SecretUse, ServiceAccountRecord,
     WorkspaceRecord,
 };
+pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
 pub use workspace::{

@@ -12,6 +12,7 @@ pub(crate) mod keyring;
 pub(crate) mod keys;
 pub(crate) mod records;
 pub(crate) mod runs;
+pub(crate) mod sealed;
 pub(crate) mod triggers;
 pub(crate) mod workflows;
 
@@ -46,6 +47,7 @@ pub fn all() -> Vec<&'static Statement> {
         connections::ALL,
         ceilings::ALL,
         runs::ALL,
+        sealed::ALL,
         triggers::ALL,
     ]
     .into_iter()

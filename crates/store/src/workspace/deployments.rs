@@ -171,7 +171,7 @@ impl Store {
 }
 
 /// Whose row this is.
-pub(super) fn tenant(row: &Row) -> Result<Tenant, StoreError> {
+pub(crate) fn tenant(row: &Row) -> Result<Tenant, StoreError> {
     let environment: Environment = row.id("environment")?;
     Ok(Tenant { workspace: row.id("workspace_id")?, environment })
 }

@@ -34,6 +34,7 @@ use crate::{
 pub use connections::{ConnectionDraft, ConnectionRecord};
 pub use credits::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Reserved};
 pub use deployments::MAX_DEPLOYMENTS;
+pub(crate) use deployments::tenant;
 pub use idempotency::Idempotent;
 pub use triggers::{MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE};
 

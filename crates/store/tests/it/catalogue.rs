@@ -41,6 +41,9 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("due_triggers", "time alone, of every tenant; each row says whose it is"),
     ("next_trigger", "time alone, of every tenant"),
     ("sweep_trigger_deliveries", "age alone, of every tenant"),
+    ("sealed_connections", "the installation's secret has sealed every tenant's; each row says whose it is"),
+    ("sealed_integrations", "the installation's secret has sealed every tenant's; each row says whose it is"),
+    ("sealed_triggers", "the installation's secret has sealed every tenant's; each row says whose it is"),
     ("renew_digest", "by digest, once the key was proved"),
 ];
 

@@ -1,0 +1,27 @@
+//! What is sealed with the installation's secret, of every tenant, so that a new secret seals it anew.
+
+use super::{Statement, statements};
+
+statements! {
+    SEALED_CONNECTIONS "sealed_connections"
+        "SELECT workspace_id, environment, id, origin, headers_sealed AS sealed FROM connections
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) ORDER BY workspace_id, environment, id LIMIT $4";
+    SEALED_INTEGRATIONS "sealed_integrations"
+        "SELECT workspace_id, environment, id, '' AS origin, headers_sealed AS sealed FROM integrations
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) AND headers_sealed IS NOT NULL
+        ORDER BY workspace_id, environment, id LIMIT $4";
+    SEALED_TRIGGERS "sealed_triggers"
+        "SELECT workspace_id, environment, id, '' AS origin, secret_sealed AS sealed FROM triggers
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) AND secret_sealed IS NOT NULL
+        ORDER BY workspace_id, environment, id LIMIT $4";
+    /// Whoever has changed it meanwhile has sealed it with the present secret.
+    RESEAL_CONNECTION "reseal_connection"
+        "UPDATE connections SET headers_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND headers_sealed = $4";
+    RESEAL_INTEGRATION "reseal_integration"
+        "UPDATE integrations SET headers_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND headers_sealed = $4";
+    RESEAL_TRIGGER "reseal_trigger"
+        "UPDATE triggers SET secret_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND secret_sealed = $4";
+}
