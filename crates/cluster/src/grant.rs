@@ -116,7 +116,7 @@ impl Stream {
 type ByKey = HashMap<KeyId, HashMap<u64, Arc<Stream>>>;
 type BySession = HashMap<ConversationId, Vec<Arc<Stream>>>;
 /// By age.
-type BySeat = HashMap<u128, Vec<Arc<Stream>>>;
+type BySeat = HashMap<u64, Vec<Arc<Stream>>>;
 
 pub(crate) struct Grants {
     by_key: Box<[Mutex<ByKey>]>,
@@ -150,8 +150,8 @@ fn shard(bits: u128) -> usize {
 pub struct Grant {
     stream: Arc<Stream>,
     grants: Arc<Grants>,
-    /// Of which run and role it is one of the sockets.
-    seat: Option<u128>,
+    /// Of which run and role it is one of the sockets; 0 for none.
+    seat: u64,
 }
 
 impl Grant {
@@ -171,9 +171,9 @@ impl Grant {
     /// Makes it one of the 8 sockets that a role has in a run at a time. The one that has been longest goes for
     /// it: a phone that lost its connection comes back before the server knows that it had gone.
     pub fn sit(&mut self, run: RunId, role: &str) {
-        let seat = run.0.0 ^ u128::from(self.grants.hasher.hash_one(role));
-        if self.seat.replace(seat).is_none() {
-            self.grants.sit(&self.stream, seat);
+        if self.seat == 0 {
+            self.seat = self.grants.hasher.hash_one((run, role)).max(1);
+            self.grants.sit(&self.stream, self.seat);
         }
     }
 
@@ -219,11 +219,11 @@ impl Grants {
             self.by_session[shard(session.0.0)].lock().entry(session).or_default().push(Arc::clone(&stream));
         }
         self.open.fetch_add(1, Ordering::Relaxed);
-        Grant { stream, grants: Arc::clone(self), seat: None }
+        Grant { stream, grants: Arc::clone(self), seat: 0 }
     }
 
-    fn sit(&self, stream: &Arc<Stream>, seat: u128) {
-        let mut seats = self.by_seat[shard(seat)].lock();
+    fn sit(&self, stream: &Arc<Stream>, seat: u64) {
+        let mut seats = self.by_seat[shard(seat.into())].lock();
         let seated = seats.entry(seat).or_default();
         seated.push(Arc::clone(stream));
         let longest = (seated.len() > SEATS).then(|| seated.remove(0));
@@ -233,9 +233,9 @@ impl Grants {
         }
     }
 
-    fn leave(&self, stream: &Arc<Stream>, seat: Option<u128>) {
-        if let Some(seat) = seat {
-            let mut seats = self.by_seat[shard(seat)].lock();
+    fn leave(&self, stream: &Arc<Stream>, seat: u64) {
+        if seat != 0 {
+            let mut seats = self.by_seat[shard(seat.into())].lock();
             if let Some(seated) = seats.get_mut(&seat) {
                 seated.retain(|other| other.number != stream.number);
                 if seated.is_empty() {
