@@ -10,7 +10,7 @@ use gate::{Call, Data, FieldError, List, Nothing, Operation, PageQuery, Problem,
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::{DeploymentRecord, KeySettings, NewDeployment as NewRecord, StoreError};
+use store::{DeploymentRecord, KeySettings, MAX_DEPLOYMENTS, NewDeployment as NewRecord, StoreError};
 use workflow::{Definition, InputMapping};
 
 use crate::{
@@ -297,6 +297,10 @@ async fn create_deployment(app: App, call: Call<NewDeployment>) -> Result<Data<D
         Err(cluster::ClusterError::Store(StoreError::Conflict("version"))) => {
             Err(Problem::conflict("The workflow was changed at this moment; look at it and deploy again"))
         }
+        Err(cluster::ClusterError::Store(StoreError::Conflict("deployments"))) => Err(Problem::conflict(format!(
+            "A workspace has at most {MAX_DEPLOYMENTS} deployments in each environment that are not revoked; \
+             revoke one first"
+        ))),
         made => {
             let (record, _, key) = made?;
             Ok(Data::new(DeploymentWithKey { deployment: record.into(), key }))

@@ -11,7 +11,9 @@ use runs::{Schedule, ScheduleError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::{MAX_TRIGGERS, NewTrigger as NewRecord, Page, StoreError, TriggerChange, TriggerRecord};
+use store::{
+    MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE, NewTrigger as NewRecord, Page, StoreError, TriggerChange, TriggerRecord,
+};
 use workflow::Definition;
 
 use crate::{
@@ -326,6 +328,9 @@ async fn create_trigger(app: App, call: Call<NewTrigger>) -> Result<Data<Trigger
         StoreError::Conflict("triggers") => {
             Problem::conflict(format!("A deployment has at most {MAX_TRIGGERS} triggers; delete one first"))
         }
+        StoreError::Conflict("workspace_triggers") => Problem::conflict(format!(
+            "A workspace has at most {MAX_TRIGGERS_OF_WORKSPACE} triggers in each environment; delete one first"
+        )),
         other => of_deployment(other),
     })?;
     app.runs().wake();

@@ -2,6 +2,7 @@
 
 use access::{Access, Limit, Tenant};
 use ambient::RunId;
+use cluster::Bucket;
 use credential::key::is_trigger;
 use gate::{Bare, Call, FieldError, Operation, Problem, Routes};
 use runs::RunError;
@@ -81,6 +82,13 @@ async fn open_webhook(app: &App, token: &str) -> Result<Option<Webhook>, Problem
     Ok(is_open.then_some(Webhook { tenant, trigger, deployment, settings }))
 }
 
+/// The budget of the workspace's servers: no trigger's own budget may bring the workspace beyond it.
+fn charge_workspace(app: &App, tenant: Tenant) -> Result<(), Problem> {
+    let budgets = app.cluster().budgets_of(tenant.workspace);
+    let verdict = app.cluster().charge(&[Bucket::Workspace(&budgets)], app.clock().elapsed());
+    if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
+}
+
 async fn call_webhook(app: App, call: Call<Value>) -> Result<Bare<CalledWebhook>, Problem> {
     let token = call.request.param("token").unwrap_or_default();
     let Some(webhook) = open_webhook(&app, token).await? else { return Err(Problem::not_found()) };
@@ -110,6 +118,7 @@ async fn call_webhook(app: App, call: Call<Value>) -> Result<Bare<CalledWebhook>
         let named = |fault: workflow::FieldFault| FieldError::new(format!("input.{}", fault.field), fault.message);
         Problem::validation(faults.into_iter().map(named).collect())
     })?;
+    charge_workspace(&app, tenant)?;
     charge_start(&app, tenant, &deployment, WEBHOOK).await?;
     let fire = TriggerFire { trigger: trigger.id, delivery, times: None };
     match app.runs().start_by_trigger(tenant, &deployment, &input, WEBHOOK, &fire).await {

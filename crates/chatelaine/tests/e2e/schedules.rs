@@ -15,6 +15,7 @@ on_each! {
     a_schedule_keeps_to_the_clocks_of_its_place;
     a_schedule_that_was_missed_starts_one_run_and_says_what_stopped_it;
     a_schedule_whose_key_has_expired_is_skipped_until_it_has_more_time;
+    a_workspace_s_budget_bounds_its_schedules;
 }
 
 /// A world whose time a test moves.
@@ -95,6 +96,39 @@ async fn a_schedule_that_was_missed_starts_one_run_and_says_what_stopped_it(back
     let shown = look().await;
     assert_eq!((&shown["next_times"], &shown["last_error"]), (&json!([]), &json!("The deployment was revoked.")));
     has_runs(&world, &deployment, 2).await;
+    world.end().await;
+}
+
+async fn a_workspace_s_budget_bounds_its_schedules(backend: Backend) {
+    let clock = Arc::new(ManualClock::new("2026-11-22T12:00:30Z".parse().unwrap()));
+    let mut options = Options { clock: clock.clone(), ..Options::default() };
+    options.limits.workspace_per_minute = 9;
+    let world = World::with(backend, options).await;
+    let deployment = deploy(&world, &survey(), json!({})).await;
+    for name in ["a", "b", "c"] {
+        let _ = make(&world, &deployment, json!({"kind": "cron", "name": name, "schedule": "* * * * *"})).await;
+    }
+    // What is left is used; half of it comes back in half a minute, and two are for the schedules.
+    for _ in 0..6 {
+        let _ = world.secret().get("/v1/me").await;
+    }
+    clock.advance(Duration::from_secs(30));
+    for _ in 0..2 {
+        let _ = world.secret().get("/v1/me").await.expect(200);
+    }
+    world.server().running().app().runs().wake();
+    has_runs(&world, &deployment, 2).await;
+    let data = world.store().workspace(world.tenant());
+    let skipped = async || {
+        let all = data.triggers(deployment.parse().unwrap()).await.unwrap();
+        all.into_iter().filter_map(|one| one.last_error).collect::<Vec<_>>()
+    };
+    let said = eventually(Duration::from_secs(10), async || skipped().await.len() == 1);
+    assert!(said.await, "{:?}", skipped().await);
+    assert_eq!(skipped().await, ["The workspace had used its budget of a minute."]);
+    advance(&world, &clock, 1);
+    has_runs(&world, &deployment, 5).await;
+    assert!(skipped().await.is_empty(), "{:?}", skipped().await);
     world.end().await;
 }
 

@@ -31,6 +31,7 @@ on_both! {
 on_each! {
     who_guesses_addresses_is_stopped;
     a_key_that_has_expired_closes_its_webhooks;
+    a_workspace_s_budget_bounds_its_webhooks;
 }
 
 /// A workflow that is started with inputs.
@@ -395,6 +396,26 @@ async fn a_deployment_s_budget_bounds_its_webhooks(world: &World) {
     let _ = call(world, &path, &[("webhook-id", "3")], "{}").await.refused(429, "RATE_LIMITED");
     let known = call(world, &path, &[("webhook-id", "2")], "{}").await.expect(202).json();
     assert_eq!(known["duplicate"], true, "what was started is told, whatever the budget");
+}
+
+async fn a_workspace_s_budget_bounds_its_webhooks(backend: Backend) {
+    let clock = Arc::new(ManualClock::new("2026-11-22T12:00:00Z".parse().unwrap()));
+    let mut options = Options { clock: clock.clone(), ..Options::default() };
+    options.limits.workspace_per_minute = 6;
+    let world = World::with(backend, options).await;
+    let deployment = deploy(&world, &survey(), json!({})).await;
+    let paths = [webhook(&world, &deployment).await, webhook(&world, &deployment).await];
+    // Four requests have made them.
+    for (n, path) in paths.iter().enumerate() {
+        let _ = call(&world, path, &[("webhook-id", &n.to_string())], "{}").await.expect(202);
+    }
+    let refused = call(&world, &paths[0], &[("webhook-id", "more")], "{}").await.refused(429, "RATE_LIMITED");
+    assert!(refused.header("ratelimit").starts_with("\"workspace\""), "{:?}", refused.headers);
+    let known = call(&world, &paths[0], &[("webhook-id", "0")], "{}").await.expect(202).json();
+    assert_eq!(known["duplicate"], true);
+    clock.advance(Duration::from_secs(60));
+    let _ = call(&world, &paths[0], &[("webhook-id", "more")], "{}").await.expect(202);
+    world.end().await;
 }
 
 async fn a_deployment_has_a_bounded_number_of_triggers(world: &World) {
