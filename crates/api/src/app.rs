@@ -1,9 +1,11 @@
 use std::{
     fmt,
+    net::IpAddr,
     sync::{Arc, OnceLock, atomic::AtomicBool},
+    time::Duration,
 };
 
-use ambient::{Clock, Random, Ulid};
+use ambient::{Clock, Random, Ulid, WorkspaceId};
 use bytes::Bytes;
 use chat::Chat;
 use cluster::Cluster;
@@ -15,6 +17,7 @@ use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use crate::{
     password::Passwords,
+    places::{Place, Places, Share},
     system::{Gauges, Probe},
 };
 
@@ -30,12 +33,24 @@ struct Inner {
     document: OnceLock<Bytes>,
     turns: [Mutex<()>; TURNS],
     counting: Semaphore,
+    counters: Places<WorkspaceId>,
+    pages: Places<WorkspaceId>,
+    exports: Places<WorkspaceId>,
+    guesses: Places<IpAddr>,
 }
 
 /// Things that are changed share this many turns; two that share one wait for each other, no more.
 const TURNS: usize = 64;
-/// Calls that look at every run of a deployment at the same time; further ones wait.
+/// Calls that look at every run of a deployment at the same time, of all workspaces; further ones wait.
 const COUNTING: usize = 2;
+/// The same of one workspace.
+const COUNTERS: Share = Share { at_once: 1, waiting: 4, patience: Duration::from_secs(30) };
+/// Pages of results that are made for a workspace at once: some megabytes each.
+const PAGES: Share = Share { at_once: 2, waiting: 8, patience: Duration::from_secs(10) };
+/// Exports that a workspace has at once.
+const EXPORTS: Share = Share { at_once: 2, waiting: 4, patience: Duration::from_secs(10) };
+/// Tokens of triggers that are looked up at once for an address that guesses them.
+const GUESSES: Share = Share { at_once: 2, waiting: 30, patience: Duration::from_secs(5) };
 
 /// The parts of an [`App`], all of them running.
 pub struct AppParts {
@@ -72,6 +87,12 @@ pub struct AppSettings {
     pub ready: Arc<AtomicBool>,
 }
 
+/// See [`App::count_turn`].
+pub(crate) struct CountTurn<'a> {
+    _turn: SemaphorePermit<'a>,
+    _place: Place<WorkspaceId>,
+}
+
 impl App {
     /// Puts the parts together. Once for each [`Metrics`]: its numbers are registered here.
     #[must_use]
@@ -84,6 +105,10 @@ impl App {
             document: OnceLock::new(),
             turns: std::array::from_fn(|_| Mutex::new(())),
             counting: Semaphore::new(COUNTING),
+            counters: Places::new(COUNTERS),
+            pages: Places::new(PAGES),
+            exports: Places::new(EXPORTS),
+            guesses: Places::new(GUESSES),
             parts,
         }))
     }
@@ -162,8 +187,23 @@ impl App {
     }
 
     /// Held while every run of a deployment is looked at: that keeps a processor busy for a while.
-    pub(crate) async fn count_turn(&self) -> Option<SemaphorePermit<'_>> {
-        self.0.counting.acquire().await.ok()
+    pub(crate) async fn count_turn(&self, of: WorkspaceId) -> Result<CountTurn<'_>, gate::Problem> {
+        // First the workspace's own: in the line for the others' there is one of each.
+        let place = self.0.counters.take(of).await?;
+        let turn = self.0.counting.acquire().await.map_err(gate::Problem::unavailable)?;
+        Ok(CountTurn { _turn: turn, _place: place })
+    }
+
+    pub(crate) fn pages(&self) -> &Places<WorkspaceId> {
+        &self.0.pages
+    }
+
+    pub(crate) fn exports(&self) -> &Places<WorkspaceId> {
+        &self.0.exports
+    }
+
+    pub(crate) fn guesses(&self) -> &Places<IpAddr> {
+        &self.0.guesses
     }
 
     pub(crate) fn passwords(&self) -> &Passwords {

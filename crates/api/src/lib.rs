@@ -20,6 +20,7 @@ mod key_view;
 mod keys;
 mod me;
 mod password;
+mod places;
 mod problem;
 mod results;
 mod run_stream;
@@ -39,8 +40,8 @@ mod workflows;
 pub use app::{App, AppParts, AppSettings};
 use gate::Routes;
 pub use problem::{of_chat as problem_of_chat, of_run as problem_of_run};
-pub use start::charge_start;
 pub use signing::trigger_place;
+pub use start::charge_start;
 
 /// Every operation of the API, mounted.
 #[must_use]

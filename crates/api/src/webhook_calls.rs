@@ -49,9 +49,17 @@ struct Webhook {
     settings: WebhookSettings,
 }
 
-/// `None` is one answer for whatever starts nothing: no such token, one that is off or gone, a deployment that
-/// was revoked or whose key has expired.
-async fn open_webhook(app: &App, token: &str) -> Result<Option<Webhook>, Problem> {
+/// What a token opens. `Unknown` and `Closed` are one answer, and only the first costs the caller's address.
+enum Opened {
+    /// No such token, or it is gone.
+    Unknown,
+    /// One that is off, or whose deployment was revoked or has a key that has expired.
+    Closed,
+    Webhook(Box<Webhook>),
+}
+
+/// The trigger of a token, whose environment comes with it.
+async fn find(app: &App, token: &str) -> Result<Option<(Tenant, TriggerRecord)>, Problem> {
     if !is_trigger(token) {
         return Ok(None);
     }
@@ -73,13 +81,30 @@ async fn open_webhook(app: &App, token: &str) -> Result<Option<Webhook>, Problem
         app.store().workspace(tenant).renew_trigger(trigger.id, &digest, secret_sealed.clone()).await?;
         found = Some((tenant, TriggerRecord { secret_sealed, ..trigger }));
     }
-    let Some((tenant, trigger)) = found.filter(|(_, one)| one.disabled_at.is_none()) else { return Ok(None) };
+    Ok(found)
+}
+
+async fn open_webhook(app: &App, call: &Call<Value>) -> Result<Opened, Problem> {
+    let token = call.request.param("token").unwrap_or_default();
+    // A service that sends for many has few addresses: a token that is right is found whatever else comes from
+    // there. Where somebody guesses, few are looked up at once.
+    let must_queue = is_trigger(token) && call.request.door().has_failed_too_often();
+    let place = if must_queue { Some(app.guesses().take(call.request.address).await?) } else { None };
+    let found = find(app, token).await?;
+    drop(place);
+    let Some((tenant, trigger)) = found else { return Ok(Opened::Unknown) };
+    if trigger.disabled_at.is_some() {
+        return Ok(Opened::Closed);
+    }
     let deployment = app.store().workspace(tenant).deployment(trigger.deployment).await?;
     let Some(settings) = WebhookSettings::read(trigger.input.as_deref()) else {
         return Err(Problem::unavailable(format!("the settings of the trigger {} cannot be read", trigger.id)));
     };
     let is_open = deployment.revoked_at.is_none() && app.cluster().find_key(deployment.key()).await?.is_some();
-    Ok(is_open.then_some(Webhook { tenant, trigger, deployment, settings }))
+    if !is_open {
+        return Ok(Opened::Closed);
+    }
+    Ok(Opened::Webhook(Box::new(Webhook { tenant, trigger, deployment, settings })))
 }
 
 /// The budget of the workspace's servers: no trigger's own budget may bring the workspace beyond it.
@@ -90,9 +115,15 @@ fn charge_workspace(app: &App, tenant: Tenant) -> Result<(), Problem> {
 }
 
 async fn call_webhook(app: App, call: Call<Value>) -> Result<Bare<CalledWebhook>, Problem> {
-    let token = call.request.param("token").unwrap_or_default();
-    let Some(webhook) = open_webhook(&app, token).await? else { return Err(Problem::not_found()) };
-    let Webhook { tenant, trigger, deployment, settings } = webhook;
+    let webhook = match open_webhook(&app, &call).await? {
+        Opened::Webhook(webhook) => webhook,
+        Opened::Closed => return Err(Problem::not_found()),
+        Opened::Unknown => {
+            call.request.door().charge_failure()?;
+            return Err(Problem::not_found());
+        }
+    };
+    let Webhook { tenant, trigger, deployment, settings } = *webhook;
     let sent = call.request.sent.as_ref().ok_or_else(|| Problem::unavailable("the request was not handed over"))?;
     settings.verify(&app, &place(tenant, trigger.id), trigger.secret_sealed.as_deref(), sent)?;
     let delivery = settings.delivery(sent, call.request.idempotency_key.as_deref())?;

@@ -6,7 +6,7 @@ use access::{Access, Caller, KeyCaller, KeyKind, Limit, ParticipantCaller, Refus
 use ambient::{KeyId, Millis, RequestId};
 use cluster::{Bucket, KeyHandle, Lookup, SessionState};
 use credential::{
-    key::Form,
+    key::{Form, is_trigger},
     token::{TokenError, TokenKind, Tokens},
 };
 use http::HeaderMap;
@@ -79,7 +79,7 @@ impl Inner {
         };
         let digest = self.secrets.digest(text);
         let found = match self.cluster.lookup(&digest, around.now) {
-            Lookup::Miss if self.has_failed_too_often(around) => {
+            Lookup::Miss if self.has_failed_too_often(around.address) => {
                 return Err(self.failed(around, Refusal::InvalidApiKey));
             }
             Lookup::Miss => self.cluster.lookup_slow(text, around.now).await?,
@@ -169,7 +169,7 @@ impl Inner {
         if let Some(key) = self.cluster.key_by_id(key) {
             return Ok(key);
         }
-        if self.has_failed_too_often(around) {
+        if self.has_failed_too_often(around.address) {
             return Err(self.failed(around, Refusal::InvalidToken));
         }
         self.cluster.find_key(key).await?.ok_or_else(|| self.failed(around, Refusal::InvalidToken))
@@ -232,7 +232,8 @@ impl Inner {
             Limit::Unlimited => return Ok(None),
             // Whoever comes with a credential starts no more than who comes without.
             Limit::PublicStart => buckets[5] = Some(Bucket::PublicStarts(address)),
-            Limit::Trigger if self.has_failed_too_often(around) => {
+            // A right one is never refused for what else comes from there: its sender sends for many.
+            Limit::Trigger if !is_trigger(trigger) && self.has_failed_too_often(around.address) => {
                 return Err(self.failed(around, Refusal::InvalidToken));
             }
             Limit::Trigger => buckets[5] = Some(Bucket::Trigger(trigger)),
@@ -299,13 +300,8 @@ impl Inner {
         }
     }
 
-    fn has_failed_too_often(&self, around: Surroundings<'_>) -> bool {
-        self.cluster.is_exhausted(Bucket::FailuresOf(around.address), self.clock.elapsed())
-    }
-
-    /// A wrong credential that only a handler could tell.
-    pub(crate) fn note_failure(&self, address: IpAddr) {
-        let _ = self.cluster.charge(&[Some(Bucket::FailuresOf(address))], self.clock.elapsed());
+    pub(crate) fn has_failed_too_often(&self, address: IpAddr) -> bool {
+        self.cluster.is_exhausted(Bucket::FailuresOf(address), self.clock.elapsed())
     }
 
     /// A wrong credential, and a good one in the wrong place, cost their address, never a workspace.

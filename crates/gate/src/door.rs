@@ -73,6 +73,21 @@ impl TokenDoor {
         let verdict = self.gate.cluster.charge(&[Some(Bucket::Address(self.address))], self.gate.clock.elapsed());
         if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
     }
+
+    /// Whether wrong credentials have come from the caller's address as often as they may.
+    #[must_use]
+    pub fn has_failed_too_often(&self) -> bool {
+        self.gate.has_failed_too_often(self.address)
+    }
+
+    /// Charges the address a wrong credential that only a handler could tell.
+    ///
+    /// # Errors
+    /// 429.
+    pub fn charge_failure(&self) -> Result<(), Problem> {
+        let verdict = self.gate.cluster.charge(&[Some(Bucket::FailuresOf(self.address))], self.gate.clock.elapsed());
+        if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
+    }
 }
 
 impl fmt::Debug for TokenDoor {

@@ -161,9 +161,6 @@ impl Gate {
             Ok(response) => (response, None),
             Err(problem) => {
                 let code = problem.code();
-                if mounted.meta.access.limit() == Limit::Trigger && problem.status() == StatusCode::NOT_FOUND {
-                    self.0.note_failure(address);
-                }
                 if let Some(cause) = problem.cause() {
                     tracing::error!(request = %id, operation = mounted.meta.id, cause, "a request failed on our side");
                 }

@@ -3,6 +3,7 @@
 use std::{error::Error, fmt, time::Duration};
 
 use access::{Caller, Refusal};
+use ambient::WorkspaceId;
 use bytes::Bytes;
 use cluster::{Grant, Opener};
 use futures_util::{Stream, stream};
@@ -13,16 +14,19 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use super::{
-    csv,
+    csv, idle,
     rows::{Column, ResultRow, Rows, columns},
 };
-use crate::App;
+use crate::{App, places::Place};
 
 /// Columns of rounds in one file of comma-separated values.
 const MAX_ROUND_COLUMNS: usize = 1000;
 
 /// How long the last words of a file that is cut may take to leave: with the connection goes what is not sent.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long nobody may take anything of a file before it is cut: it has one of its workspace's few places.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
@@ -128,6 +132,7 @@ struct Writing {
     rows: Rows,
     count: u64,
     grant: Option<Grant>,
+    _place: Place<WorkspaceId>,
 }
 
 impl Writing {
@@ -186,7 +191,7 @@ fn parts(writing: Writing) -> impl Stream<Item = Result<Bytes, Cut>> + Send + 's
     })
 }
 
-/// The file. It ends early when the key that asked for it is revoked.
+/// The file. It ends early when the key that asked for it is revoked, and when nobody takes it.
 pub(super) async fn download<I>(
     app: &App,
     call: &Call<I>,
@@ -195,6 +200,7 @@ pub(super) async fn download<I>(
     head: Head,
     name: &str,
 ) -> Result<Download, Problem> {
+    let place = app.exports().take(call.tenant()?.workspace).await?;
     let grant = match &call.caller {
         Caller::Key(key) => {
             let opener = Opener { key: key.key, epoch: key.epoch, origin: key.origin.clone() };
@@ -215,6 +221,7 @@ pub(super) async fn download<I>(
             (Stage::Head(first), Encoder::Csv(columns), "text/csv; charset=utf-8; header=present", "csv")
         }
     };
-    let writing = Writing { stage, encoder, rows, count: 0, grant };
-    Ok(Download::new(content_type, &format!("{name}.{ending}"), parts(writing)))
+    let writing = Writing { stage, encoder, rows, count: 0, grant, _place: place };
+    let parts = idle::cut(parts(writing), IDLE, Cut("idle"));
+    Ok(Download::new(content_type, &format!("{name}.{ending}"), parts))
 }

@@ -4,6 +4,7 @@
 mod chart;
 mod csv;
 mod export;
+mod idle;
 mod rows;
 mod sketch;
 mod tally;
@@ -11,8 +12,8 @@ mod tally;
 use std::{collections::BTreeMap, sync::Arc};
 
 use access::{Access, Limit, Role, Scope};
-use ambient::{DeploymentId, Millis};
-use gate::{Bare, Call, Data, Download, ListMeta, Operation, PageQuery, Problem, Raw, Routes};
+use ambient::{DeploymentId, Millis, RunId};
+use gate::{Bare, Call, Data, Download, Operation, PageQuery, Problem, Raw, Routes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,7 +21,7 @@ use serde_json::json;
 use self::{
     chart::Theme,
     export::{Format, Head},
-    rows::{Filter, ResultRow, Rows, columns, rounds_of},
+    rows::{Filter, ResultRow, Rows, columns, rounds_of, state_of},
     tally::{QuestionSummary, QuestionView, Tallies, Tally, find},
 };
 use crate::{App, problem::of_run};
@@ -73,6 +74,8 @@ pub(crate) struct ResultsQuery {
     to: Option<String>,
     /// Those of one status alone.
     status: Option<String>,
+    /// Runs that were started before this one, by its id: where a page that was cut goes on.
+    before: Option<String>,
     /// Which page, from 1.
     #[schemars(range(min = 1))]
     page: Option<u32>,
@@ -132,7 +135,22 @@ pub(crate) struct ExportQuery {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct ResultsPage {
     data: ResultTable,
-    meta: ListMeta,
+    meta: ResultsMeta,
+}
+
+/// Where in a list of runs this page is.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(crate) struct ResultsMeta {
+    /// Which page, from 1.
+    page: u32,
+    /// How many a page holds.
+    per_page: u32,
+    /// How many there are in all.
+    total: u64,
+    /// True when the page ends early: its answers have reached 8 MiB.
+    truncated: bool,
+    /// Then the last run of the page: with it as `before`, and without `page`, the next call goes on.
+    next: Option<RunId>,
 }
 
 /// Runs with their answers.
@@ -173,17 +191,23 @@ async fn rows_of<I>(app: &App, call: &Call<I>, filter: Filter<'_>) -> Result<(De
 }
 
 async fn list_results(app: App, call: Call<ResultsQuery>) -> Result<Bare<ResultsPage>, Problem> {
-    let ResultsQuery { from, to, status, page, per_page } = &call.input;
+    let ResultsQuery { from, to, status, before, page, per_page } = &call.input;
     let filter = Filter { from: from.as_deref(), to: to.as_deref(), status: status.as_deref() };
-    let (deployment_id, rows) = rows_of(&app, &call, filter).await?;
+    let (deployment_id, mut rows) = rows_of(&app, &call, filter).await?;
+    if let Some(text) = before {
+        let wrong = |_| Problem::invalid_request("The query parameter `before` is the id of a run");
+        rows.end_before(text.parse().map_err(wrong)?);
+    }
     let request = PageQuery { page: *page, per_page: *per_page, after: None }.request()?;
     let offset = u64::from(request.page - 1) * u64::from(request.per_page);
+    let _place = app.pages().take(call.tenant()?.workspace).await?;
     let total = rows.count().await?;
     let questions = Arc::clone(rows.questions());
-    let runs = rows.page(request.per_page, offset).await?;
+    let (runs, next) = rows.page(request.per_page, offset).await?;
     let columns = columns(&questions, &rounds_of(&questions, &runs)).into_iter().map(|column| column.id).collect();
     let questions = questions.iter().map(QuestionView::from).collect();
-    let meta = ListMeta { page: request.page, per_page: request.per_page, total };
+    let (page, per_page, truncated) = (request.page, request.per_page, next.is_some());
+    let meta = ResultsMeta { page, per_page, total, truncated, next };
     Ok(Bare(ResultsPage { data: ResultTable { deployment_id, questions, columns, runs }, meta }))
 }
 
@@ -194,14 +218,15 @@ async fn summarize_results(app: App, call: Call<SummaryQuery>) -> Result<Data<Su
     let questions = Arc::clone(rows.questions());
     let mut tallies = Tallies::new(&questions);
     let (mut counted, mut complete, mut statuses) = (0, false, BTreeMap::<String, u64>::new());
-    let _turn = app.count_turn().await;
+    let _turn = app.count_turn(call.tenant()?.workspace).await?;
     while counted < MAX_COUNTED {
-        let states = rows.next_states().await?;
-        if states.is_empty() {
+        let records = rows.next_records().await?;
+        if records.is_empty() {
             complete = true;
             break;
         }
-        for (record, state) in states {
+        for record in records {
+            let state = state_of(&record)?;
             counted += 1;
             *statuses.entry(record.status).or_default() += 1;
             tallies.add(&questions, |question| question.answer(state.results()));
@@ -218,15 +243,15 @@ async fn draw_results(app: App, call: Call<ChartQuery>) -> Result<Raw, Problem> 
     let questions = Arc::clone(rows.questions());
     let question = find(&questions, question)?;
     let (mut tally, mut counted) = (Tally::new(question), 0);
-    let _turn = app.count_turn().await;
+    let _turn = app.count_turn(call.tenant()?.workspace).await?;
     while counted < MAX_COUNTED {
-        let states = rows.next_states().await?;
-        if states.is_empty() {
+        let records = rows.next_records().await?;
+        if records.is_empty() {
             break;
         }
-        for (_, state) in states {
+        for record in records {
             counted += 1;
-            tally.add(question.answer(state.results()));
+            tally.add(question.answer(state_of(&record)?.results()));
         }
     }
     let summary = tally.with_dates_at_most(chart::MAX_DATES).summary(question);

@@ -1,7 +1,8 @@
 //! Runs as rows: read few at a time, whichever way they leave.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    io,
     sync::Arc,
 };
 
@@ -13,10 +14,19 @@ use serde_json::Value;
 use store::{RunRange, RunRecord, Workspace};
 use workflow::{Question, RunState};
 
-/// Runs that are in memory at once: each state may be a mebibyte.
-pub(super) const BATCH: u32 = 50;
-/// Answers of one run that are looked through for the rounds of its loops.
-const MAX_ROUNDS: u32 = 1000;
+/// Runs that are read at once, at most.
+const BATCH: u32 = 50;
+/// Bytes of states that are read at once, but for the first one: each may be a mebibyte.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Runs whose sizes are known ahead.
+const AHEAD: u32 = 500;
+/// Bytes of rows after which a page ends.
+const PAGE_BYTES: u64 = 8 << 20;
+/// Answers of one run that are looked through for the rounds of its loops, and their bytes.
+const MAX_ROUNDS: usize = 1000;
+const MAX_ROUND_BYTES: usize = 4 << 20;
+/// Answers that are read at once.
+const ROUNDS: u32 = 25;
 /// What a run's status may be.
 const STATUSES: [&str; 6] = ["pending", "running", "waiting", "completed", "failed", "cancelled"];
 
@@ -99,11 +109,20 @@ pub(super) struct Rows {
     data: Workspace,
     questions: Arc<[Question]>,
     range: RunRange,
+    /// Of the next runs in the range, as they were when they were looked at.
+    sizes: VecDeque<(RunId, u64)>,
+    /// Read, and not yet a row.
+    pending: VecDeque<RunRecord>,
 }
 
 impl Rows {
     pub(super) fn new(data: Workspace, questions: Arc<[Question]>, range: RunRange) -> Self {
-        Self { data, questions, range }
+        Self { data, questions, range, sizes: VecDeque::new(), pending: VecDeque::new() }
+    }
+
+    /// Leaves out this run and the younger ones.
+    pub(super) fn end_before(&mut self, run: RunId) {
+        self.range.last = self.range.last.min(previous(run));
     }
 
     pub(super) fn questions(&self) -> &Arc<[Question]> {
@@ -119,41 +138,62 @@ impl Rows {
         Ok(self.data.run_result_count(&self.range).await?)
     }
 
-    /// The next runs with their states, the oldest first; none when there are no more.
-    pub(super) async fn next_states(&mut self) -> Result<Vec<(RunRecord, RunState)>, Problem> {
-        let records = self.data.run_results(&self.range, BATCH).await?;
-        if let Some(last) = records.last() {
-            self.range.after = last.id;
-        }
-        records.into_iter().map(with_state).collect()
-    }
-
-    /// The next rows, the oldest first; none when there are no more.
-    pub(super) async fn next(&mut self) -> Result<Vec<ResultRow>, Problem> {
-        let mut rows = Vec::new();
-        for (record, state) in self.next_states().await? {
-            rows.push(self.row(record, &state).await?);
-        }
-        Ok(rows)
-    }
-
-    /// A page of rows, the newest first.
-    pub(super) async fn page(mut self, per_page: u32, mut offset: u64) -> Result<Vec<ResultRow>, Problem> {
-        let mut rows = Vec::new();
-        let mut wanted = per_page;
-        while wanted > 0 {
-            let limit = wanted.min(BATCH);
-            let records = self.data.newest_run_results(&self.range, limit, offset).await?;
-            let Some(oldest) = records.last() else { break };
-            // Reads on behind what it has, whatever is started meanwhile.
-            (self.range.last, offset) = (RunId(Ulid(oldest.id.0.0.saturating_sub(1))), 0);
-            wanted -= limit;
-            for record in records {
-                let (record, state) = with_state(record)?;
-                rows.push(self.row(record, &state).await?);
+    /// The next runs with their states, the oldest first, a few megabytes of them; none when there are no more.
+    pub(super) async fn next_records(&mut self) -> Result<Vec<RunRecord>, Problem> {
+        loop {
+            if self.sizes.is_empty() {
+                self.sizes = self.data.run_result_sizes(&self.range, AHEAD).await?.into();
+            }
+            let Some((last, count)) = batch(&self.sizes) else { return Ok(Vec::new()) };
+            let records = self.data.run_results(&RunRange { last, ..self.range.clone() }, count).await?;
+            // One that came after the sizes may have taken the place of another, which is then the next.
+            let is_full = records.len() == usize::try_from(count).unwrap_or(usize::MAX);
+            let after = records.last().filter(|_| is_full).map_or(last, |record| record.id);
+            self.range.after = after;
+            self.sizes.retain(|(run, _)| *run > after);
+            if !records.is_empty() {
+                return Ok(records);
             }
         }
+    }
+
+    /// The next rows, the oldest first, a few megabytes of them; none when there are no more.
+    pub(super) async fn next(&mut self) -> Result<Vec<ResultRow>, Problem> {
+        if self.pending.is_empty() {
+            self.pending = self.next_records().await?.into();
+        }
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES
+            && let Some(record) = self.pending.pop_front()
+        {
+            let row = self.row(record).await?;
+            bytes += size(&row);
+            rows.push(row);
+        }
         Ok(rows)
+    }
+
+    /// A page of rows, the newest first; and its last run when it ended early, at [`PAGE_BYTES`].
+    pub(super) async fn page(mut self, per_page: u32, offset: u64) -> Result<(Vec<ResultRow>, Option<RunId>), Problem> {
+        let mut sizes: VecDeque<_> = self.data.newest_run_result_sizes(&self.range, per_page, offset).await?.into();
+        let (mut rows, mut bytes) = (Vec::<ResultRow>::new(), 0);
+        let Some((newest, _)) = sizes.front() else { return Ok((rows, None)) };
+        self.range.last = *newest;
+        while let Some((oldest, count)) = batch(&sizes) {
+            let range = RunRange { after: previous(oldest), ..self.range.clone() };
+            for record in self.data.newest_run_results(&range, count, 0).await? {
+                if bytes >= PAGE_BYTES {
+                    let next = rows.last().map(|row| row.run_id);
+                    return Ok((rows, next));
+                }
+                let row = self.row(record).await?;
+                bytes += size(&row);
+                rows.push(row);
+            }
+            self.range.last = previous(oldest);
+            sizes.retain(|(run, _)| *run < oldest);
+        }
+        Ok((rows, None))
     }
 
     /// Every round that was answered so far; `None` when there are more than `most`.
@@ -163,11 +203,12 @@ impl Rows {
             return Ok(Some(seen));
         }
         loop {
-            let records = self.data.run_results(&self.range, BATCH).await?;
-            let Some(last) = records.last() else { return Ok(Some(seen)) };
-            self.range.after = last.id;
-            for record in records {
-                seen.extend(self.rounds(record.id).await?.into_iter().map(|(question, rounds, _)| (question, rounds)));
+            // Their states are not needed.
+            let runs = self.data.run_result_sizes(&self.range, AHEAD).await?;
+            let Some((last, _)) = runs.last() else { return Ok(Some(seen)) };
+            self.range.after = *last;
+            for (run, _) in runs {
+                seen.extend(self.rounds(run).await?.into_iter().map(|(question, rounds, _)| (question, rounds)));
                 if seen.len() > most {
                     return Ok(None);
                 }
@@ -175,7 +216,8 @@ impl Rows {
         }
     }
 
-    async fn row(&self, record: RunRecord, state: &RunState) -> Result<ResultRow, Problem> {
+    async fn row(&self, record: RunRecord) -> Result<ResultRow, Problem> {
+        let state = state_of(&record)?;
         let RunRecord { id, status, origin, created_at, finished_at, .. } = record;
         let answer = |question: &Question| Some((question.id.clone(), question.answer(state.results())?.clone()));
         let mut answers: BTreeMap<String, Value> = self.questions.iter().filter_map(answer).collect();
@@ -190,18 +232,62 @@ impl Rows {
     }
 
     async fn rounds(&self, run: RunId) -> Result<Vec<(usize, Rounds, Value)>, Problem> {
-        let mut rounds = Vec::new();
-        for data in self.data.run_answers(run, MAX_ROUNDS).await? {
-            let data: Value = serde_json::from_str(&data).map_err(Problem::unavailable)?;
-            rounds.extend(read_rounds(&self.questions, &data));
+        let (mut rounds, mut after, mut looked_at, mut bytes) = (Vec::new(), 0, 0, 0);
+        while looked_at < MAX_ROUNDS && bytes < MAX_ROUND_BYTES {
+            let answers = self.data.run_answers(run, after, ROUNDS).await?;
+            let Some((last, _)) = answers.last() else { break };
+            after = *last;
+            looked_at += answers.len();
+            for (_, data) in answers {
+                bytes += data.len();
+                let data: Value = serde_json::from_str(&data).map_err(Problem::unavailable)?;
+                rounds.extend(read_rounds(&self.questions, &data));
+            }
         }
         Ok(rounds)
     }
 }
 
-fn with_state(record: RunRecord) -> Result<(RunRecord, RunState), Problem> {
-    let state = serde_json::from_str(&record.state).map_err(Problem::unavailable)?;
-    Ok((record, state))
+/// One at a time: as a tree of values a state is several times as large.
+pub(super) fn state_of(record: &RunRecord) -> Result<RunState, Problem> {
+    serde_json::from_str(&record.state).map_err(Problem::unavailable)
+}
+
+/// How many of these runs are read at once, and the last of them: as many as fit, and at least one.
+fn batch(sizes: &VecDeque<(RunId, u64)>) -> Option<(RunId, u32)> {
+    let (mut found, mut bytes) = (None, 0);
+    for ((run, size), count) in sizes.iter().zip(1..=BATCH) {
+        bytes += size;
+        if found.is_some() && bytes > BATCH_BYTES {
+            break;
+        }
+        found = Some((*run, count));
+    }
+    found
+}
+
+/// The last id before a run's.
+fn previous(run: RunId) -> RunId {
+    RunId(Ulid(run.0.0.saturating_sub(1)))
+}
+
+/// The bytes of a row as it leaves.
+fn size(row: &ResultRow) -> u64 {
+    struct Counter(u64);
+    impl io::Write for Counter {
+        fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+            self.0 += part.len() as u64;
+            Ok(part.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Writing to a counter cannot fail.
+    let _ = serde_json::to_writer(&mut counter, row);
+    counter.0
 }
 
 /// What a round's answer is called: `ask.2`.
@@ -308,6 +394,18 @@ pub(super) mod tests {
         assert!(run(0, 1) > open.after && run(7, (1 << 80) - 1) <= open.last && run(8, 0) > open.last);
         let late = Filter { to: Some("9999-01-01"), ..Filter::default() }.range(deployment, Millis(7)).unwrap();
         assert_eq!(late.last, open.last, "a time to come is now");
+    }
+
+    #[test]
+    fn as_many_runs_are_read_at_once_as_fit_and_at_least_one() {
+        let read = |sizes: &[u64]| {
+            let runs = sizes.iter().zip(1..).map(|(size, id)| (RunId(Ulid(id)), *size)).collect();
+            batch(&runs).map(|(last, count)| (last.0.0, count))
+        };
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&[BATCH_BYTES + 1, 1]), Some((1, 1)));
+        assert_eq!(read(&[1, BATCH_BYTES - 1, 1]), Some((2, 2)));
+        assert_eq!(read(&[1; 60]), Some((50, 50)));
     }
 
     #[test]

@@ -65,6 +65,8 @@ mod participants;
 #[cfg(test)]
 mod results;
 #[cfg(test)]
+mod results_limits;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod runs;

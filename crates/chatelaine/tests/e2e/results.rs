@@ -24,7 +24,7 @@ on_both! {
 }
 
 /// A deployment of a definition, with what makes its runs.
-struct Survey<'w> {
+pub(crate) struct Survey<'w> {
     world: &'w World,
     definition: Definition,
     id: DeploymentId,
@@ -32,14 +32,14 @@ struct Survey<'w> {
 
 /// A run that was played through to some point: its state and its timeline.
 #[derive(Clone)]
-struct Played {
+pub(crate) struct Played {
     status: String,
     state: String,
     events: Vec<NewRunEvent>,
 }
 
 impl<'w> Survey<'w> {
-    async fn new(world: &'w World, definition: &Value) -> Self {
+    pub(crate) async fn new(world: &'w World, definition: &Value) -> Self {
         let body = json!({"name": "Survey", "definition": definition});
         let workflow = id_of(&world.secret().post("/v1/workflows", &body).await.expect(201));
         let deploy = format!("/v1/workflows/{workflow}/deployments");
@@ -76,7 +76,7 @@ impl<'w> Survey<'w> {
         }
     }
 
-    async fn store(&self, played: Played) -> RunId {
+    pub(crate) async fn store(&self, played: Played) -> RunId {
         let data = self.world.store().workspace(self.world.tenant());
         let (origin, input) = ("public".to_owned(), "{}".to_owned());
         let new = NewRun { deployment: self.id, origin, input, state: played.state.clone() };
@@ -88,6 +88,24 @@ impl<'w> Survey<'w> {
 
     async fn run(&self, answers: &[(&str, &str, Value)]) -> RunId {
         self.store(self.play(answers)).await
+    }
+
+    /// With so many runs, of 320 kB each.
+    pub(crate) async fn of_long_answers(world: &'w World, runs: usize) -> Self {
+        let children: Vec<Value> = (0..20)
+            .map(|n| json!({"type": "Input", "id": format!("q{n}"), "prompt": "?", "input_type": "textarea"}))
+            .collect();
+        let definition =
+            json!({"type": "Workflow", "id": "root", "participants": [{"name": "p"}], "children": children});
+        let survey = Self::new(world, &definition).await;
+        let words = json!("𝄞".repeat(4000));
+        let steps: Vec<String> = (0..20).map(|n| format!("q{n}")).collect();
+        let answers: Vec<_> = steps.iter().map(|step| (step.as_str(), "p", words.clone())).collect();
+        let played = Played { events: Vec::new(), ..survey.play(&answers) };
+        for _ in 0..runs {
+            survey.store(played.clone()).await;
+        }
+        survey
     }
 
     /// Answered by the one participant of the survey that ships as an example.
@@ -104,16 +122,16 @@ impl<'w> Survey<'w> {
         self.run(&answers).await
     }
 
-    fn path(&self, rest: &str) -> String {
+    pub(crate) fn path(&self, rest: &str) -> String {
         format!("/v1/deployments/{}/results{rest}", self.id)
     }
 
-    async fn get(&self, rest: &str) -> Answer {
+    pub(crate) async fn get(&self, rest: &str) -> Answer {
         self.world.secret().get(&self.path(rest)).await
     }
 }
 
-fn run_ids(page: &Value) -> Vec<String> {
+pub(crate) fn run_ids(page: &Value) -> Vec<String> {
     let runs = page["data"]["runs"].as_array().unwrap();
     runs.iter().map(|run| run["run_id"].as_str().unwrap().to_owned()).collect()
 }
@@ -403,18 +421,7 @@ async fn read_slowly(by: &Persona, world: &World, path: &str, meanwhile: impl Fu
 
 async fn an_export_is_cut_when_its_key_is_revoked(world: &World) {
     // More than what the sockets between here and there hold.
-    let children: Vec<Value> = (0..20)
-        .map(|n| json!({"type": "Input", "id": format!("q{n}"), "prompt": "?", "input_type": "textarea"}))
-        .collect();
-    let definition = json!({"type": "Workflow", "id": "root", "participants": [{"name": "p"}], "children": children});
-    let survey = Survey::new(world, &definition).await;
-    let words = json!("𝄞".repeat(4000));
-    let steps: Vec<String> = (0..20).map(|n| format!("q{n}")).collect();
-    let answers: Vec<_> = steps.iter().map(|step| (step.as_str(), "p", words.clone())).collect();
-    let played = Played { events: Vec::new(), ..survey.play(&answers) };
-    for _ in 0..60 {
-        survey.store(played.clone()).await;
-    }
+    let survey = Survey::of_long_answers(world, 60).await;
     for format in ["csv", "ndjson"] {
         let path = survey.path(&format!("/export?format={format}"));
         let key = world.key("exporter", json!({"name": "Exporter", "scopes": ["export:read"]})).await;

@@ -29,7 +29,7 @@ on_both! {
 }
 
 on_each! {
-    who_guesses_addresses_is_stopped;
+    who_guesses_addresses_is_stopped_and_stops_no_other;
     a_key_that_has_expired_closes_its_webhooks;
     a_workspace_s_budget_bounds_its_webhooks;
 }
@@ -427,19 +427,28 @@ async fn a_deployment_has_a_bounded_number_of_triggers(world: &World) {
     let _ = world.secret().post(&list, &json!({"kind": "webhook", "name": "more"})).await.refused(409, "CONFLICT");
 }
 
-async fn who_guesses_addresses_is_stopped(backend: Backend) {
+async fn who_guesses_addresses_is_stopped_and_stops_no_other(backend: Backend) {
     let mut options = Options::default();
     options.limits.failures_per_minute = 5;
     let world = World::with(backend, options).await;
     let deployment = deploy(&world, &survey(), json!({})).await;
     let path = webhook(&world, &deployment).await;
-    for seed in 0..5 {
-        let guess = format!("/api/webhooks/{}", mint_trigger(&SeededRandom::new(seed)).unwrap().expose());
-        let _ = call(&world, &guess, &[], "{}").await.refused(404, "NOT_FOUND");
+    let made = make(&world, &deployment, json!({"kind": "webhook", "name": "Off"})).await;
+    let (off, trigger) = (path_of(&made), made["id"].as_str().unwrap());
+    let _ = world.secret().patch(&format!("/v1/triggers/{trigger}"), &json!({"enabled": false})).await.expect(200);
+    for _ in 0..7 {
+        let _ = call(&world, &off, &[], "{}").await.refused(404, "NOT_FOUND");
     }
-    let guess = format!("/api/webhooks/{}", mint_trigger(&SeededRandom::new(9)).unwrap().expose());
-    let _ = call(&world, &guess, &[], "{}").await.refused(429, "RATE_LIMITED");
-    let _ = call(&world, &path, &[], "{}").await.refused(429, "RATE_LIMITED");
+    let guess = |seed| format!("/api/webhooks/{}", mint_trigger(&SeededRandom::new(seed)).unwrap().expose());
+    for seed in 0..5 {
+        let _ = call(&world, &guess(seed), &[], "{}").await.refused(404, "NOT_FOUND");
+    }
+    let refused = call(&world, &guess(9), &[], "{}").await.refused(429, "RATE_LIMITED");
+    assert!(!refused.header("retry-after").is_empty());
+    let _ = call(&world, "/api/webhooks/cht_no", &[], "{}").await.refused(429, "RATE_LIMITED");
+    // Whose customers' other addresses were wrong has the same address with the right one.
+    let _ = call(&world, &path, &[], "{}").await.expect(202);
+    let _ = call(&world, &off, &[], "{}").await.refused(404, "NOT_FOUND");
     world.end().await;
 }
 

@@ -1,8 +1,11 @@
 //! Participant tokens, deployment keys, public starts and triggers at the gate.
 
 use access::{Access, Limit, Scope, Tenant};
-use ambient::{DeploymentId, KeyId, Millis, RunId, Ulid};
-use credential::{key::Environment, token::ParticipantClaims};
+use ambient::{DeploymentId, KeyId, Millis, RunId, SeededRandom, Ulid};
+use credential::{
+    key::{Environment, mint_trigger},
+    token::ParticipantClaims,
+};
 use gate::{Bare, Nothing, Operation, Problem, Raw, Routes};
 use serde_json::json;
 
@@ -33,8 +36,12 @@ pub(crate) fn mount(routes: &mut Routes<Reached>, tenant: Tenant) {
     routes.mount(START, move |_, call| std::future::ready(Ok(told(&call, tenant))));
     routes.mount(BOTS, move |_, call| std::future::ready(Ok(told(&call, tenant))));
     routes.mount(TRIGGER, move |_, call| {
-        let is_known = call.request.param("token") == Some("known");
-        std::future::ready(if is_known { Ok(told(&call, tenant)) } else { Err(Problem::not_found()) })
+        let told = match call.request.param("token") {
+            Some(token) if token == trigger(0) => Ok(told(&call, tenant)),
+            Some("off") => Err(Problem::not_found()),
+            _ => call.request.door().charge_failure().and(Err(Problem::not_found())),
+        };
+        std::future::ready(told)
     });
     routes.mount(FORM, |_, call| async move {
         let token = call.request.cookie("run").unwrap_or_default().to_owned();
@@ -42,6 +49,11 @@ pub(crate) fn mount(routes: &mut Routes<Reached>, tenant: Tenant) {
         let (name, value) = call.input.first().cloned().unwrap_or_default();
         Ok(Raw::see_other(&format!("/s/{}?{name}={value}", caller.role)))
     });
+}
+
+/// A well-formed token of a trigger.
+fn trigger(seed: u64) -> String {
+    mint_trigger(&SeededRandom::new(seed)).unwrap().expose().to_owned()
 }
 
 impl World {
@@ -188,18 +200,21 @@ async fn every_page_may_start_a_public_survey_ten_times_a_minute() {
 }
 
 #[tokio::test]
-async fn a_trigger_has_its_own_budget_and_a_made_up_one_costs_its_address() {
+async fn a_trigger_has_its_own_budget_and_a_made_up_one_stops_no_other() {
     let world = World::new(|_| None).await;
     let send = async |token: &str| world.send("POST", &format!("/api/webhooks/{token}"), &[], "").await.status;
-    for _ in 0..60 {
-        assert_eq!(send("known").await, 200);
+    for _ in 0..59 {
+        assert_eq!(send(&trigger(0)).await, 200);
     }
-    assert_eq!(send("known").await, 429);
+    assert_eq!(send("off").await, 404, "is not charged by itself");
     // This world allows 1000 failures.
     for guess in 0..1000 {
         assert_eq!(send(&format!("guess{guess}")).await, 404);
     }
-    assert_eq!(send("another").await, 429);
+    assert_eq!(send("off").await, 429, "what is no token is not looked at then");
+    assert_eq!(send(&trigger(1)).await, 429);
+    assert_eq!(send(&trigger(0)).await, 200, "a right one is, whoever else guesses there");
+    assert_eq!(send(&trigger(0)).await, 429);
 }
 
 #[tokio::test]

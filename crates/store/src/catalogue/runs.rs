@@ -44,9 +44,17 @@ statements! {
     RUN_RESULT_COUNT "run_result_count"
         "SELECT COUNT(*) AS total FROM runs WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3
             AND id > $4 AND id <= $5 AND ($6 = '' OR status = $6)";
+    /// How large the states are, without reading them.
+    RUN_RESULT_SIZES "run_result_sizes"
+        "SELECT id, OCTET_LENGTH(state) AS size FROM runs WHERE workspace_id = $1 AND environment = $2
+            AND deployment_id = $3 AND id > $4 AND id <= $5 AND ($6 = '' OR status = $6) ORDER BY id LIMIT $7";
+    NEWEST_RUN_RESULT_SIZES "newest_run_result_sizes"
+        "SELECT id, OCTET_LENGTH(state) AS size FROM runs WHERE workspace_id = $1 AND environment = $2
+            AND deployment_id = $3 AND id > $4 AND id <= $5 AND ($6 = '' OR status = $6)
+            ORDER BY id DESC LIMIT $7 OFFSET $8";
     RUN_ANSWERS "run_answers"
-        "SELECT data FROM run_events WHERE workspace_id = $1 AND environment = $2 AND run_id = $3
-            AND kind = 'step.answered' ORDER BY seq LIMIT $4";
+        "SELECT seq, data FROM run_events WHERE workspace_id = $1 AND environment = $2 AND run_id = $3
+            AND kind = 'step.answered' AND seq > $4 ORDER BY seq LIMIT $5";
     OPEN_RUNS "open_runs"
         "SELECT id FROM runs WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3 AND id > $4
             AND finished_at IS NULL ORDER BY id LIMIT $5";

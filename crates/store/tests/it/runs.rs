@@ -345,6 +345,13 @@ async fn runs_are_listed_without_their_states_and_results_come_whole() {
         assert_eq!((newest(2, 0).await, newest(2, 2).await), (vec![runs[3], runs[2]], vec![runs[0]]));
         let done = live.newest_run_results(&range(first, end, Some("completed")), 9, 0).await.unwrap();
         assert_eq!(done.iter().map(|run| run.id).collect::<Vec<_>>(), [runs[2]]);
+        let all = [(runs[0], 2), (runs[2], 8), (runs[3], 2)];
+        let sizes = async |range, limit| live.run_result_sizes(&range, limit).await.unwrap();
+        assert_eq!(sizes(range(first, end, None), 10).await, all);
+        assert_eq!(sizes(range(runs[0], runs[2], None), 10).await, all[1..2]);
+        assert_eq!(sizes(range(first, end, Some("pending")), 1).await, all[..1]);
+        let sizes = live.newest_run_result_sizes(&range(first, end, None), 2, 1).await.unwrap();
+        assert_eq!(sizes, [all[1], all[0]]);
         let count = async |range| live.run_result_count(&range).await.unwrap();
         assert_eq!((count(range(first, end, None)).await, count(range(runs[0], runs[2], None)).await), (3, 1));
         assert_eq!(count(range(first, end, Some("pending"))).await, 2);
@@ -362,10 +369,12 @@ async fn the_answers_of_a_run_are_its_answered_events_alone() {
         let answered = |seq| NewRunEvent { kind: "step.answered".to_owned(), ..event(seq) };
         let events = vec![event(1), answered(2), event(3), answered(4)];
         live.save_turn(run.id, 0, TurnRecord { events, ..turn(1) }).await.unwrap();
-        assert_eq!(live.run_answers(run.id, 10).await.unwrap(), ["{\"n\":2}", "{\"n\":4}"]);
-        assert_eq!(live.run_answers(run.id, 1).await.unwrap(), ["{\"n\":2}"]);
+        let (first, second) = ((2, "{\"n\":2}".to_owned()), (4, "{\"n\":4}".to_owned()));
+        assert_eq!(live.run_answers(run.id, 0, 10).await.unwrap(), [first.clone(), second.clone()]);
+        assert_eq!(live.run_answers(run.id, 0, 1).await.unwrap(), [first]);
+        assert_eq!(live.run_answers(run.id, 2, 10).await.unwrap(), [second], "behind the one that is named");
         let (stranger, _) = world.tenant("theirs").await;
-        assert!(stranger.run_answers(run.id, 10).await.unwrap().is_empty());
+        assert!(stranger.run_answers(run.id, 0, 10).await.unwrap().is_empty());
     })
     .await;
 }

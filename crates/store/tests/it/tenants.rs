@@ -139,6 +139,8 @@ async fn sees_no_run_of(owner: &Workspace, stranger: &Workspace, deployment: Dep
     assert_eq!(stranger.run_result_count(&range).await.unwrap(), 0);
     assert!(stranger.run_results(&range, 10).await.unwrap().is_empty());
     assert!(stranger.newest_run_results(&range, 10, 0).await.unwrap().is_empty());
+    assert!(stranger.run_result_sizes(&range, 10).await.unwrap().is_empty());
+    assert!(stranger.newest_run_result_sizes(&range, 10, 0).await.unwrap().is_empty());
     assert!(stranger.open_runs(deployment, None, 10).await.unwrap().is_empty());
     assert_eq!(stranger.runs(FIRST, None).await.unwrap().total, 0);
     let filtered = stranger.runs(FIRST, Some(deployment)).await.unwrap();
