@@ -36,13 +36,13 @@ const MAX_TURNS: usize = 16;
 /// How much is looked at, besides what is under way. Where more is due, each tenant's is looked at.
 const SCAN: usize = 1024;
 /// And then how much of each, calls and turns: more than can be under way, so that something is found.
-const SCAN_OF_EACH: u32 = 128;
+const SCAN_OF_EACH: u32 = 512;
 /// And of all of them.
 const SCAN_OF_ALL: u32 = 16 * 1024;
 /// For how long that is good, because it costs as much as there is due: so often the time that it took, in bounds.
 const GOOD_FOR: u32 = 4;
 const GOOD_FOR_AT_LEAST: Duration = Duration::from_millis(10);
-const GOOD_FOR_AT_MOST: Duration = Duration::from_millis(500);
+const GOOD_FOR_AT_MOST: Duration = Duration::from_secs(2);
 /// The longest time without a look.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// After a failure of the database.
