@@ -13,9 +13,7 @@ use crate::{FieldError, Problem};
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 pub struct Nothing {}
 
-/// The most bytes of a form of a page of ours: strangers may send one.
-pub(crate) const MAX_FORM_BYTES: usize = 64 * 1024;
-/// The most pairs in one; our pages have fewer controls.
+/// The most pairs in a form of a page of ours, which has fewer controls: reading them is what a stranger's form costs.
 const MAX_FORM_PAIRS: usize = 1000;
 
 /// How long a body may take to arrive.

@@ -44,7 +44,7 @@ pub struct GateConfig {
     pub own_pages: OwnPages,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// The largest request body, in bytes; 256 KiB. A form of a page of ours has 64 KiB at most.
+    /// The largest request body, in bytes; 256 KiB.
     pub body_limit: usize,
     /// The drop-in surface; without it only widget keys chat there, and nobody reads.
     pub drop_in: Option<DropInConfig>,
@@ -313,8 +313,7 @@ impl Inner {
             seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
         }
         let body = if meta.method.has_body() {
-            let most = if meta.form { body::MAX_FORM_BYTES } else { usize::MAX };
-            let body = body::read(&parts.headers, body, self.config.body_limit.min(most)).await?;
+            let body = body::read(&parts.headers, body, self.config.body_limit).await?;
             if meta.form {
                 body::check_form_type(&parts.headers)?;
             } else if !meta.raw {

@@ -89,10 +89,10 @@ async fn a_form_is_as_large_as_a_page_makes_it_and_no_larger(world: &World) {
         let request = request.header("sec-fetch-site", "same-origin");
         request.body("application/x-www-form-urlencoded", body).send().await
     };
-    let _ = send(&browser, format!("step=why&f-why={}", "x".repeat(64 * 1024))).await.expect(413);
+    let _ = send(&browser, format!("step=why&f-why={}", "x".repeat(256 * 1024))).await.expect(413);
     let many = |pairs: usize| format!("step=why&f-why=a{}", "&b=c".repeat(pairs - 2));
     let _ = send(&browser, many(1001)).await.expect(400);
-    let largest = send(&browser, format!("step=why&f-why={}", "x".repeat(64 * 1024 - 15))).await.expect(422);
+    let largest = send(&browser, format!("step=why&f-why={}", "x".repeat(256 * 1024 - 15))).await.expect(422);
     assert!(largest.text().contains("f-why-error"), "its 4000 characters are counted: {}", largest.text().len());
     // The longest answer that there is, in letters of which each is nine in a form.
     let answer = format!("step=why&f-why={}", "%E6%84%9B".repeat(4000));
