@@ -102,29 +102,14 @@ fn found(name: &str, definition: &Definition) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::cli::terminal::tests::Captured;
 
     fn said_to(action: WorkflowAction, input: &str) -> (Result<(), Failure>, String) {
-        let out = Shared::default();
+        let out = Captured::default();
         let terminal = Terminal::of_streams(std::io::Cursor::new(input.to_owned()), out.clone(), std::io::sink());
         let outcome = run(Workflow { action }, &terminal);
-        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let text = out.text();
         (outcome, text)
     }
 

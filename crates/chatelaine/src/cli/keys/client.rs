@@ -103,6 +103,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cli::terminal::tests::Captured;
 
     #[test]
     fn each_refusal_has_its_exit_code_and_the_servers_words() {
@@ -126,22 +127,11 @@ mod tests {
 
     #[test]
     fn http_to_another_machine_is_warned_about() {
-        #[derive(Clone, Default)]
-        struct Shared(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
-        impl std::io::Write for Shared {
-            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-                self.0.lock().unwrap().extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> std::io::Result<()> {
-                Ok(())
-            }
-        }
         let said = |url: &str| {
-            let err = Shared::default();
+            let err = Captured::default();
             let terminal = Terminal::of_streams(std::io::empty(), std::io::sink(), err.clone());
             check_url(url, &terminal).unwrap();
-            !err.0.lock().unwrap().is_empty()
+            !err.text().is_empty()
         };
         assert!(said("http://chat.example.com") && said("http://10.0.0.1:8787"));
         assert!(

@@ -49,33 +49,18 @@ pub(super) fn run(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
-
     use ambient::SeededRandom;
     use credential::Family;
 
     use super::*;
-
-    #[derive(Clone, Default)]
-    struct Shared(Arc<Mutex<Vec<u8>>>);
-
-    impl std::io::Write for Shared {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
+    use crate::cli::terminal::tests::Captured;
 
     fn inspect(text: &str) -> (Result<(), Failure>, String) {
-        let out = Shared::default();
+        let out = Captured::default();
         let terminal = Terminal::of_streams(std::io::Cursor::new(text.to_owned()), out.clone(), std::io::sink());
         let arguments = Arguments { url: None, key_file: None, json: true };
         let outcome = run(None, &arguments, &Environment::default(), &terminal);
-        let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+        let text = out.text();
         (outcome, text)
     }
 
