@@ -142,15 +142,25 @@ macro_rules! ids {
 }
 
 ids! {
+    AgentLoopId "loop_" "an agent loop";
+    AttemptId "att_" "an attempt to deliver an event";
     AuditId "aud_" "an audit record";
     BotId "bot_" "a bot";
-    ConnectionId "con_" "the secrets of a tool";
+    ChannelId "ch_" "a channel of a bot";
+    ConnectionId "conn_" "the secrets of a tool";
+    ContactId "con_" "a contact";
     ConversationId "conv_" "a conversation";
     CreditEntryId "crd_" "a line of a workspace's credit ledger";
     CreditHoldId "hold_" "credits held for a reply under way";
     DeploymentId "dep_" "a deployment of a workflow";
+    EventId "evt_" "an event";
+    ExecutionId "exec_" "an execution of an agent loop";
+    ImportId "imp_" "an import of contacts";
     IntegrationId "int_" "an integration of a bot";
+    InvitationId "inv_" "an invitation to a workspace";
     KeyId "key_" "an API key";
+    LeakId "leak_" "a report of a leaked key";
+    MemberSessionId "ses_" "a person's signed-in browser";
     MemberId "usr_" "a member of a workspace";
     MessageId "msg_" "a message";
     ParticipantId "par_" "a person in a run";
@@ -158,6 +168,7 @@ ids! {
     RunId "run_" "an execution of a deployment";
     ServiceAccountId "svc_" "a service account";
     TriggerId "trg_" "what starts runs of a deployment";
+    WebhookId "whk_" "where events are delivered";
     WorkflowId "wf_" "a workflow";
     WorkspaceId "ws_" "a workspace";
 }

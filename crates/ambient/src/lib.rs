@@ -10,8 +10,9 @@ mod random;
 
 pub use clock::{Clock, ManualClock, Millis, SystemClock, TimeError};
 pub use id::{
-    AuditId, BotId, ConnectionId, ConversationId, CreditEntryId, CreditHoldId, DeploymentId, IdError, IntegrationId,
-    KeyId, MemberId, MessageId, ParticipantId, RequestId, RunId, ServiceAccountId, TriggerId, Ulid, WorkflowId,
-    WorkspaceId,
+    AgentLoopId, AttemptId, AuditId, BotId, ChannelId, ConnectionId, ContactId, ConversationId, CreditEntryId,
+    CreditHoldId, DeploymentId, EventId, ExecutionId, IdError, ImportId, IntegrationId, InvitationId, KeyId, LeakId,
+    MemberId, MemberSessionId, MessageId, ParticipantId, RequestId, RunId, ServiceAccountId, TriggerId, Ulid,
+    WebhookId, WorkflowId, WorkspaceId,
 };
 pub use random::{OsRandom, Random, RandomError, SeededRandom};

@@ -198,7 +198,7 @@ impl Missing<'_> {
                 Some(("bot", "there is no such bot; name the id of one, `bot_…`"))
             }
             "Tool" if self.connections.contains(text("connection")) => {
-                Some(("connection", "there is no such connection; name the id of one, `con_…`"))
+                Some(("connection", "there is no such connection; name the id of one, `conn_…`"))
             }
             _ => None,
         }
@@ -300,16 +300,16 @@ mod tests {
     fn a_node_without_what_it_names_is_found_by_its_place() {
         let definition = json!({
             "type": "Workflow", "id": "root", "children": [
-                {"type": "Message", "id": "hello", "bot": "bot_gone", "connection": "con_gone"},
+                {"type": "Message", "id": "hello", "bot": "bot_gone", "connection": "conn_gone"},
                 {"type": "Conditional", "id": "fork", "branches": [{"children": [
                     {"type": "Agent", "id": "helper", "bot": "bot_gone"},
                     {"type": "Agent", "id": "other", "bot": "bot_here"},
-                    {"type": "Tool", "id": "call", "connection": "con_gone"},
+                    {"type": "Tool", "id": "call", "connection": "conn_gone"},
                     {"type": "Tool", "id": "plain"},
                 ]}]},
             ],
         });
-        let missing = Missing { bots: BTreeSet::from(["bot_gone"]), connections: BTreeSet::from(["con_gone"]) };
+        let missing = Missing { bots: BTreeSet::from(["bot_gone"]), connections: BTreeSet::from(["conn_gone"]) };
         let mut errors = Vec::new();
         missing.find(&definition, &mut String::new(), &mut errors);
         let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();

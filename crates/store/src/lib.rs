@@ -17,6 +17,7 @@ mod participation;
 mod record;
 mod row;
 mod schema;
+mod schema_workspaces;
 mod sealed;
 mod store;
 mod triggers;
@@ -42,6 +43,6 @@ pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
 pub use workspace::{
-    ConnectionDraft, ConnectionRecord, CreditAccount, CreditEntry, CreditHold, CreditReserve, Idempotent,
+    ConnectionDraft, ConnectionRecord, CreditAccount, CreditEntry, CreditHold, CreditReserve, EventKind, Idempotent,
     MAX_DEPLOYMENTS, MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE, Reserved, Workspace,
 };

@@ -20,6 +20,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 3, name: "browsers", statements: BROWSERS },
     Migration { version: 4, name: "participants", statements: PARTICIPANTS },
     Migration { version: 5, name: "triggers and connections", statements: TRIGGERS },
+    Migration { version: 6, name: "workspaces", statements: crate::schema_workspaces::WORKSPACES },
 ];
 
 const THE_DOOR: &[&str] = &[

@@ -147,7 +147,7 @@ async fn a_definition_names_connections_that_are_there(world: &World) {
         let definition = calling("https://api.example.com/x", connection);
         by.post("/v1/workflows", &json!({"name": "W", "definition": definition})).await
     };
-    for absent in ["con_1", "con_00000000000000000000000001"] {
+    for absent in ["conn_1", "conn_00000000000000000000000001"] {
         let refused = save(&by, absent).await.refused(422, "VALIDATION_FAILED").json();
         assert_eq!(refused["error"]["errors"][0]["field"], "/definition/children/0/connection", "{refused}");
         assert!(refused["error"]["message"].as_str().unwrap().contains("`call`"), "{refused}");

@@ -60,7 +60,7 @@ async fn what_cannot_be_called_fails_the_run_with_a_reason() {
             assert_eq!((status, &state.results()["t"]["error"]), (RunStatus::Completed, &json!(code)), "{url}");
         }
         let url = format!("{}/tool", world.outside.url());
-        let tool = json!([{"type": "Tool", "id": "t", "url": url, "retries": 0, "connection": "con_1"}]);
+        let tool = json!([{"type": "Tool", "id": "t", "url": url, "retries": 0, "connection": "conn_1"}]);
         let (status, state) = run_to_end(&world, &tool).await;
         assert_eq!(status, RunStatus::Failed);
         assert!(state.ending().unwrap().message.contains("connection_unavailable"));

@@ -7,6 +7,7 @@ pub(crate) mod connections;
 pub(crate) mod conversations;
 pub(crate) mod credits;
 pub(crate) mod dropin;
+pub(crate) mod events;
 pub(crate) mod installation;
 pub(crate) mod keyring;
 pub(crate) mod keys;
@@ -42,6 +43,7 @@ pub fn all() -> Vec<&'static Statement> {
         conversations::ALL,
         credits::ALL,
         dropin::ALL,
+        events::ALL,
         records::ALL,
         workflows::ALL,
         connections::ALL,

@@ -10,6 +10,7 @@ mod conversations;
 mod credits;
 mod deployments;
 mod dropin;
+mod events;
 mod idempotency;
 mod integrations;
 mod keys;
@@ -35,6 +36,7 @@ pub use connections::{ConnectionDraft, ConnectionRecord};
 pub use credits::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Reserved};
 pub use deployments::MAX_DEPLOYMENTS;
 pub(crate) use deployments::tenant;
+pub use events::EventKind;
 pub use idempotency::Idempotent;
 pub use triggers::{MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE};
 

@@ -260,12 +260,12 @@ fn participants_and_inputs_are_checked_and_known_afterwards() {
     assert_eq!(lines(&definition).len(), 5, "{:#?}", lines(&definition));
     let good = Definition::parse(&with(&json!([
         {"type": "Agent", "id": "a", "bot": "bot_2", "prompt": "?"},
-        {"type": "Tool", "id": "t", "url": "https://a.example/", "connection": "con_1"},
+        {"type": "Tool", "id": "t", "url": "https://a.example/", "connection": "conn_1"},
     ])))
     .unwrap();
     assert!(good.declares_role("ann") && !good.declares_role("eve"));
     assert_eq!(good.bots().collect::<Vec<_>>(), ["bot_2"]);
-    assert_eq!(good.connections().collect::<Vec<_>>(), ["con_1"]);
+    assert_eq!(good.connections().collect::<Vec<_>>(), ["conn_1"]);
     assert_eq!(good.check_input(&json!({"given": "a\nb"})).unwrap().len(), 1);
     let faults = good.check_input(&json!({"other": 1})).unwrap_err();
     assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), ["given", "other"]);
