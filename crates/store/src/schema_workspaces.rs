@@ -151,19 +151,31 @@ pub(crate) const WORKSPACES: &[&str] = &[
             ON DELETE CASCADE
     ) STRICT",
     "CREATE INDEX channels_by_bot ON channels (workspace_id, environment, bot_id, id)",
-    // A signed message counts once.
+    // A signed message counts once. It waits here until the conversation's earlier ones are answered; `due_at` is
+    // empty when it is answered itself, or never will be. `user_data`: who sent it, as it was sent.
     "CREATE TABLE channel_deliveries (
         workspace_id TEXT COLLATE \"C\" NOT NULL,
         environment TEXT COLLATE \"C\" NOT NULL,
         channel_id TEXT COLLATE \"C\" NOT NULL,
         delivery_id TEXT COLLATE \"C\" NOT NULL,
-        answer TEXT,
+        conversation_id TEXT COLLATE \"C\" NOT NULL,
+        message_id TEXT COLLATE \"C\" NOT NULL,
+        content TEXT NOT NULL,
+        user_data TEXT NOT NULL,
+        attempts BIGINT NOT NULL,
+        due_at BIGINT,
         created_at BIGINT NOT NULL,
         PRIMARY KEY (workspace_id, environment, channel_id, delivery_id),
         FOREIGN KEY (workspace_id, environment, channel_id)
             REFERENCES channels (workspace_id, environment, id) ON DELETE CASCADE
     ) STRICT",
     "CREATE INDEX channel_deliveries_by_age ON channel_deliveries (created_at)",
+    "CREATE INDEX channel_deliveries_open ON channel_deliveries (workspace_id, environment, conversation_id, message_id)
+        WHERE due_at IS NOT NULL",
+    // Signs the questions that a `webhook` integration is asked.
+    "ALTER TABLE integrations ADD COLUMN secret_sealed BLOB",
+    "ALTER TABLE integrations ADD COLUMN previous_sealed BLOB",
+    "ALTER TABLE integrations ADD COLUMN previous_until BIGINT",
     "ALTER TABLE conversations ADD COLUMN channel_id TEXT COLLATE \"C\"",
     "CREATE INDEX conversations_by_channel ON conversations (workspace_id, environment, channel_id, id)",
     // `webhook_id`: who is called back when an execution has ended.
