@@ -189,6 +189,7 @@ pub(crate) const WORKSPACES: &[&str] = &[
         prompt TEXT NOT NULL,
         tools TEXT NOT NULL,
         max_iterations BIGINT NOT NULL,
+        timeout_seconds BIGINT NOT NULL,
         webhook_id TEXT COLLATE \"C\",
         created_at BIGINT NOT NULL,
         updated_at BIGINT NOT NULL,
@@ -196,7 +197,7 @@ pub(crate) const WORKSPACES: &[&str] = &[
         FOREIGN KEY (workspace_id, environment, bot_id) REFERENCES bots (workspace_id, environment, id)
             ON DELETE CASCADE
     ) STRICT",
-    // `state`: what the loop knows so far; after a crash it goes on from there.
+    // `state`: the loop as it was when it was started; its steps say how far it has come. `started_at`: its first step.
     "CREATE TABLE executions (
         workspace_id TEXT COLLATE \"C\" NOT NULL,
         environment TEXT COLLATE \"C\" NOT NULL,
@@ -204,13 +205,17 @@ pub(crate) const WORKSPACES: &[&str] = &[
         loop_id TEXT COLLATE \"C\" NOT NULL,
         status TEXT COLLATE \"C\" NOT NULL,
         input TEXT NOT NULL,
+        metadata TEXT,
         state TEXT NOT NULL,
         output TEXT,
         error TEXT,
         iterations BIGINT NOT NULL,
+        input_tokens BIGINT NOT NULL,
+        output_tokens BIGINT NOT NULL,
         started_by TEXT NOT NULL,
         created_at BIGINT NOT NULL,
         updated_at BIGINT NOT NULL,
+        started_at BIGINT,
         finished_at BIGINT,
         PRIMARY KEY (workspace_id, environment, id),
         FOREIGN KEY (workspace_id, environment, loop_id) REFERENCES agent_loops (workspace_id, environment, id)
