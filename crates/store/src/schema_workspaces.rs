@@ -42,6 +42,11 @@ pub(crate) const WORKSPACES: &[&str] = &[
     ) STRICT",
     // `hmac` under a pepper, or `sha256` of an imported key until it is used for the first time.
     "ALTER TABLE api_key_secrets ADD COLUMN algorithm TEXT NOT NULL DEFAULT 'hmac'",
+    // When its owners are to be told something next: of its end, or that it should be rotated. 0: to be worked out.
+    "ALTER TABLE api_keys ADD COLUMN notice_at BIGINT",
+    "UPDATE api_keys SET notice_at = 0
+        WHERE revoked_at IS NULL AND (expires_at IS NOT NULL OR settings LIKE '%rotate_after%')",
+    "CREATE INDEX api_keys_by_notice ON api_keys (notice_at) WHERE notice_at IS NOT NULL",
     // `day`: since 1970-01-01, UTC. No reference to the key: what was used stays counted.
     "CREATE TABLE key_usage (
         workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
