@@ -258,7 +258,9 @@ pub(crate) const WORKSPACES: &[&str] = &[
         PRIMARY KEY (workspace_id, environment, id)
     ) STRICT",
     "CREATE UNIQUE INDEX contacts_by_external_id ON contacts (workspace_id, environment, external_id)",
-    "CREATE INDEX contacts_by_email ON contacts (workspace_id, environment, email)",
+    "CREATE INDEX contacts_by_email ON contacts (workspace_id, environment, LOWER(email))",
+    // What a list, a count and a search look at, and nothing else: they go through all contacts.
+    "CREATE INDEX contacts_by_search ON contacts (workspace_id, environment, id, archived_at, search)",
     "CREATE TABLE contact_tags (
         workspace_id TEXT COLLATE \"C\" NOT NULL,
         environment TEXT COLLATE \"C\" NOT NULL,
