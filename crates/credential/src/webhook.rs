@@ -3,10 +3,16 @@
 //!
 //! Both sign the exact bytes sent. A verifier must be given the raw body, never a re-serialised one.
 
+mod incoming;
+mod sealed;
+
 use ambient::{Millis, Random, RandomError};
 use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
+
+pub use incoming::{DeliveryId, verify_message};
+pub use sealed::{MintedSecret, mint_sealed, open_sealed, secret_place};
 
 use crate::mac::Keyed;
 
@@ -18,6 +24,10 @@ pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
 /// Name of the header with the plain signature.
 pub const PLAIN_SIGNATURE_HEADER: &str = "X-Chatbot-Signature";
+/// Name of the header with the seconds that [`TIMED_SIGNATURE_HEADER`] signs.
+pub const TIMED_TIMESTAMP_HEADER: &str = "X-Chatbot-Timestamp";
+/// Name of the header with the signature of the same form over `timestamp.body`.
+pub const TIMED_SIGNATURE_HEADER: &str = "X-Chatbot-Signature-V2";
 
 /// How far a timestamp may be off, either way, in seconds (the reference libraries' value).
 pub const TOLERANCE_S: i64 = 300;
@@ -76,6 +86,11 @@ impl WebhookSecret {
     fn mac(&self, id: &str, timestamp: &str, body: &[u8]) -> [u8; 32] {
         Keyed::new(&self.0).mac(&[id.as_bytes(), b".", timestamp.as_bytes(), b".", body])
     }
+
+    /// Of the plain forms the key is the text that was shown: their receivers decode nothing.
+    fn plain_mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        Keyed::new(self.to_text().as_bytes()).mac(parts)
+    }
 }
 
 impl std::fmt::Debug for WebhookSecret {
@@ -103,11 +118,27 @@ pub enum WebhookError {
     /// None of the signatures is right.
     #[error("no webhook signature matches")]
     Signature,
+    /// There is no signature.
+    #[error("there is no webhook signature")]
+    Missing,
 }
 
 fn check_id(id: &str) -> Result<(), WebhookError> {
     let visible = id.bytes().all(|b| b.is_ascii_graphic() && b != b'.');
     if visible && (1..=MAX_ID).contains(&id.len()) { Ok(()) } else { Err(WebhookError::Id) }
+}
+
+fn check_time(timestamp: &str, now: Millis) -> Result<(), WebhookError> {
+    let seconds: i64 = timestamp.parse().map_err(|_| WebhookError::Timestamp)?;
+    if seconds.to_string() != timestamp {
+        return Err(WebhookError::Timestamp);
+    }
+    // Saturating: i64::MIN is a timestamp that a stranger may send.
+    match now.seconds().saturating_sub(seconds) {
+        age if age > TOLERANCE_S => Err(WebhookError::TooOld),
+        age if age < -TOLERANCE_S => Err(WebhookError::TooNew),
+        _ => Ok(()),
+    }
 }
 
 /// The value of `webhook-signature` for one secret. During a rotation the sender joins the values
@@ -134,16 +165,7 @@ pub fn verify(
     now: Millis,
 ) -> Result<(), WebhookError> {
     check_id(id)?;
-    let seconds: i64 = timestamp.parse().map_err(|_| WebhookError::Timestamp)?;
-    if seconds.to_string() != timestamp {
-        return Err(WebhookError::Timestamp);
-    }
-    // Saturating: i64::MIN is a timestamp that a stranger may send.
-    match now.seconds().saturating_sub(seconds) {
-        age if age > TOLERANCE_S => return Err(WebhookError::TooOld),
-        age if age < -TOLERANCE_S => return Err(WebhookError::TooNew),
-        _ => {}
-    }
+    check_time(timestamp, now)?;
     let expected: Vec<_> = secrets.iter().map(|secret| secret.mac(id, timestamp, body)).collect();
     let mut found = Choice::from(0);
     for candidate in signature.split(' ').take(MAX_SIGNATURES).filter_map(|part| part.strip_prefix("v1,")) {
@@ -164,6 +186,14 @@ fn decode_32(text: &str, encoding: &data_encoding::Encoding) -> Option<[u8; 32]>
 #[must_use]
 pub fn sign_plain(secret: &[u8], body: &[u8]) -> String {
     format!("{PLAIN_PREFIX}{}", HEXLOWER.encode(&Keyed::new(secret).mac(&[body])))
+}
+
+/// The value of [`TIMED_SIGNATURE_HEADER`]: `sha256=` and the hex HMAC-SHA-256 of `timestamp.body`; its key is the
+/// secret's text, as in [`sign_plain`].
+#[must_use]
+pub fn sign_timed(secret: &WebhookSecret, timestamp_s: i64, body: &[u8]) -> String {
+    let mac = secret.plain_mac(&[timestamp_s.to_string().as_bytes(), b".", body]);
+    format!("{PLAIN_PREFIX}{}", HEXLOWER.encode(&mac))
 }
 
 /// Whether `header` is [`sign_plain`] of the raw body; hex in either case. Anything malformed, and
