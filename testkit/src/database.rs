@@ -8,7 +8,7 @@ use std::{
 
 use ambient::{OsRandom, Random};
 use futures_util::TryStreamExt;
-use sqlx::{Connection, Executor, PgConnection, Row};
+use sqlx::{AnyConnection, Connection, Executor, PgConnection, Row};
 use tempfile::TempDir;
 
 /// Where a test's server keeps its data.
@@ -72,6 +72,34 @@ impl TestDatabase {
     #[must_use]
     pub fn secret(&self) -> Option<&str> {
         self.schema.as_ref().map(|_| self.secret.as_str())
+    }
+
+    /// Runs a statement past the server; how many rows it changed.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn execute(&self, statement: &str) -> u64 {
+        let mut connection = self.connect().await;
+        let done = connection.execute(sqlx::AssertSqlSafe(statement.to_owned())).await.expect("a statement");
+        connection.close().await.expect("the end of a connection");
+        done.rows_affected()
+    }
+
+    /// The first column, a text, of every row of a query past the server.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub async fn texts(&self, query: &str) -> Vec<String> {
+        let mut connection = self.connect().await;
+        let rows = connection.fetch_all(sqlx::AssertSqlSafe(query.to_owned())).await.expect("a query");
+        connection.close().await.expect("the end of a connection");
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    async fn connect(&self) -> AnyConnection {
+        sqlx::any::install_default_drivers();
+        let url = self.url().unwrap_or_else(|| format!("sqlite://{}/chatelaine.db", self.data().display()));
+        AnyConnection::connect(&url).await.expect("the database answers")
     }
 
     /// Every byte that is stored: the files of SQLite with its log, or all tables as text. The file

@@ -91,6 +91,18 @@ macro_rules! ids {
             }
         }
 
+        impl From<Ulid> for $name {
+            fn from(value: Ulid) -> Self {
+                Self(value)
+            }
+        }
+
+        impl From<$name> for Ulid {
+            fn from(id: $name) -> Self {
+                id.0
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str($prefix)?;

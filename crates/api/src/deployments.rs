@@ -271,7 +271,7 @@ async fn create_deployment(app: App, call: Call<NewDeployment>) -> Result<Data<D
         connections::READ.decide(&call.caller)?;
     }
     call.input.check(&definition)?;
-    let id = DeploymentId::mint(app.clock(), app.random())?;
+    let id: DeploymentId = data.new_id()?;
     let actor = call.actor();
     let NewDeployment { name, survey_mode, daily_runs, daily_replies, runs_per_minute, input_mapping, challenge } =
         call.input.clone();

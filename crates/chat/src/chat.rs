@@ -121,9 +121,10 @@ impl Chat {
             user_identifier: request.user_identifier,
             metadata: request.metadata,
         };
-        let conversation = data.create_conversation(conversation).await?;
+        let conversation = data.create_conversation_as(data.new_id()?, conversation).await?;
         let greeting = bot.greeting.filter(|greeting| !greeting.is_empty());
-        if let Some(greeting) = &greeting {
+        // After a crash it may have been said already.
+        if let Some(greeting) = greeting.as_ref().filter(|_| conversation.message_count == 0) {
             let words = Some(count_words(greeting));
             data.append_message(conversation.id, "assistant", greeting, "complete", words).await?;
         }

@@ -25,13 +25,13 @@ impl Chat {
         new: NewIntegration,
         audit: AuditEntry<'_>,
     ) -> Result<IntegrationRecord, ChatError> {
-        let ChatParts { store, outbound, clock, random, .. } = &*self.parts;
+        let ChatParts { store, outbound, .. } = &*self.parts;
         let draft = Draft::new(new).check(outbound)?;
         let data = store.workspace(tenant);
         if data.integrations(bot).await?.len() >= MAX_INTEGRATIONS {
             return Err(ChatError::Full("A bot has at most 20 integrations; delete one first"));
         }
-        let id = IntegrationId::mint(&**clock, &**random)?;
+        let id: IntegrationId = data.new_id()?;
         let new = store::NewIntegration {
             id,
             bot,

@@ -333,7 +333,7 @@ impl Cluster {
         F: Future<Output = Result<T, ClusterError>> + Send + 'static,
     {
         let inner = Arc::clone(&self.0);
-        self.0.changes.spawn(change(inner)).await.unwrap_or(Err(ClusterError::Interrupted))
+        self.0.changes.spawn(store::in_this_attempt(change(inner))).await.unwrap_or(Err(ClusterError::Interrupted))
     }
 }
 

@@ -357,7 +357,7 @@ impl Inner {
                 Claimed::Replay(response) => Ok(response),
                 Claimed::No => (mounted.run)(admitted).await,
                 Claimed::Fresh(claim) => {
-                    let outcome = (mounted.run)(admitted).await;
+                    let outcome = claim.attempt.run((mounted.run)(admitted)).await;
                     claim.settle(&gate, &caller, outcome).await
                 }
             }

@@ -4,30 +4,33 @@
 //! another. Stored answers are sealed: the one to a created API key holds its plaintext.
 
 use access::{Caller, KeyKind};
-use ambient::Millis;
 use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
-use store::Idempotent;
+use store::{Attempt, Idempotent};
 
 use crate::{Problem, flow::Inner, operation::Meta};
 
 /// The largest answer that is kept.
 const ANSWER_LIMIT: usize = 256 * 1024;
 
-/// A request that holds its key: it ends in [`Claim::finish`] or [`Claim::abandon`].
+/// What a caller reads whose first attempt was carried out and never answered, where that answer cannot be made anew.
+const LOST: &str = "An earlier request with this `Idempotency-Key` was carried out, and its answer was lost: look for \
+                    what it made, and use another key for another one";
+
+/// A request that holds its key: it runs within its attempt, and ends in [`Claim::settle`].
 pub(crate) struct Claim {
     caller: String,
     operation: &'static str,
     key: String,
-    begun_at: Millis,
+    pub(crate) attempt: Attempt,
 }
 
 pub(crate) enum Claimed {
     /// No key was sent, or the caller is a stranger.
     No,
-    /// The first request with this key.
+    /// The first request with this key, or the next one after an attempt that was cut by a crash.
     Fresh(Claim),
     /// A later one.
     Replay(Response),
@@ -72,9 +75,11 @@ pub(crate) async fn claim(
     content.extend_from_slice(body);
     let fingerprint = gate.secrets.digest_for("idempotency", &content);
     let records = gate.store.workspace(tenant);
-    let begun_at = gate.clock.now();
-    match records.begin_idempotent(&caller_id, operation.id, &key, &fingerprint, begun_at).await? {
-        Idempotent::Fresh => Ok(Claimed::Fresh(Claim { caller: caller_id, operation: operation.id, key, begun_at })),
+    match records.begin_idempotent(&caller_id, operation.id, &key, &fingerprint, gate.clock.now()).await? {
+        Idempotent::Fresh(attempt) => {
+            Ok(Claimed::Fresh(Claim { caller: caller_id, operation: operation.id, key, attempt }))
+        }
+        Idempotent::Lost => Err(Problem::conflict(LOST)),
         Idempotent::Running => Err(Problem::conflict("A request with this `Idempotency-Key` is still running")),
         Idempotent::OtherBody => {
             Err(Problem::invalid_field("Idempotency-Key", "was used with another request body in the last 24 h"))
@@ -116,28 +121,17 @@ impl Claim {
                         .sealer()
                         .seal(&context(&self.caller, self.operation, &self.key), &bytes, &*gate.random)
                         .map_err(Problem::unavailable)?;
-                    // What was asked for is done. A record that cannot be written makes a retry
-                    // answer 409 for a minute, which is better than denying what happened.
-                    if let Err(error) = records
-                        .finish_idempotent(
-                            &self.caller,
-                            self.operation,
-                            &self.key,
-                            self.begun_at,
-                            parts.status.as_u16(),
-                            &sealed,
-                        )
-                        .await
-                    {
+                    // What was asked for is done. A record that cannot be written makes a retry wait for a
+                    // minute, and then answer from what was made, or 409.
+                    let status = parts.status.as_u16();
+                    if let Err(error) = records.finish_idempotent(&self.attempt, status, &sealed).await {
                         tracing::warn!(%error, "an idempotent answer could not be kept");
                     }
                 }
                 Ok(Response::from_parts(parts, Body::from(bytes)))
             }
             other => {
-                if let Err(error) =
-                    records.abandon_idempotent(&self.caller, self.operation, &self.key, self.begun_at).await
-                {
+                if let Err(error) = records.abandon_idempotent(&self.attempt).await {
                     tracing::warn!(%error, "an idempotency record could not be dropped");
                 }
                 other

@@ -52,9 +52,9 @@ impl Runs {
         audit: AuditEntry<'_>,
     ) -> Result<ConnectionRecord, RunError> {
         let parts = &self.0.parts;
-        let id = ConnectionId::mint(&*parts.clock, &*parts.random).map_err(RunError::unavailable)?;
-        let draft = self.0.draft(tenant, id, new)?;
-        Ok(parts.store.workspace(tenant).create_connection(draft, audit).await?)
+        let data = parts.store.workspace(tenant);
+        let draft = self.0.draft(tenant, data.new_id()?, new)?;
+        Ok(data.create_connection(draft, audit).await?)
     }
 
     /// Changes a connection; calls from now on use what it says then.

@@ -5,6 +5,7 @@
 //! tenant's row is not found by construction. What is never here: a plaintext secret, a decision
 //! about who may do what, a word about HTTP.
 
+mod attempt;
 pub mod catalogue;
 mod change;
 mod dialect;
@@ -24,6 +25,7 @@ mod triggers;
 mod tx;
 mod workspace;
 
+pub use attempt::{Attempt, in_this_attempt};
 pub use change::{
     BotChange, IntegrationChange, KeyChange, KeyFilter, NewBot, NewConversation, NewIntegration, NewKey, NewMember,
     NewServiceAccount, NewWorkspace, ServiceAccountChange,

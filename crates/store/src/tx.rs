@@ -1,6 +1,6 @@
 use sqlx::{Any, Transaction};
 
-use crate::{catalogue::Bound, error::StoreError, row::Row};
+use crate::{attempt, catalogue::Bound, error::StoreError, row::Row};
 
 /// A transaction that writes. Dropped without [`Tx::commit`], it leaves nothing.
 pub(crate) struct Tx {
@@ -41,16 +41,22 @@ impl Tx {
         self.row(bound).await?.ok_or(StoreError::NotFound)?.count("total")
     }
 
+    /// Makes it durable. Of an attempt at a request that must happen once, this says that something was done.
+    pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
+        attempt::mark(&mut self).await?;
+        self.finish().await
+    }
+
     /// Makes it durable, then answers.
     #[cfg(not(feature = "fault-ack-early"))]
-    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+    async fn finish(self) -> Result<(), StoreError> {
         self.inner.commit().await.map_err(|error| StoreError::from_statement("commit", &error))
     }
 
     /// Answers, then makes it durable: the fault that the crash rig must find.
     #[cfg(feature = "fault-ack-early")]
     #[expect(clippy::unused_async, reason = "the same shape as the commit that waits")]
-    pub(crate) async fn commit(self) -> Result<(), StoreError> {
+    async fn finish(self) -> Result<(), StoreError> {
         tokio::spawn(async move {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             if let Err(error) = self.inner.commit().await {

@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: the same request twice does one thing, and answers the same.
 
 use serde_json::{Value, json};
-use testkit::{Answer, Persona, World};
+use testkit::{Answer, Persona, World, id_of};
 
 async fn create(by: &Persona, key: &str, body: &Value) -> Answer {
     by.request("POST", "/v1/bots").header("idempotency-key", key).json(body).send().await
@@ -15,6 +15,9 @@ on_both! {
     a_created_keys_secret_is_replayed_to_its_maker_and_stored_nowhere;
     two_at_once_do_one_thing;
     a_key_that_is_no_key_is_refused;
+    a_crash_between_the_commit_and_the_record_makes_nothing_twice;
+    a_key_whose_maker_never_saw_it_gets_another_secret;
+    what_cannot_be_answered_again_is_said_to_be_done;
 }
 
 async fn the_same_key_and_body_get_the_same_answer(world: &World) {
@@ -78,4 +81,77 @@ async fn a_key_that_is_no_key_is_refused(world: &World) {
         let _ = create(&world.secret(), odd, &json!({"name": "Bot"})).await.refused(400, "INVALID_REQUEST");
     }
     assert_eq!(world.secret().get("/v1/bots").await.json()["meta"]["total"], 0);
+}
+
+/// A workflow without a step.
+fn nothing() -> Value {
+    json!({"type": "Workflow", "id": "root", "children": []})
+}
+
+/// What a kill between the commit of what was made and the record of its answer leaves, a minute later.
+async fn lose_the_answers(world: &World) {
+    let database = world.server().database();
+    let lost = "UPDATE idempotency SET status = NULL, body = NULL, created_at = created_at - 61000";
+    assert!(database.execute(lost).await > 0);
+}
+
+async fn a_crash_between_the_commit_and_the_record_makes_nothing_twice(world: &World) {
+    let (by, bot) = (world.secret(), world.bot().await);
+    let workflow = by.post("/v1/workflows", &json!({"name": "W", "definition": nothing()})).await;
+    let workflow = id_of(&workflow.expect(201));
+    let deployment = world.deployment().await;
+    let cases = [
+        (&by, "/v1/bots", json!({"name": "Once"}), "/data/id"),
+        (&by, "/v1/workflows", json!({"name": "Once", "definition": nothing()}), "/data/id"),
+        (&by, "/v1/service-accounts", json!({"name": "Once"}), "/data/id"),
+        (&by, "/v1/api-keys", json!({"name": "Once"}), "/data/id"),
+        (&by, "/v1/connections", json!({"name": "Once", "origin": "https://example.com", "headers": {}}), "/data/id"),
+        (&by, &format!("/v1/bots/{bot}/integrations"), json!({"name": "Once", "kind": "echo"}), "/data/id"),
+        (&by, &format!("/v1/workflows/{workflow}/deployments"), json!({}), "/data/id"),
+        (&by, "/v1/chat/sessions", json!({"agent_id": bot}), "/conversation_id"),
+        (&deployment, "/api/v1/runs", json!({}), "/run_id"),
+    ];
+    for (by, path, body, id) in &cases {
+        let send = || by.request("POST", path).header("idempotency-key", "once").json(body).send();
+        let first = send().await;
+        assert!([201, 202].contains(&first.status), "{path}: {}", first.text());
+        lose_the_answers(world).await;
+        let again = send().await;
+        assert_eq!(again.status, first.status, "{path}: {}", again.text());
+        let (first, again) = (first.json(), again.json());
+        assert!(first.pointer(id).is_some_and(|id| id.is_string()), "{path}: {first}");
+        assert_eq!(again.pointer(id), first.pointer(id), "{path}");
+        // From now on it is an answer like any other.
+        let replayed = send().await;
+        assert_eq!((replayed.header("idempotent-replayed"), replayed.json()), ("true", again), "{path}");
+    }
+    // The first of each is the world's or this test's own.
+    assert_eq!(by.get("/v1/service-accounts").await.json()["meta"]["total"], 1);
+    assert_eq!(by.get("/v1/connections").await.json()["meta"]["total"], 1);
+    assert_eq!(by.get("/v1/conversations").await.json()["meta"]["total"], 1);
+    assert_eq!(by.get(&format!("/v1/deployments?workflow_id={workflow}")).await.json()["meta"]["total"], 1);
+    let audited = by.get("/v1/audit-log?action=create_service_account").await.json();
+    assert_eq!(audited["meta"]["total"], 1, "what is done once is recorded once");
+}
+
+async fn a_key_whose_maker_never_saw_it_gets_another_secret(world: &World) {
+    let body = json!({"name": "Key", "scopes": ["bots:read"]});
+    let send = || world.secret().request("POST", "/v1/api-keys").header("idempotency-key", "k").json(&body).send();
+    let first = send().await.expect(201).data();
+    lose_the_answers(world).await;
+    let second = send().await.expect(201).data();
+    assert_eq!(first["id"], second["id"]);
+    let works = async |made: &Value| world.holder("made", made).get("/v1/bots").await.status;
+    assert_eq!((works(&first).await, works(&second).await), (401, 200), "nobody is to have the first");
+}
+
+async fn what_cannot_be_answered_again_is_said_to_be_done(world: &World) {
+    let by = world.secret();
+    let send =
+        || by.request("POST", "/v1/credits/grants").header("idempotency-key", "k").json(&json!({"amount": 5})).send();
+    let _ = send().await.expect(201);
+    lose_the_answers(world).await;
+    let answer = send().await.refused(409, "CONFLICT");
+    assert!(answer.text().contains("was carried out"), "{}", answer.text());
+    assert_eq!(by.get("/v1/credits").await.data()["free"], 5);
 }

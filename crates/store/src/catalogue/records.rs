@@ -41,13 +41,24 @@ statements! {
             status, body, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, NULL, NULL, $7) ON CONFLICT DO NOTHING";
     IDEMPOTENT "idempotent"
-        "SELECT fingerprint, status, body, created_at FROM idempotency
+        "SELECT fingerprint, status, body, created_at, object_id FROM idempotency
         WHERE workspace_id = $1 AND environment = $2 AND caller_id = $3 AND operation = $4 AND idempotency_key = $5";
-    /// Only one of two that find the same remains gets them.
+    /// Only one of two that find the same remains gets them. Where something was done, it is still the same request.
     TAKE_OVER_IDEMPOTENT "take_over_idempotent"
-        "UPDATE idempotency SET fingerprint = $6, status = NULL, body = NULL, created_at = $7
+        "UPDATE idempotency SET fingerprint = $6, created_at = $7
+        WHERE workspace_id = $1 AND environment = $2 AND caller_id = $3 AND operation = $4 AND idempotency_key = $5
+            AND created_at = $8 AND status IS NULL AND (object_id IS NULL OR fingerprint = $6)
+        RETURNING object_id";
+    /// An answer that is too old to be given again: a new request.
+    RENEW_IDEMPOTENT "renew_idempotent"
+        "UPDATE idempotency SET fingerprint = $6, status = NULL, body = NULL, object_id = NULL, created_at = $7
         WHERE workspace_id = $1 AND environment = $2 AND caller_id = $3 AND operation = $4 AND idempotency_key = $5
             AND created_at = $8";
+    /// In the transaction of what was done. Changes nothing when another attempt has taken over.
+    MARK_IDEMPOTENT "mark_idempotent"
+        "UPDATE idempotency SET object_id = $7
+        WHERE workspace_id = $1 AND environment = $2 AND caller_id = $3 AND operation = $4 AND idempotency_key = $5
+            AND created_at = $6 AND status IS NULL";
     /// `created_at` names the attempt: one that was given up and comes back late changes nothing.
     FINISH_IDEMPOTENT "finish_idempotent"
         "UPDATE idempotency SET status = $7, body = $8
@@ -55,6 +66,11 @@ statements! {
             AND created_at = $6 AND status IS NULL";
     ABANDON_IDEMPOTENT "abandon_idempotent"
         "DELETE FROM idempotency
+        WHERE workspace_id = $1 AND environment = $2 AND caller_id = $3 AND operation = $4 AND idempotency_key = $5
+            AND created_at = $6 AND status IS NULL AND (object_id IS NULL OR object_id = $7)";
+    /// Whoever comes next goes on at once with what there is.
+    RELEASE_IDEMPOTENT "release_idempotent"
+        "UPDATE idempotency SET created_at = $7
         WHERE workspace_id = $1 AND environment = $2 AND caller_id = $3 AND operation = $4 AND idempotency_key = $5
             AND created_at = $6 AND status IS NULL";
 }

@@ -19,8 +19,12 @@ impl Workspace {
     /// When the database cannot be used.
     pub async fn create_bot(&self, new: NewBot, audit: AuditEntry<'_>) -> Result<BotRecord, StoreError> {
         let now = self.store.now();
+        let id = self.new_id()?;
+        if let Some(made) = self.made_before(id, self.bot(id)).await? {
+            return Ok(made);
+        }
         let bot = BotRecord {
-            id: BotId::mint(self.store.clock(), self.store.random())?,
+            id,
             name: new.name,
             description: new.description,
             greeting: new.greeting,

@@ -73,6 +73,9 @@ impl Workspace {
     ) -> Result<ConnectionRecord, StoreError> {
         let now = self.store.now();
         let ConnectionDraft { id, name, origin, header_names, headers_sealed } = new;
+        if let Some(made) = self.made_before(id, self.connection(id)).await? {
+            return Ok(made);
+        }
         let mut tx = self.store.begin().await?;
         let insert = self.own(&sql::INSERT_CONNECTION).id(id).text(&name).text(&origin).text(json(&header_names)?);
         tx.execute(insert.blob(headers_sealed.clone()).time(now)).await?;

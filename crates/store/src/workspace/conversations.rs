@@ -15,8 +15,23 @@ impl Workspace {
     /// # Errors
     /// [`StoreError::NotFound`] for the bot.
     pub async fn create_conversation(&self, new: NewConversation) -> Result<ConversationRecord, StoreError> {
+        self.create_conversation_as(ConversationId::mint(self.store.clock(), self.store.random())?, new).await
+    }
+
+    /// Opens a conversation under an id of [`Workspace::new_id`]: what an attempt before has opened is answered as
+    /// it is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] for the bot.
+    pub async fn create_conversation_as(
+        &self,
+        id: ConversationId,
+        new: NewConversation,
+    ) -> Result<ConversationRecord, StoreError> {
+        if let Some(made) = self.made_before(id, self.conversation(id)).await? {
+            return Ok(made);
+        }
         let now = self.store.now();
-        let id = ConversationId::mint(self.store.clock(), self.store.random())?;
         let insert = self.own(&sql::INSERT_CONVERSATION).id(new.bot).id(id).text(&new.channel).maybe_id(new.key);
         let insert = insert.maybe_text(new.user_identifier.as_deref()).maybe_id(new.metadata.as_ref()).time(now);
         let mut tx = self.store.begin().await?;

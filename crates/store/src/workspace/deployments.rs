@@ -34,6 +34,11 @@ impl Workspace {
         audit: AuditEntry<'_>,
     ) -> Result<(DeploymentRecord, KeyRecord), StoreError> {
         let now = self.store.now();
+        if let Some(made) = self.made_before(new.id, self.deployment(new.id)).await? {
+            let key = self.replace_lost_secret(made.key(), secret, &audit).await?;
+            let display = key.secrets.first().map_or(made.display, |secret| secret.display.clone());
+            return Ok((DeploymentRecord { display, ..made }, key));
+        }
         let mut tx = self.store.begin().await?;
         let workflow = self.lock_workflow(&mut tx, new.workflow).await?;
         if workflow.version != new.version {

@@ -22,6 +22,9 @@ impl Workspace {
         new: NewIntegration,
         audit: AuditEntry<'_>,
     ) -> Result<IntegrationRecord, StoreError> {
+        if let Some(made) = self.made_before(new.id, self.integration(new.id)).await? {
+            return Ok(made);
+        }
         let now = self.store.now();
         let mut tx = self.store.begin().await?;
         // The foreign key carries workspace and environment: another tenant's bot is not there.

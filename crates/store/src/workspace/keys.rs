@@ -20,7 +20,11 @@ impl Workspace {
     /// [`StoreError::Conflict`] `environment` when a test tenant asks for a live key or a test account
     /// for a live one, `secret` when the digest is known; [`StoreError::NotFound`] for the account.
     pub async fn create_key(&self, new: NewKey, audit: AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
-        let key = self.key_record(new, &audit)?;
+        let key = KeyRecord { id: self.new_id()?, ..self.key_record(new, &audit)? };
+        if self.made_before(key.id, self.key(key.id)).await?.is_some() {
+            let secret = key.secrets.into_iter().next().ok_or(StoreError::NotFound)?;
+            return self.replace_lost_secret(key.id, secret, &audit).await;
+        }
         let mut tx = self.store.begin().await?;
         if let Some(account) = key.service_account {
             let owner = self.lock_account(&mut tx, account).await?;
@@ -183,6 +187,24 @@ impl Workspace {
             tx.change(sql::BUMP_EPOCH.bound().id(workspace).id(id)).await?;
         }
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
+        let key = self.read_key(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// Gives a key that an earlier attempt has made another secret: nobody has seen the one it has, and nobody will.
+    pub(super) async fn replace_lost_secret(
+        &self,
+        id: KeyId,
+        secret: SecretRecord,
+        audit: &AuditEntry<'_>,
+    ) -> Result<KeyRecord, StoreError> {
+        let (workspace, now) = (self.tenant.workspace, self.store.now());
+        let mut tx = self.store.begin().await?;
+        self.lock_key(&mut tx, id).await?;
+        tx.execute(sql::END_SECRETS.bound().id(workspace).id(id).time(now).time(now)).await?;
+        tx.execute(self.insert_secret(id, &secret)).await?;
+        self.insert_audit(&mut tx, audit, KIND, &id).await?;
         let key = self.read_key(&mut tx, id).await?;
         tx.commit().await?;
         Ok(key)

@@ -22,9 +22,13 @@ impl Workspace {
     /// [`StoreError::NotFound`] for the deployment; [`StoreError::Conflict`] `revoked`: no run begins after that.
     pub async fn create_run(&self, new: NewRun, effects: Vec<NewEffect>) -> Result<RunRecord, StoreError> {
         let now = self.store.now();
+        let id = self.new_id()?;
+        if let Some(made) = self.made_before(id, self.run(id)).await? {
+            return Ok(made);
+        }
         let mut tx = self.store.begin().await?;
         self.lock_deployment(&mut tx, new.deployment).await?;
-        let run = self.insert_run(&mut tx, new, effects, now).await?;
+        let run = self.insert_run(&mut tx, id, new, effects, now).await?;
         tx.commit().await?;
         Ok(run)
     }
@@ -33,12 +37,13 @@ impl Workspace {
     pub(super) async fn insert_run(
         &self,
         tx: &mut Tx,
+        id: RunId,
         new: NewRun,
         effects: Vec<NewEffect>,
         now: Millis,
     ) -> Result<RunRecord, StoreError> {
         let run = RunRecord {
-            id: RunId::mint(self.store.clock(), self.store.random())?,
+            id,
             deployment: new.deployment,
             origin: new.origin,
             status: PENDING.to_owned(),

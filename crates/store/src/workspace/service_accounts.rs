@@ -25,8 +25,12 @@ impl Workspace {
     ) -> Result<ServiceAccountRecord, StoreError> {
         self.may_make(new.environment)?;
         let now = self.store.now();
+        let id = self.new_id()?;
+        if let Some(made) = self.made_before(id, self.service_account(id)).await? {
+            return Ok(made);
+        }
         let account = ServiceAccountRecord {
-            id: ServiceAccountId::mint(self.store.clock(), self.store.random())?,
+            id,
             workspace: self.tenant.workspace,
             environment: new.environment,
             name: new.name,

@@ -174,7 +174,8 @@ impl Workspace {
         if tx.execute(take).await? == 0 {
             return Err(StoreError::Conflict("trigger"));
         }
-        let run = self.insert_run(&mut tx, new, effects, now).await?;
+        let id = RunId::mint(self.store.clock(), self.store.random())?;
+        let run = self.insert_run(&mut tx, id, new, effects, now).await?;
         if let Some(delivery) = &fire.delivery {
             let insert = self.own(&sql::INSERT_TRIGGER_DELIVERY).id(fire.trigger).text(delivery);
             tx.execute(insert.id(run.id).time(now)).await?;

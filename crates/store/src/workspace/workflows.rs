@@ -20,8 +20,12 @@ impl Workspace {
     /// When the database cannot be used.
     pub async fn create_workflow(&self, new: NewWorkflow, audit: AuditEntry<'_>) -> Result<WorkflowRecord, StoreError> {
         let now = self.store.now();
+        let id = self.new_id()?;
+        if let Some(made) = self.made_before(id, self.workflow(id)).await? {
+            return Ok(made);
+        }
         let workflow = WorkflowRecord {
-            id: WorkflowId::mint(self.store.clock(), self.store.random())?,
+            id,
             name: new.name,
             definition: new.definition,
             version: 1,
