@@ -156,6 +156,8 @@ pub(crate) const WORKSPACES: &[&str] = &[
             ON DELETE CASCADE
     ) STRICT",
     "CREATE INDEX channels_by_bot ON channels (workspace_id, environment, bot_id, id)",
+    // A message names nothing but its channel.
+    "CREATE UNIQUE INDEX channels_by_id ON channels (id)",
     // A signed message counts once. It waits here until the conversation's earlier ones are answered; `due_at` is
     // empty when it is answered itself, or never will be. `user_data`: who sent it, as it was sent.
     "CREATE TABLE channel_deliveries (
@@ -183,6 +185,8 @@ pub(crate) const WORKSPACES: &[&str] = &[
     "ALTER TABLE integrations ADD COLUMN previous_until BIGINT",
     "ALTER TABLE conversations ADD COLUMN channel_id TEXT COLLATE \"C\"",
     "CREATE INDEX conversations_by_channel ON conversations (workspace_id, environment, channel_id, id)",
+    "CREATE INDEX conversations_by_channel_user
+        ON conversations (workspace_id, environment, channel_id, user_identifier, id) WHERE channel_id IS NOT NULL",
     // `webhook_id`: who is called back when an execution has ended.
     "CREATE TABLE agent_loops (
         workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
