@@ -187,6 +187,9 @@ pub(crate) const WORKSPACES: &[&str] = &[
     "CREATE INDEX conversations_by_channel ON conversations (workspace_id, environment, channel_id, id)",
     "CREATE INDEX conversations_by_channel_user
         ON conversations (workspace_id, environment, channel_id, user_identifier, id) WHERE channel_id IS NOT NULL",
+    // Those of one user, and the last grant behind many charges.
+    "CREATE INDEX conversations_by_identifier ON conversations (workspace_id, environment, user_identifier, id)",
+    "CREATE INDEX credit_grants ON credit_entries (workspace_id, id) WHERE kind = 'grant'",
     // `webhook_id`: who is called back when an execution has ended.
     "CREATE TABLE agent_loops (
         workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
