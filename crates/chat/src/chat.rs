@@ -120,6 +120,7 @@ impl Chat {
             key: Some(opener.key),
             user_identifier: request.user_identifier,
             metadata: request.metadata,
+            channel_id: None,
         };
         let conversation = data.create_conversation_as(data.new_id()?, conversation).await?;
         let greeting = bot.greeting.filter(|greeting| !greeting.is_empty());

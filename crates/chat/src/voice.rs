@@ -59,6 +59,7 @@ impl Chat {
             key: Some(opener.key),
             user_identifier: None,
             metadata: None,
+            channel_id: None,
         };
         let conversation = data.create_conversation(conversation).await?.id;
         let grant = VoiceGrant {

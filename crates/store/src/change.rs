@@ -3,7 +3,7 @@
 use std::fmt;
 
 use access::{KeyKind, Role, ScopeSet};
-use ambient::{BotId, IntegrationId, KeyId, Millis, ServiceAccountId};
+use ambient::{BotId, ChannelId, IntegrationId, KeyId, Millis, ServiceAccountId};
 use credential::key::{Environment, Family};
 
 use crate::record::{KeySettings, SecretRecord};
@@ -200,4 +200,6 @@ pub struct NewConversation {
     pub user_identifier: Option<String>,
     /// The customer's own notes.
     pub metadata: Option<serde_json::Value>,
+    /// The channel of the bot that it belongs to.
+    pub channel_id: Option<ChannelId>,
 }

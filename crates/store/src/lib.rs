@@ -22,6 +22,7 @@ mod schema_workspaces;
 mod sealed;
 mod store;
 mod triggers;
+mod told;
 mod tx;
 mod workspace;
 
@@ -45,6 +46,7 @@ pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
 pub use workspace::{
-    ConnectionDraft, ConnectionRecord, CreditAccount, CreditEntry, CreditHold, CreditReserve, EventKind, Idempotent,
-    MAX_DEPLOYMENTS, MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE, Reserved, Workspace,
+    ConnectionDraft, ConnectionRecord, ConversationExport, ConversationFilter, CreditAccount, CreditEntry, CreditHold,
+    CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_DEPLOYMENTS, MAX_TRIGGERS,
+    MAX_TRIGGERS_OF_WORKSPACE, Reserved, Workspace,
 };

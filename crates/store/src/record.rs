@@ -4,7 +4,8 @@ use std::{fmt, net::IpAddr};
 
 use access::{KeyKind, Role, ScopeSet};
 use ambient::{
-    AuditId, BotId, ConversationId, IntegrationId, KeyId, MemberId, MessageId, Millis, ServiceAccountId, WorkspaceId,
+    AuditId, BotId, ChannelId, ConversationId, IntegrationId, KeyId, MemberId, MessageId, Millis, ServiceAccountId,
+    WorkspaceId,
 };
 use credential::{
     key::{Environment, Family},
@@ -261,6 +262,8 @@ pub struct ConversationRecord {
     pub user_identifier: Option<String>,
     /// The customer's own notes.
     pub metadata: Option<serde_json::Value>,
+    /// The channel of the bot that it belongs to.
+    pub channel_id: Option<ChannelId>,
     /// When it was opened.
     pub created_at: Millis,
     /// When something last happened in it.

@@ -169,6 +169,7 @@ impl House {
             key: Some(key),
             user_identifier: None,
             metadata: None,
+            channel_id: None,
         };
         let conversation = data.create_conversation(new).await.unwrap();
         SessionClaims {

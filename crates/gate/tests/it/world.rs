@@ -252,7 +252,8 @@ impl World {
         let bot = NewBot { name: "B".into(), description, greeting, instructions, architecture, context_messages: 10 };
         let bot = data.create_bot(bot, audit).await.unwrap().id;
         let (key, user_identifier, metadata) = (Some(self.widget.0), None, None);
-        let new = NewConversation { bot, channel: "session".into(), key, user_identifier, metadata };
+        let channel = "session".into();
+        let new = NewConversation { bot, channel, key, user_identifier, metadata, channel_id: None };
         let conversation = data.create_conversation(new).await.unwrap().id;
         let now = self.clock.now();
         let claims = SessionClaims {

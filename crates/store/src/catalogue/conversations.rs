@@ -4,7 +4,8 @@ use super::{Statement, statements};
 
 macro_rules! conversation_columns {
     () => {
-        "id, bot_id, channel, key_id, user_identifier, metadata, created_at, updated_at, ended_at, message_count"
+        "id, bot_id, channel, key_id, user_identifier, metadata, channel_id, created_at, updated_at, ended_at,
+            message_count"
     };
 }
 
@@ -14,12 +15,28 @@ macro_rules! message_columns {
     };
 }
 
+/// What is found: `$3` by its index, ids between `$4` and `$5`, and all else where it is not empty.
+macro_rules! found {
+    ($what:expr, $lead:literal, $rest:literal) => {
+        concat!(
+            "SELECT ",
+            $what,
+            " FROM conversations WHERE workspace_id = $1 AND environment = $2 AND ",
+            $lead,
+            " = $3 AND id > $4 AND id < $5 AND ($6 = '' OR channel = $6) AND ($7 = '' OR bot_id = $7)
+            AND ($8 = '' OR channel_id = $8)
+            AND ($9 = '' OR ($9 = 'open' AND ended_at IS NULL) OR ($9 = 'ended' AND ended_at IS NOT NULL))",
+            $rest
+        )
+    };
+}
+
 statements! {
     /// Inserts nothing when the bot is not this tenant's.
     INSERT_CONVERSATION "insert_conversation"
         "INSERT INTO conversations (workspace_id, environment, bot_id, id, channel, key_id, user_identifier, metadata,
-            created_at, updated_at, ended_at, message_count)
-        SELECT workspace_id, environment, id, $4, $5, $6, $7, $8, CAST($9 AS BIGINT), CAST($9 AS BIGINT), NULL, 0
+            created_at, updated_at, ended_at, message_count, channel_id)
+        SELECT workspace_id, environment, id, $4, $5, $6, $7, $8, CAST($9 AS BIGINT), CAST($9 AS BIGINT), NULL, 0, $10
         FROM bots WHERE workspace_id = $1 AND environment = $2 AND id = $3";
     CONVERSATION "conversation" concat!(
         "SELECT ", conversation_columns!(),
@@ -33,6 +50,43 @@ statements! {
         "SELECT ", conversation_columns!(),
         " FROM conversations WHERE workspace_id = $1 AND environment = $2 AND bot_id = $5
         ORDER BY id DESC LIMIT $3 OFFSET $4"
+    );
+    FOUND_CONVERSATIONS "found_conversations"
+        found!(conversation_columns!(), "''", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+    FOUND_CONVERSATIONS_OF_BOT "found_conversations_of_bot"
+        found!(conversation_columns!(), "bot_id", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+    FOUND_CONVERSATIONS_OF_CHANNEL "found_conversations_of_channel"
+        found!(conversation_columns!(), "channel_id", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+    FOUND_CONVERSATIONS_OF_USER "found_conversations_of_user"
+        found!(conversation_columns!(), "user_identifier", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+    FOUND_CONVERSATION_COUNT "found_conversation_count" found!("COUNT(*) AS total", "''", "");
+    FOUND_CONVERSATION_COUNT_OF_BOT "found_conversation_count_of_bot" found!("COUNT(*) AS total", "bot_id", "");
+    FOUND_CONVERSATION_COUNT_OF_CHANNEL "found_conversation_count_of_channel"
+        found!("COUNT(*) AS total", "channel_id", "");
+    FOUND_CONVERSATION_COUNT_OF_USER "found_conversation_count_of_user"
+        found!("COUNT(*) AS total", "user_identifier", "");
+    /// The beginnings of the newest messages before a place.
+    MESSAGE_TEXTS "message_texts"
+        "SELECT position, SUBSTR(content, 1, $6) AS content FROM messages
+        WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND position < $4
+        ORDER BY position DESC LIMIT $5";
+    /// Of a whole environment, the oldest first.
+    CONVERSATIONS_IN_ORDER "conversations_in_order" concat!(
+        "SELECT ", conversation_columns!(), " FROM conversations
+        WHERE workspace_id = $1 AND environment = $2 AND id > $3 AND id < $4 AND ($5 = '' OR bot_id = $5)
+        ORDER BY id LIMIT $6"
+    );
+    /// How long the messages are of these conversations that follow one and are not younger than `$6`.
+    MESSAGE_SIZES_IN_ORDER "message_sizes_in_order"
+        "SELECT OCTET_LENGTH(content) AS size FROM messages
+        WHERE workspace_id = $1 AND environment = $2 AND (conversation_id, position) > ($3, $4)
+            AND conversation_id <= $5 AND created_at <= $6
+        ORDER BY conversation_id, position LIMIT $7";
+    MESSAGES_IN_ORDER "messages_in_order" concat!(
+        "SELECT ", message_columns!(), " FROM messages
+        WHERE workspace_id = $1 AND environment = $2 AND (conversation_id, position) > ($3, $4)
+            AND conversation_id <= $5 AND created_at <= $6
+        ORDER BY conversation_id, position LIMIT $7"
     );
     CONVERSATION_COUNT "conversation_count"
         "SELECT COUNT(*) AS total FROM conversations WHERE workspace_id = $1 AND environment = $2";

@@ -35,6 +35,8 @@ statements! {
     INSERT_CREDIT_ENTRY "insert_credit_entry"
         "INSERT INTO credit_entries (workspace_id, id, kind, amount, conversation_id, note, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    LAST_CREDIT_GRANT "last_credit_grant"
+        "SELECT amount FROM credit_entries WHERE workspace_id = $1 AND kind = 'grant' ORDER BY id DESC LIMIT 1";
     CREDIT_ENTRIES "credit_entries" concat!(
         "SELECT ", entry_columns!(),
         " FROM credit_entries WHERE workspace_id = $1 ORDER BY id DESC LIMIT $2 OFFSET $3"

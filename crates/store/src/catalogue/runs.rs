@@ -64,8 +64,8 @@ statements! {
             updated_at = $9, finished_at = $10
         WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND version = $4 AND finished_at IS NULL
         RETURNING deployment_id, origin, input, version, seq, created_at";
-    RUN_EXISTS "run_exists"
-        "SELECT id FROM runs WHERE workspace_id = $1 AND environment = $2 AND id = $3";
+    RUN_STANDING "run_standing"
+        "SELECT status, current_step FROM runs WHERE workspace_id = $1 AND environment = $2 AND id = $3";
 
     INSERT_RUN_EVENT "insert_run_event"
         "INSERT INTO run_events (workspace_id, environment, run_id, seq, kind, roles, data, created_at)

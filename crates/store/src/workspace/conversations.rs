@@ -1,12 +1,13 @@
 use ambient::{BotId, ConversationId, Millis};
 
-use super::{Workspace, limits};
+use super::{EventKind, Workspace, limits};
 use crate::{
     catalogue::conversations as sql,
     change::NewConversation,
     error::StoreError,
     record::{AuditEntry, ConversationRecord, Page, PageRequest},
     row::Row,
+    tx::Tx,
 };
 
 impl Workspace {
@@ -31,24 +32,38 @@ impl Workspace {
         if let Some(made) = self.made_before(id, self.conversation(id)).await? {
             return Ok(made);
         }
+        let mut tx = self.store.begin().await?;
+        let made = self.insert_conversation(&mut tx, id, new).await?;
+        tx.commit().await?;
+        Ok(made)
+    }
+
+    /// Opens it in a transaction of the caller's.
+    pub(super) async fn insert_conversation(
+        &self,
+        tx: &mut Tx,
+        id: ConversationId,
+        new: NewConversation,
+    ) -> Result<ConversationRecord, StoreError> {
         let now = self.store.now();
         let insert = self.own(&sql::INSERT_CONVERSATION).id(new.bot).id(id).text(&new.channel).maybe_id(new.key);
         let insert = insert.maybe_text(new.user_identifier.as_deref()).maybe_id(new.metadata.as_ref()).time(now);
-        let mut tx = self.store.begin().await?;
-        tx.change(insert).await?;
-        tx.commit().await?;
-        Ok(ConversationRecord {
+        tx.change(insert.maybe_id(new.channel_id)).await?;
+        let opened = ConversationRecord {
             id,
             bot: new.bot,
             channel: new.channel,
             key: new.key,
             user_identifier: new.user_identifier,
             metadata: new.metadata,
+            channel_id: new.channel_id,
             created_at: now,
             updated_at: now,
             ended_at: None,
             message_count: 0,
-        })
+        };
+        self.event(tx, EventKind::ConversationCreated, &opened.told()).await?;
+        Ok(opened)
     }
 
     /// A conversation.
@@ -103,6 +118,8 @@ impl Workspace {
         let mut tx = self.store.begin().await?;
         if tx.execute(self.own(&sql::END_CONVERSATION).id(id).time(now)).await? > 0 {
             self.insert_audit(&mut tx, &audit, "conversation", &id).await?;
+            let ended = tx.row(self.own(&sql::CONVERSATION).id(id)).await?.ok_or(StoreError::NotFound)?;
+            self.event(&mut tx, EventKind::SessionEnded, &conversation_record(&ended)?.told()).await?;
             tx.commit().await?;
             return Ok(true);
         }
@@ -122,7 +139,7 @@ impl Workspace {
     }
 }
 
-fn conversation_record(row: &Row) -> Result<ConversationRecord, StoreError> {
+pub(super) fn conversation_record(row: &Row) -> Result<ConversationRecord, StoreError> {
     Ok(ConversationRecord {
         id: row.id("id")?,
         bot: row.id("bot_id")?,
@@ -130,6 +147,7 @@ fn conversation_record(row: &Row) -> Result<ConversationRecord, StoreError> {
         key: row.maybe_id("key_id")?,
         user_identifier: row.maybe_string("user_identifier")?,
         metadata: row.maybe_json("metadata")?,
+        channel_id: row.maybe_id("channel_id")?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
         ended_at: row.maybe_time("ended_at")?,

@@ -1,8 +1,9 @@
 use access::Tenant;
 use ambient::{ConversationId, CreditEntryId, CreditHoldId, Millis, Ulid, WorkspaceId};
 use credential::key::Environment;
+use serde_json::json;
 
-use super::{Workspace, limits};
+use super::{EventKind, Workspace, limits};
 use crate::{
     catalogue::{Bound, Statement, credits as sql},
     error::StoreError,
@@ -14,6 +15,8 @@ use crate::{
 
 /// What the audit log calls an account; its id is the workspace's.
 const KIND: &str = "credit_account";
+/// Few credits are this part of the last grant.
+const LOW: u64 = 10;
 /// How many expired holds are read at a time.
 const BATCH: u32 = 100;
 
@@ -196,6 +199,8 @@ impl Workspace {
             created_at: self.store.now(),
         };
         self.insert_entry(&mut tx, &entry).await?;
+        let left = balance.free + balance.held;
+        self.tell_of_charge(&mut tx, left, left - charged).await?;
         tx.commit().await?;
         Ok(charged)
     }
@@ -211,6 +216,31 @@ impl Workspace {
         self.set_balance(&mut tx, balance.free + amount, balance.held.saturating_sub(amount)).await?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// Says once that few credits are left, or none: when what is left, held or free, falls to a tenth of the last
+    /// grant, or to nothing. After another grant it may be said again.
+    async fn tell_of_charge(&self, tx: &mut Tx, before: u64, left: u64) -> Result<(), StoreError> {
+        if before == left {
+            return Ok(());
+        }
+        let granted = tx.row(self.of_all(&sql::LAST_CREDIT_GRANT)).await?;
+        let granted: u64 = granted.map_or(Ok(0), |row| row.count("amount"))?;
+        let threshold = granted / LOW;
+        let data = json!({
+            "workspace_id": self.tenant.workspace,
+            "left": left,
+            "threshold": threshold,
+            "last_grant": granted,
+        });
+        // Of one charge that does both, the worse.
+        if left == 0 {
+            self.event(tx, EventKind::CreditsDepleted, &data).await
+        } else if before > threshold && left <= threshold {
+            self.event(tx, EventKind::CreditsLow, &data).await
+        } else {
+            Ok(())
+        }
     }
 
     /// A page of the ledger, the newest first.

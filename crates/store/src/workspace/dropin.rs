@@ -1,8 +1,8 @@
 use ambient::{BotId, ConversationId, KeyId};
 
-use super::Workspace;
+use super::{EventKind, Workspace, conversations::conversation_record};
 use crate::{
-    catalogue::{Bound, Statement, dropin as sql},
+    catalogue::{Bound, Statement, conversations, dropin as sql},
     error::StoreError,
     record::{NamedConversation, Page},
     row::Row,
@@ -33,7 +33,12 @@ impl Workspace {
             }
             let id = ConversationId::mint(self.store.clock(), self.store.random())?;
             let insert = self.own(&sql::INSERT_NAMED_CONVERSATION).id(bot).id(id).text(CHANNEL).text(&external);
-            if self.store.execute(insert.maybe_id(key).time(self.store.now())).await? > 0 {
+            let mut tx = self.store.begin().await?;
+            if tx.execute(insert.maybe_id(key).time(self.store.now())).await? > 0 {
+                let opened = tx.row(self.own(&conversations::CONVERSATION).id(id)).await?;
+                let opened = conversation_record(&opened.ok_or(StoreError::NotFound)?)?;
+                self.event(&mut tx, EventKind::ConversationCreated, &opened.told()).await?;
+                tx.commit().await?;
                 return Ok(id);
             }
         }

@@ -1,11 +1,12 @@
 use ambient::{ConversationId, MessageId};
 
-use super::{Workspace, limits};
+use super::{EventKind, Workspace, limits};
 use crate::{
     catalogue::conversations as sql,
     error::StoreError,
     record::{MessageRecord, Page, PageRequest},
     row::Row,
+    tx::Tx,
 };
 
 /// The most text that is read of a conversation for one prompt or one history, in bytes: a message may
@@ -67,9 +68,25 @@ impl Workspace {
         token_count: Option<u64>,
         client_key: Option<&str>,
     ) -> Result<MessageRecord, StoreError> {
-        let now = self.store.now();
         let id = MessageId::mint(self.store.clock(), self.store.random())?;
         let mut tx = self.store.begin().await?;
+        let said = (role, content, status);
+        let message = self.insert_message(&mut tx, id, conversation, said, token_count, client_key).await?;
+        tx.commit().await?;
+        Ok(message)
+    }
+
+    /// Appends it in a transaction of the caller's.
+    pub(super) async fn insert_message(
+        &self,
+        tx: &mut Tx,
+        id: MessageId,
+        conversation: ConversationId,
+        (role, content, status): (&str, &str, &str),
+        token_count: Option<u64>,
+        client_key: Option<&str>,
+    ) -> Result<MessageRecord, StoreError> {
+        let now = self.store.now();
         let row = tx.row(self.own(&sql::NEXT_POSITION).id(conversation).time(now)).await?;
         let row = row.ok_or(StoreError::NotFound)?;
         if role == "user" && row.maybe_time("ended_at")?.is_some() {
@@ -81,8 +98,7 @@ impl Workspace {
             insert.text(role).text(content).text(status).maybe_count(token_count).time(now).maybe_text(client_key),
         )
         .await?;
-        tx.commit().await?;
-        Ok(MessageRecord {
+        let message = MessageRecord {
             id,
             conversation,
             position,
@@ -91,7 +107,9 @@ impl Workspace {
             status: status.to_owned(),
             token_count,
             created_at: now,
-        })
+        };
+        self.event(tx, EventKind::MessageCreated, &message.told()).await?;
+        Ok(message)
     }
 
     /// A page of messages, the oldest first.
@@ -139,7 +157,7 @@ impl Workspace {
     }
 }
 
-fn message_record(row: &Row) -> Result<MessageRecord, StoreError> {
+pub(super) fn message_record(row: &Row) -> Result<MessageRecord, StoreError> {
     Ok(MessageRecord {
         id: row.id("id")?,
         conversation: row.id("conversation_id")?,

@@ -1,7 +1,7 @@
 use access::Tenant;
 use ambient::{DeploymentId, Millis, RunId, Ulid};
 
-use super::{Workspace, deployments::tenant, keys::json, limits};
+use super::{EventKind, Workspace, deployments::tenant, keys::json, limits};
 use crate::{
     catalogue::runs as sql,
     error::StoreError,
@@ -14,6 +14,8 @@ use crate::{
 
 /// What a run is before its first turn.
 const PENDING: &str = "pending";
+/// What it is while a person or a timer is waited for.
+const WAITING: &str = "waiting";
 
 impl Workspace {
     /// Starts a run, `pending`, with what is to be done for it first.
@@ -59,6 +61,7 @@ impl Workspace {
         let insert = self.own(&sql::INSERT_RUN).id(run.id).id(run.deployment).text(&run.origin).text(&run.status);
         tx.execute(insert.text(&run.input).text(&run.state).time(now)).await?;
         self.insert_effects(tx, run.id, effects, now).await?;
+        self.event(tx, EventKind::RunStarted, &run.told()).await?;
         Ok(run)
     }
 
@@ -113,13 +116,12 @@ impl Workspace {
         let now = self.store.now();
         let finished_at = turn.is_final().then_some(now);
         let mut tx = self.store.begin().await?;
+        // Where the turn is taken, the run is what it is here: the version says so.
+        let before = tx.row(self.own(&sql::RUN_STANDING).id(id)).await?;
         let take = self.own(&sql::TAKE_TURN).id(id).count(expected_version).text(&turn.status).text(&turn.state);
         let take = take.maybe_text(turn.current_step.as_deref()).count(turn.events.len());
         let Some(row) = tx.row(take.time(now).maybe_time(finished_at)).await? else {
-            return Err(match tx.row(self.own(&sql::RUN_EXISTS).id(id)).await? {
-                Some(_) => StoreError::Conflict("version"),
-                None => StoreError::NotFound,
-            });
+            return Err(before.map_or(StoreError::NotFound, |_| StoreError::Conflict("version")));
         };
         let run = RunRecord {
             id,
@@ -152,6 +154,9 @@ impl Workspace {
             }
         }
         self.insert_effects(&mut tx, id, turn.effects, now).await?;
+        if let Some(kind) = told_of(before.as_ref(), &run)? {
+            self.event(&mut tx, kind, &run.told()).await?;
+        }
         tx.commit().await?;
         Ok(run)
     }
@@ -259,6 +264,21 @@ impl Store {
 
 /// Before every run.
 const FIRST: RunId = RunId(Ulid(0));
+
+/// What a turn is told as. A run that waits begins to wait again when it waits for something else.
+fn told_of(before: Option<&Row>, run: &RunRecord) -> Result<Option<EventKind>, StoreError> {
+    Ok(match run.status.as_str() {
+        "completed" => Some(EventKind::RunCompleted),
+        "failed" => Some(EventKind::RunFailed),
+        WAITING => {
+            let Some(before) = before else { return Ok(None) };
+            let waited = before.text("status")? == WAITING;
+            let is_same = before.maybe_text("current_step")? == run.current_step.as_deref();
+            (!waited || !is_same).then_some(EventKind::RunWaiting)
+        }
+        _ => None,
+    })
+}
 
 pub(super) fn run_record(row: &Row) -> Result<RunRecord, StoreError> {
     Ok(RunRecord {

@@ -51,8 +51,14 @@ async fn a_deleted_bots_conversations_stay_readable() {
     on_each(async |world| {
         let (live, _) = world.tenant("ours").await;
         let bot = live.create_bot(new_bot("a"), by("create")).await.unwrap().id;
-        let new =
-            NewConversation { bot, channel: "session".to_owned(), key: None, user_identifier: None, metadata: None };
+        let new = NewConversation {
+            channel_id: None,
+            bot,
+            channel: "session".to_owned(),
+            key: None,
+            user_identifier: None,
+            metadata: None,
+        };
         let conversation = live.create_conversation(new.clone()).await.unwrap().id;
         live.append_message(conversation, "user", "hello", "complete", None).await.unwrap();
         live.delete_bot(bot, by("delete")).await.unwrap();

@@ -4,7 +4,14 @@ use store::{ConversationRecord, NewConversation, PageRequest, StoreError, Worksp
 use crate::databases::{FIRST, World, by, logged, new_bot, on_each};
 
 fn with(bot: BotId) -> NewConversation {
-    NewConversation { bot, channel: "session".to_owned(), key: None, user_identifier: None, metadata: None }
+    NewConversation {
+        channel_id: None,
+        bot,
+        channel: "session".to_owned(),
+        key: None,
+        user_identifier: None,
+        metadata: None,
+    }
 }
 
 async fn begun(world: &World) -> (Workspace, ConversationRecord) {
@@ -20,6 +27,7 @@ async fn a_conversation_comes_back_as_it_was_opened() {
         let (live, _) = world.tenant("ours").await;
         let bot = live.create_bot(new_bot("a"), by("create")).await.unwrap().id;
         let new = NewConversation {
+            channel_id: None,
             key: Some(KeyId(Ulid(1))),
             user_identifier: Some("user-1".to_owned()),
             metadata: Some(serde_json::json!({"plan": "pro"})),
@@ -89,6 +97,7 @@ async fn a_message_with_a_key_is_stored_once_in_its_conversation() {
         assert_eq!((found.id, found.role.as_str(), found.content), (stored.id, "user", stored.content));
         assert!(live.message_by_client_key(conversation.id, "k-2").await.unwrap().is_none());
         let other = NewConversation {
+            channel_id: None,
             bot: conversation.bot,
             channel: "session".to_owned(),
             key: None,

@@ -10,6 +10,7 @@ mod conversations;
 mod credits;
 mod databases;
 mod dropin;
+mod events;
 mod idempotency;
 mod installation;
 mod keyring;

@@ -51,7 +51,14 @@ async fn sees_no_connection_of(owner: &Workspace, stranger: &Workspace) {
 
 async fn sees_no_conversation_of(owner: &Workspace, stranger: &Workspace) {
     let bot = owner.create_bot(new_bot("ours"), by("create")).await.unwrap().id;
-    let new = NewConversation { bot, channel: "session".to_owned(), key: None, user_identifier: None, metadata: None };
+    let new = NewConversation {
+        channel_id: None,
+        bot,
+        channel: "session".to_owned(),
+        key: None,
+        user_identifier: None,
+        metadata: None,
+    };
     absent("create_conversation", stranger.create_conversation(new.clone()).await);
     let id: ConversationId = owner.create_conversation(new).await.unwrap().id;
     let message: MessageId = owner.append_message(id, "user", "hello", "complete", None).await.unwrap().id;

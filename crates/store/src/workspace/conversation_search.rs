@@ -1,0 +1,182 @@
+use std::time::Duration;
+
+use ambient::{BotId, ChannelId, ConversationId, Millis, Ulid};
+
+use super::{Workspace, conversations::conversation_record, limits};
+use crate::{
+    catalogue::{Bound, Statement, conversations as sql},
+    error::StoreError,
+    record::{ConversationRecord, Page, PageRequest},
+};
+
+/// Conversations that are read at a time.
+const BATCH: u32 = 100;
+/// Messages that are read at a time, and of one conversation at most: the newest.
+const TEXTS: u32 = 100;
+const TEXTS_OF_ONE: u32 = 500;
+/// What is searched of a message, in characters: no user's is longer.
+const BEGINNING: u32 = 10_000;
+/// Conversations and messages that one search looks at, and how long it looks.
+const MOST_CONVERSATIONS: u32 = 10_000;
+const MOST_TEXTS: u32 = 100_000;
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Which conversations; what is not said is not asked.
+#[derive(Clone, Debug, Default)]
+pub struct ConversationFilter {
+    /// Who answers.
+    pub bot: Option<BotId>,
+    /// Which door they came through.
+    pub channel: Option<String>,
+    /// Which channel of a bot they belong to.
+    pub channel_id: Option<ChannelId>,
+    /// The customer's own name for the user, as it is.
+    pub user_identifier: Option<String>,
+    /// Whether they have ended.
+    pub ended: Option<bool>,
+    /// Opened at this time or later.
+    pub from: Option<Millis>,
+    /// Opened before this time.
+    pub to: Option<Millis>,
+    /// Opened before this one.
+    pub before: Option<ConversationId>,
+}
+
+/// What a search has found.
+#[derive(Clone, Debug)]
+pub struct FoundConversations {
+    /// The newest first.
+    pub rows: Vec<ConversationRecord>,
+    /// Where to go on, as [`ConversationFilter::before`]: `None` when everything was looked at.
+    pub next: Option<ConversationId>,
+    /// Whether it ended because it had looked at as much as a search may.
+    pub is_cut: bool,
+}
+
+impl ConversationFilter {
+    fn is_of_bot_alone(&self) -> bool {
+        let Self { bot: _, channel, channel_id, user_identifier, ended, from, to, before } = self;
+        channel.is_none()
+            && channel_id.is_none()
+            && user_identifier.is_none()
+            && ended.is_none()
+            && (from, to, before) == (&None, &None, &None)
+    }
+
+    fn bind(&self, bound: Bound, lead: &str) -> Bound {
+        let (after, end) = ids(self.from, self.to);
+        let end = self.before.map_or(end.clone(), |before| before.to_string().min(end));
+        let text = |id: Option<String>| id.unwrap_or_default();
+        let bound = bound.text(lead).text(after).text(end).text(self.channel.as_deref().unwrap_or_default());
+        let bound = bound.text(text(self.bot.map(|id| id.to_string())));
+        let bound = bound.text(text(self.channel_id.map(|id| id.to_string())));
+        bound.text(match self.ended {
+            None => "",
+            Some(false) => "open",
+            Some(true) => "ended",
+        })
+    }
+
+    /// The statements that have an index for what is asked, and what that is.
+    fn plan(&self) -> (&'static Statement, &'static Statement, String) {
+        if let Some(user) = &self.user_identifier {
+            return (&sql::FOUND_CONVERSATIONS_OF_USER, &sql::FOUND_CONVERSATION_COUNT_OF_USER, user.clone());
+        }
+        if let Some(channel) = self.channel_id {
+            let (rows, total) = (&sql::FOUND_CONVERSATIONS_OF_CHANNEL, &sql::FOUND_CONVERSATION_COUNT_OF_CHANNEL);
+            return (rows, total, channel.to_string());
+        }
+        match self.bot {
+            Some(bot) => (&sql::FOUND_CONVERSATIONS_OF_BOT, &sql::FOUND_CONVERSATION_COUNT_OF_BOT, bot.to_string()),
+            None => (&sql::FOUND_CONVERSATIONS, &sql::FOUND_CONVERSATION_COUNT, String::new()),
+        }
+    }
+}
+
+/// A period is a range of ids, which begin with the time: after the first, and before the second.
+pub(super) fn ids(from: Option<Millis>, to: Option<Millis>) -> (String, String) {
+    let first = |at: Millis| u128::try_from(at.0).unwrap_or(0) << 80;
+    let after = from.map_or(0, |from| first(from).saturating_sub(1));
+    (ConversationId(Ulid(after)).to_string(), ConversationId(Ulid(to.map_or(u128::MAX, first))).to_string())
+}
+
+impl Workspace {
+    /// A page of the conversations that are meant, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn find_conversations(
+        &self,
+        page: PageRequest,
+        filter: &ConversationFilter,
+    ) -> Result<Page<ConversationRecord>, StoreError> {
+        if filter.is_of_bot_alone() {
+            return self.conversations(page, filter.bot).await;
+        }
+        let (rows, total, lead) = filter.plan();
+        let rows = limits(filter.bind(self.own(rows), &lead), page);
+        self.page(rows, filter.bind(self.own(total), &lead), conversation_record).await
+    }
+
+    /// The newest of them, at most `limit`, whose user, id or messages have these words in them, whatever their
+    /// case. Of a conversation the newest 500 messages are looked at, of a message the first 10,000 characters, and
+    /// no more in all than a few seconds allow.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn search_conversations(
+        &self,
+        words: &str,
+        filter: &ConversationFilter,
+        limit: usize,
+    ) -> Result<FoundConversations, StoreError> {
+        let began = self.store.clock().elapsed();
+        let words = words.to_lowercase();
+        let mut filter = filter.clone();
+        let (mut rows, mut conversations, mut texts) = (Vec::new(), 0, 0);
+        loop {
+            let (statement, _, lead) = filter.plan();
+            let batch = filter.bind(self.own(statement), &lead).count(BATCH).count(0);
+            let batch = self.store.rows(batch).await?;
+            let is_last = batch.len() < BATCH as usize;
+            for row in &batch {
+                let record = conversation_record(row)?;
+                filter.before = Some(record.id);
+                conversations += 1;
+                if self.has_words(&record, &words, &mut texts).await? {
+                    rows.push(record);
+                }
+                let elapsed = self.store.clock().elapsed().saturating_sub(began);
+                let is_cut = conversations >= MOST_CONVERSATIONS || texts >= MOST_TEXTS || elapsed >= PATIENCE;
+                if rows.len() >= limit || is_cut {
+                    return Ok(FoundConversations { rows, next: filter.before, is_cut });
+                }
+            }
+            if is_last {
+                return Ok(FoundConversations { rows, next: None, is_cut: false });
+            }
+        }
+    }
+
+    async fn has_words(&self, record: &ConversationRecord, words: &str, texts: &mut u32) -> Result<bool, StoreError> {
+        let user = record.user_identifier.as_deref().unwrap_or_default();
+        if user.to_lowercase().contains(words) || record.id.to_string().contains(words) {
+            return Ok(true);
+        }
+        let mut before = record.message_count + 1;
+        for _ in 0..TEXTS_OF_ONE / TEXTS {
+            if before <= 1 {
+                break;
+            }
+            let newest = self.own(&sql::MESSAGE_TEXTS).id(record.id).count(before).count(TEXTS).count(BEGINNING);
+            for row in self.store.rows(newest).await? {
+                *texts += 1;
+                before = row.count("position")?;
+                if row.text("content")?.to_lowercase().contains(words) {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+}
