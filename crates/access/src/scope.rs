@@ -204,7 +204,7 @@ impl JsonSchema for ScopeSet {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let scope = generator.subschema_for::<Scope>();
-        json_schema!({"type": "array", "items": scope, "uniqueItems": true})
+        json_schema!({"type": "array", "items": scope})
     }
 
     fn inline_schema() -> bool {

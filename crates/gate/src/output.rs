@@ -121,8 +121,8 @@ impl<T: Serialize + JsonSchema + Send + 'static> Output for List<T> {
 /// Which page of a list is asked for.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub struct PageQuery {
-    /// Which page, from 1.
-    #[schemars(range(min = 1))]
+    /// Which page, from 1 to 1,000,000.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub page: Option<u32>,
     /// How many rows: 20 by default, 100 at most.
     #[schemars(range(min = 1, max = 100))]
@@ -135,11 +135,11 @@ impl PageQuery {
     /// The page, checked.
     ///
     /// # Errors
-    /// 400 for a page below 1 or a size outside 1 to 100.
+    /// 400 for a page outside 1 to 1,000,000 or a size outside 1 to 100.
     pub fn request(&self) -> Result<PageRequest, crate::Problem> {
         let (page, per_page) = (self.page.unwrap_or(1), self.per_page.unwrap_or(20));
-        if page == 0 {
-            return Err(crate::Problem::invalid_request("The query parameter `page` begins at 1"));
+        if !(1..=1_000_000).contains(&page) {
+            return Err(crate::Problem::invalid_request("The query parameter `page` is 1 to 1,000,000"));
         }
         if !(1..=100).contains(&per_page) {
             return Err(crate::Problem::invalid_request("The query parameter `per_page` is 1 to 100"));

@@ -22,6 +22,7 @@ pub(crate) struct QuestionView {
     input_type: AnswerKind,
     /// The choices.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(default)]
     options: Vec<SelectOption>,
     /// Who is asked; `null` where an agent answers alone.
     role: Option<String>,
