@@ -9,6 +9,7 @@ mod mac;
 
 pub mod compare;
 pub mod key;
+pub mod leak;
 pub mod livekit;
 pub mod origin;
 pub mod seal;

@@ -5,7 +5,7 @@ use std::fmt;
 use ambient::{Random, RandomError};
 use data_encoding::{BASE64, BASE64_NOPAD, BASE64URL, BASE64URL_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use hkdf::Hkdf;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
@@ -131,10 +131,34 @@ fn is_pattern(bytes: &[u8]) -> bool {
 pub struct Digest(pub [u8; 32]);
 
 impl Digest {
+    /// Plain SHA-256 of a key that was made elsewhere: what other products store of theirs.
+    #[must_use]
+    pub fn of_import(key: &str) -> Self {
+        Self(Sha256::digest(key.as_bytes()).into())
+    }
+
     /// Equality in constant time.
     #[must_use]
     pub fn ct_eq(&self, other: &Self) -> bool {
         self.0.ct_eq(&other.0).into()
+    }
+
+    /// Reads 64 hex digits.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
+    }
+
+    /// Reads base64, with padding or without.
+    #[must_use]
+    pub fn from_base64(text: &str) -> Option<Self> {
+        BASE64_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok()?.try_into().ok().map(Self)
+    }
+
+    /// Reads base64url, with padding or without.
+    #[must_use]
+    pub fn from_base64url(text: &str) -> Option<Self> {
+        BASE64URL_NOPAD.decode(text.trim_end_matches('=').as_bytes()).ok()?.try_into().ok().map(Self)
     }
 
     /// 64 lower-case hex digits.
@@ -149,6 +173,9 @@ impl fmt::Debug for Digest {
         f.write_str("Digest(…)")
     }
 }
+
+/// In place of a pepper's name, where a digest is an imported one: plain SHA-256, until the key is used.
+pub const IMPORTED: &str = "sha256";
 
 /// What is derived from the current secret and, during a rotation, from the previous one.
 ///

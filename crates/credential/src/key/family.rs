@@ -28,6 +28,17 @@ impl Family {
             Self::Widget => "widget",
         }
     }
+
+    /// What it is, for people, in a few words.
+    #[must_use]
+    pub fn about(self) -> &'static str {
+        match self {
+            Self::Secret => "Secret key of a team",
+            Self::ServiceAccount => "Secret key of a service account",
+            Self::Deployment => "Secret key of a deployment",
+            Self::Widget => "Widget key, which everybody may see",
+        }
+    }
 }
 
 /// Which data a credential sees. Live and test data never meet.

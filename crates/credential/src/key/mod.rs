@@ -7,11 +7,13 @@ mod family;
 mod mint;
 mod parse;
 mod prefix;
+mod rules;
 
 pub use family::{Environment, Family, UnknownEnvironment};
 pub use mint::{ApiKey, mint_trigger};
 pub use parse::{Form, KeyError, is_trigger};
 pub use prefix::{PrefixError, Prefixes};
+pub use rules::{Scanner, rules};
 
 /// Random characters of a generated key.
 pub const RANDOM: usize = 32;
