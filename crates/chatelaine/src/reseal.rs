@@ -1,7 +1,8 @@
 //! What the previous secret has sealed is sealed anew at the start, so that the previous one can go.
 
+use access::Tenant;
 use ambient::Random;
-use credential::Secrets;
+use credential::{Secrets, webhook::secret_place};
 use store::{Sealed, SealedValue, Store};
 
 use crate::StartError;
@@ -65,5 +66,9 @@ fn place(of: Sealed, value: &SealedValue) -> Vec<u8> {
         Sealed::Connections => runs::connection_place(value),
         Sealed::Integrations => chat::integration_place(value),
         Sealed::Triggers => api::trigger_place(value),
+        Sealed::Webhooks | Sealed::PreviousWebhooks => {
+            let Tenant { workspace, environment } = value.tenant;
+            secret_place(&workspace, &environment, &value.id)
+        }
     }
 }

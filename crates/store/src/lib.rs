@@ -24,6 +24,7 @@ mod store;
 mod triggers;
 mod told;
 mod tx;
+mod webhooks;
 mod workspace;
 
 pub use attempt::{Attempt, in_this_attempt};
@@ -45,8 +46,11 @@ pub use record::{
 pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
+pub use webhooks::{
+    AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery, NewWebhook, WebhookChange, WebhookRecord,
+};
 pub use workspace::{
     ConnectionDraft, ConnectionRecord, ConversationExport, ConversationFilter, CreditAccount, CreditEntry, CreditHold,
     CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_DEPLOYMENTS, MAX_TRIGGERS,
-    MAX_TRIGGERS_OF_WORKSPACE, Reserved, Workspace,
+    MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, Reserved, Workspace,
 };

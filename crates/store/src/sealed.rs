@@ -21,17 +21,24 @@ pub enum Sealed {
     Integrations,
     /// Secrets that senders of webhooks sign with.
     Triggers,
+    /// Secrets that sign what is sent to endpoints.
+    Webhooks,
+    /// And those before them, while both sign.
+    PreviousWebhooks,
 }
 
 impl Sealed {
     /// Each of them.
-    pub const ALL: [Self; 3] = [Self::Connections, Self::Integrations, Self::Triggers];
+    pub const ALL: [Self; 5] =
+        [Self::Connections, Self::Integrations, Self::Triggers, Self::Webhooks, Self::PreviousWebhooks];
 
     const fn statements(self) -> (&'static Statement, &'static Statement) {
         match self {
             Self::Connections => (&sql::SEALED_CONNECTIONS, &sql::RESEAL_CONNECTION),
             Self::Integrations => (&sql::SEALED_INTEGRATIONS, &sql::RESEAL_INTEGRATION),
             Self::Triggers => (&sql::SEALED_TRIGGERS, &sql::RESEAL_TRIGGER),
+            Self::Webhooks => (&sql::SEALED_WEBHOOKS, &sql::RESEAL_WEBHOOK),
+            Self::PreviousWebhooks => (&sql::SEALED_PREVIOUS_WEBHOOKS, &sql::RESEAL_PREVIOUS_WEBHOOK),
         }
     }
 }

@@ -10,6 +10,7 @@ use access::{Role, Tenant};
 use ambient::{AuditId, Clock, MemberId, Millis, Random, Ulid, WorkspaceId};
 use credential::key::Environment;
 use sqlx::AnyPool;
+use tokio::sync::Notify;
 
 use crate::{
     catalogue::{Bound, installation as sql},
@@ -45,6 +46,8 @@ struct Inner {
     newest_audit: Mutex<Ulid>,
     reads: AtomicU64,
     writes: AtomicU64,
+    /// Rings when an event was written.
+    events: Arc<Notify>,
 }
 
 impl fmt::Debug for Store {
@@ -68,8 +71,8 @@ impl Store {
         let pools = open::connect(url, dialect).await?;
         migration::migrate(&pools.writer, dialect, &*clock).await?;
         let (reads, writes) = (AtomicU64::new(0), AtomicU64::new(0));
-        let newest_audit = Mutex::new(Ulid(0));
-        Ok(Self { inner: Arc::new(Inner { dialect, pools, clock, random, newest_audit, reads, writes }) })
+        let (newest_audit, events) = (Mutex::new(Ulid(0)), Arc::default());
+        Ok(Self { inner: Arc::new(Inner { dialect, pools, clock, random, newest_audit, reads, writes, events }) })
     }
 
     /// Whether the database answers.
@@ -135,7 +138,8 @@ impl Store {
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
         self.inner.writes.fetch_add(1, Ordering::Relaxed);
         let begun = self.inner.pools.writer.begin_with(self.inner.dialect.begin()).await;
-        begun.map(Tx::new).map_err(|error| StoreError::from_statement("begin", &error))
+        let begun = begun.map_err(|error| StoreError::from_statement("begin", &error))?;
+        Ok(Tx::new(begun, Arc::clone(&self.inner.events)))
     }
 
     /// A transaction of one statement; the answer is how many rows it changed.
@@ -169,6 +173,10 @@ impl Store {
 
     pub(crate) fn pools(&self) -> &Pools {
         &self.inner.pools
+    }
+
+    pub(crate) fn event_bell(&self) -> &Notify {
+        &self.inner.events
     }
 }
 
@@ -328,14 +336,14 @@ impl Store {
         Ok((workspace, member, first_key))
     }
 
-    /// Forgets the answers to requests that are older than 24 hours, and triggers' events that are older than
-    /// three days; how many.
+    /// Forgets the answers to requests that are older than 24 hours, triggers' events that are older than three
+    /// days, and events that were told and the attempts to tell them after 30 days; how many.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn sweep(&self, now: Millis) -> Result<u64, StoreError> {
         let answers = self.execute(sql::SWEEP_IDEMPOTENCY.bound().time(now.plus(-IDEMPOTENCY_TTL))).await?;
-        Ok(answers + self.sweep_trigger_deliveries(now).await?)
+        Ok(answers + self.sweep_trigger_deliveries(now).await? + self.sweep_events(now).await?)
     }
 }
 

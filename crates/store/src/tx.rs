@@ -1,15 +1,26 @@
+use std::sync::Arc;
+
 use sqlx::{Any, Transaction};
+use tokio::sync::Notify;
 
 use crate::{attempt, catalogue::Bound, error::StoreError, row::Row};
 
 /// A transaction that writes. Dropped without [`Tx::commit`], it leaves nothing.
 pub(crate) struct Tx {
     inner: Transaction<'static, Any>,
+    /// Rung once it is durable, if [`Tx::ring`] was called.
+    bell: Arc<Notify>,
+    rings: bool,
 }
 
 impl Tx {
-    pub(crate) const fn new(inner: Transaction<'static, Any>) -> Self {
-        Self { inner }
+    pub(crate) const fn new(inner: Transaction<'static, Any>, bell: Arc<Notify>) -> Self {
+        Self { inner, bell, rings: false }
+    }
+
+    /// An event was written: whoever delivers is woken when it is durable.
+    pub(crate) const fn ring(&mut self) {
+        self.rings = true;
     }
 
     /// Runs a statement; the answer is how many rows it changed.
@@ -44,7 +55,12 @@ impl Tx {
     /// Makes it durable. Of an attempt at a request that must happen once, this says that something was done.
     pub(crate) async fn commit(mut self) -> Result<(), StoreError> {
         attempt::mark(&mut self).await?;
-        self.finish().await
+        let bell = self.rings.then(|| Arc::clone(&self.bell));
+        self.finish().await?;
+        if let Some(bell) = bell {
+            bell.notify_one();
+        }
+        Ok(())
     }
 
     /// Makes it durable, then answers.

@@ -15,8 +15,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cluster", &["ambient", "credential", "access", "store"]),
     ("chat", &["ambient", "credential", "access", "store", "cluster", "outbound"]),
     ("runs", &["ambient", "credential", "access", "store", "cluster", "chat", "outbound", "workflow"]),
+    ("webhook", &["ambient", "credential", "access", "outbound", "store"]),
     ("gate", &["ambient", "credential", "access", "store", "cluster"]),
-    ("api", &["ambient", "credential", "access", "workflow", "store", "cluster", "chat", "runs", "gate"]),
+    (
+        "api",
+        &["ambient", "credential", "access", "workflow", "store", "cluster", "chat", "runs", "webhook", "gate"],
+    ),
     ("dashboard", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
     ("dropin", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
     (
@@ -36,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cluster",
             "chat",
             "runs",
+            "webhook",
             "gate",
             "api",
             "dashboard",

@@ -15,6 +15,7 @@ pub(crate) mod records;
 pub(crate) mod runs;
 pub(crate) mod sealed;
 pub(crate) mod triggers;
+pub(crate) mod webhooks;
 pub(crate) mod workflows;
 
 use sqlx::{Any, Encode, Type, any::AnyArguments, query::Query};
@@ -51,6 +52,7 @@ pub fn all() -> Vec<&'static Statement> {
         runs::ALL,
         sealed::ALL,
         triggers::ALL,
+        webhooks::ALL,
     ]
     .into_iter()
     .flatten()

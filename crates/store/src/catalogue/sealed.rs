@@ -14,6 +14,19 @@ statements! {
         "SELECT workspace_id, environment, id, '' AS origin, secret_sealed AS sealed FROM triggers
         WHERE (workspace_id, environment, id) > ($1, $2, $3) AND secret_sealed IS NOT NULL
         ORDER BY workspace_id, environment, id LIMIT $4";
+    SEALED_WEBHOOKS "sealed_webhooks"
+        "SELECT workspace_id, environment, id, '' AS origin, secret_sealed AS sealed FROM webhooks
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) ORDER BY workspace_id, environment, id LIMIT $4";
+    SEALED_PREVIOUS_WEBHOOKS "sealed_previous_webhooks"
+        "SELECT workspace_id, environment, id, '' AS origin, previous_sealed AS sealed FROM webhooks
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) AND previous_sealed IS NOT NULL
+        ORDER BY workspace_id, environment, id LIMIT $4";
+    RESEAL_WEBHOOK "reseal_webhook"
+        "UPDATE webhooks SET secret_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND secret_sealed = $4";
+    RESEAL_PREVIOUS_WEBHOOK "reseal_previous_webhook"
+        "UPDATE webhooks SET previous_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND previous_sealed = $4";
     /// Whoever has changed it meanwhile has sealed it with the present secret.
     RESEAL_CONNECTION "reseal_connection"
         "UPDATE connections SET headers_sealed = $5

@@ -58,6 +58,7 @@ impl Workspace {
         let event = self.own(&sql::INSERT_EVENT).text(kind.as_str()).id(id).text(&data.to_string()).time(now);
         if tx.execute(event).await? > 0 {
             tx.execute(self.own(&sql::INSERT_DELIVERIES).text(kind.as_str()).id(id).time(now)).await?;
+            tx.ring();
         }
         Ok(())
     }
@@ -71,12 +72,24 @@ impl Workspace {
         kind: &str,
         data: &Value,
     ) -> Result<bool, StoreError> {
+        Ok(self.insert_event_for(tx, webhook, kind, data).await?.is_some())
+    }
+
+    /// The same; the event's id, if it was written.
+    pub(crate) async fn insert_event_for(
+        &self,
+        tx: &mut Tx,
+        webhook: WebhookId,
+        kind: &str,
+        data: &Value,
+    ) -> Result<Option<EventId>, StoreError> {
         let (id, now) = (EventId::mint(self.store.clock(), self.store.random())?, self.store.now());
         let event = self.own(&sql::INSERT_EVENT_FOR).text(kind).id(id).text(&data.to_string()).time(now).id(webhook);
         if tx.execute(event).await? == 0 {
-            return Ok(false);
+            return Ok(None);
         }
         tx.execute(self.own(&sql::INSERT_DELIVERY).id(webhook).id(id).time(now)).await?;
-        Ok(true)
+        tx.ring();
+        Ok(Some(id))
     }
 }

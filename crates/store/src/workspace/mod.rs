@@ -10,6 +10,7 @@ mod conversation_export;
 mod conversation_search;
 mod conversations;
 mod credits;
+mod deliveries;
 mod deployments;
 mod dropin;
 mod events;
@@ -21,6 +22,7 @@ mod results;
 mod runs;
 mod service_accounts;
 mod triggers;
+mod webhooks;
 mod workflows;
 
 use access::Tenant;
@@ -43,6 +45,7 @@ pub use conversation_search::{ConversationFilter, FoundConversations};
 pub use events::EventKind;
 pub use idempotency::Idempotent;
 pub use triggers::{MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE};
+pub use webhooks::MAX_WEBHOOKS;
 
 /// One tenant's view of the store. Cheap to clone.
 #[derive(Clone, Debug)]

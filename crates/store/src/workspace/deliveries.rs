@@ -1,0 +1,254 @@
+use access::Tenant;
+use ambient::{AttemptId, EventId, Millis, WebhookId};
+
+use super::{Workspace, deployments::tenant, limits, webhooks::webhook_record};
+use crate::{
+    catalogue::webhooks as sql,
+    error::StoreError,
+    record::{AuditEntry, Page, PageRequest},
+    row::Row,
+    store::Store,
+    webhooks::{AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery},
+};
+
+/// How long events and attempts are kept, in milliseconds.
+const EVENT_TTL: i64 = 30 * 24 * 3600 * 1000;
+/// How much is swept in one transaction, and how often at once.
+const SWEEP: (u32, usize) = (1000, 100);
+
+impl Store {
+    /// Waits until an event was written by this process since the last call.
+    pub async fn event_written(&self) {
+        self.event_bell().notified().await;
+    }
+
+    /// Makes [`Store::event_written`] return: for a clock that jumped, and for what became due without an event.
+    pub fn wake_deliveries(&self) {
+        self.event_bell().notify_one();
+    }
+
+    /// Deliveries of every tenant that are due, the longest due first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn due_deliveries(&self, now: Millis, limit: u32) -> Result<Vec<DueDelivery>, StoreError> {
+        self.rows(sql::DUE_DELIVERIES.bound().time(now).count(limit)).await?.iter().map(due_delivery).collect()
+    }
+
+    /// The same, but at most `of_each` of each endpoint: first the first of each, then the second, and so on. As
+    /// slow as there is much due.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn due_deliveries_of_each(
+        &self,
+        now: Millis,
+        of_each: u32,
+        limit: u32,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        let rows = sql::DUE_DELIVERIES_OF_EACH.bound().time(now).count(of_each).count(limit);
+        self.rows(rows).await?.iter().map(due_delivery).collect()
+    }
+
+    /// When the next delivery is due after a time.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn next_delivery_after(&self, now: Millis) -> Result<Option<Millis>, StoreError> {
+        self.row(sql::NEXT_DELIVERY.bound().time(now)).await?.map(|row| row.time("due_at")).transpose()
+    }
+
+    /// Takes deliveries for an attempt each: those that were still due. Until `until` they are due for nobody
+    /// else, and then again: whoever dies with them loses none.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn claim_deliveries(
+        &self,
+        due: &[DueDelivery],
+        now: Millis,
+        until: Millis,
+    ) -> Result<Vec<DueDelivery>, StoreError> {
+        let mut claimed = Vec::with_capacity(due.len());
+        let mut tx = self.begin().await?;
+        for one in due {
+            let data = self.workspace(one.tenant);
+            let claim = data.own(&sql::CLAIM_DELIVERY).id(one.webhook).id(one.event);
+            if tx.execute(claim.time(until).time(now)).await? > 0 {
+                claimed.push(*one);
+            }
+        }
+        tx.commit().await?;
+        Ok(claimed)
+    }
+
+    /// Makes due what was claimed when the process before this one died. At the start, by the one that holds the
+    /// database.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn release_deliveries(&self, now: Millis) -> Result<u64, StoreError> {
+        self.execute(sql::RELEASE_DELIVERIES.bound().time(now)).await
+    }
+
+    /// Forgets events and attempts that are older than 30 days.
+    pub(crate) async fn sweep_events(&self, now: Millis) -> Result<u64, StoreError> {
+        let (batch, times) = SWEEP;
+        let mut gone = 0;
+        for statement in [&sql::SWEEP_EVENTS, &sql::SWEEP_ATTEMPTS] {
+            for _ in 0..times {
+                let some = self.execute(statement.bound().time(now.plus(-EVENT_TTL)).count(batch)).await?;
+                gone += some;
+                if some < u64::from(batch) {
+                    break;
+                }
+            }
+        }
+        Ok(gone)
+    }
+}
+
+impl Workspace {
+    /// What an attempt needs; nothing when the endpoint or the event is gone.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn delivery_job(&self, webhook: WebhookId, event: EventId) -> Result<Option<DeliveryJob>, StoreError> {
+        let Some(event) = self.store.row(self.own(&sql::DELIVERY_EVENT).id(webhook).id(event)).await? else {
+            return Ok(None);
+        };
+        let Some(attempts) = event.maybe_count("attempts")? else { return Ok(None) };
+        let Some(row) = self.store.row(self.own(&sql::DELIVERY_WEBHOOK).id(webhook)).await? else { return Ok(None) };
+        Ok(Some(DeliveryJob {
+            webhook: webhook_record(&row)?,
+            kind: event.string("kind")?,
+            data: event.string("data")?,
+            event_at: event.time("created_at")?,
+            attempts,
+        }))
+    }
+
+    /// Writes down an attempt and what follows from it. `claim` is the `until` that it was claimed with: what
+    /// somebody has replayed meanwhile stays due.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the endpoint is gone.
+    pub async fn finish_attempt(
+        &self,
+        job: &DeliveryJob,
+        event: EventId,
+        claim: Millis,
+        outcome: AttemptOutcome,
+    ) -> Result<(), StoreError> {
+        let now = self.store.now();
+        let id = AttemptId::mint(self.store.clock(), self.store.random())?;
+        let webhook = job.webhook.id;
+        let (state, due) = match outcome.then {
+            AfterAttempt::Delivered => ("delivered", None),
+            AfterAttempt::Again(time) => ("pending", Some(time)),
+            AfterAttempt::GiveUp | AfterAttempt::Disable(_) => ("failed", None),
+        };
+        let mut tx = self.store.begin().await?;
+        // The endpoint, then what goes there: in this order everywhere.
+        let failing = match outcome.then {
+            AfterAttempt::Delivered => self.own(&sql::END_FAILING).id(webhook),
+            _ => self.own(&sql::BEGIN_FAILING).id(webhook).time(now),
+        };
+        tx.execute(failing).await?;
+        let finish = self.own(&sql::FINISH_DELIVERY).id(webhook).id(event).time(claim).text(state);
+        tx.execute(finish.maybe_time(due).time(now)).await?;
+        let attempt = self.own(&sql::INSERT_ATTEMPT).id(webhook).id(event).id(id).maybe_count(outcome.status);
+        let attempt = attempt.maybe_text(outcome.error).maybe_text(outcome.answer.as_deref());
+        tx.execute(attempt.count(outcome.took_ms).time(now)).await?;
+        if let AfterAttempt::Disable(reason) = outcome.then {
+            self.disable_webhook(&mut tx, &job.webhook, reason, now).await?;
+        }
+        tx.commit().await
+    }
+
+    /// A page of the attempts to reach an endpoint, the newest first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn attempts(&self, webhook: WebhookId, page: PageRequest) -> Result<Page<AttemptRecord>, StoreError> {
+        let rows = limits(self.own(&sql::ATTEMPTS).id(webhook), page);
+        self.page(rows, self.own(&sql::ATTEMPT_COUNT).id(webhook), attempt_record).await
+    }
+
+    /// The attempts after one, the oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn attempts_after(
+        &self,
+        webhook: WebhookId,
+        after: AttemptId,
+        limit: u32,
+    ) -> Result<Vec<AttemptRecord>, StoreError> {
+        let rows = self.own(&sql::ATTEMPTS_AFTER).id(webhook).count(limit).id(after);
+        self.store.rows(rows).await?.iter().map(attempt_record).collect()
+    }
+
+    /// Sends what an attempt has sent again, from the first attempt on: the event's id.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], also when the event is older than 30 days; [`StoreError::Conflict`] `disabled`.
+    pub async fn replay_attempt(
+        &self,
+        webhook: WebhookId,
+        attempt: AttemptId,
+        audit: AuditEntry<'_>,
+    ) -> Result<EventId, StoreError> {
+        let mut tx = self.store.begin().await?;
+        let record = self.lock_webhook(&mut tx, webhook, false).await?;
+        let row = tx.row(self.own(&sql::ATTEMPT).id(webhook).id(attempt)).await?;
+        let event = attempt_record(&row.ok_or(StoreError::NotFound)?)?.event;
+        if record.disabled_at.is_some() {
+            return Err(StoreError::Conflict("disabled"));
+        }
+        tx.change(self.own(&sql::REPLAY_DELIVERY).id(webhook).id(event).time(self.store.now())).await?;
+        self.insert_audit(&mut tx, &audit, super::webhooks::KIND, &webhook).await?;
+        tx.ring();
+        tx.commit().await?;
+        Ok(event)
+    }
+
+    /// Sends what has failed since a time again; how much.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `disabled`.
+    pub async fn recover_webhook(
+        &self,
+        webhook: WebhookId,
+        since: Millis,
+        audit: AuditEntry<'_>,
+    ) -> Result<u64, StoreError> {
+        let mut tx = self.store.begin().await?;
+        if self.lock_webhook(&mut tx, webhook, false).await?.disabled_at.is_some() {
+            return Err(StoreError::Conflict("disabled"));
+        }
+        let recover = self.own(&sql::RECOVER_DELIVERIES).id(webhook).time(self.store.now()).time(since);
+        let recovered = tx.execute(recover).await?;
+        self.insert_audit(&mut tx, &audit, super::webhooks::KIND, &webhook).await?;
+        tx.ring();
+        tx.commit().await?;
+        Ok(recovered)
+    }
+}
+
+fn due_delivery(row: &Row) -> Result<DueDelivery, StoreError> {
+    let tenant: Tenant = tenant(row)?;
+    Ok(DueDelivery { tenant, webhook: row.id("webhook_id")?, event: row.id("event_id")? })
+}
+
+fn attempt_record(row: &Row) -> Result<AttemptRecord, StoreError> {
+    Ok(AttemptRecord {
+        id: row.id("id")?,
+        event: row.id("event_id")?,
+        status: row.maybe_count("status")?,
+        error: row.maybe_string("error")?,
+        answer: row.maybe_string("answer")?,
+        took_ms: row.count("took_ms")?,
+        created_at: row.time("created_at")?,
+    })
+}
