@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, net::IpAddr};
 
 use gate::{FieldError, Problem, field};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Map, Value};
@@ -71,7 +71,7 @@ pub(crate) fn addresses(errors: &mut Vec<FieldError>, texts: &[String]) -> Vec<I
     for (index, text) in texts.iter().enumerate() {
         let block = text.parse::<IpAddr>().map(|address| IpNet::from(address.to_canonical())).ok();
         match block.or_else(|| text.parse::<IpNet>().ok()) {
-            Some(block) => blocks.push(block.trunc()),
+            Some(block) => blocks.push(canonical(block.trunc())),
             None => errors.push(FieldError::new(
                 format!("allowed_ips[{index}]"),
                 "must be an address or a CIDR block, such as 203.0.113.7 or 2001:db8::/32",
@@ -79,6 +79,14 @@ pub(crate) fn addresses(errors: &mut Vec<FieldError>, texts: &[String]) -> Vec<I
         }
     }
     blocks
+}
+
+/// A block of IPv4 in IPv6 is one of IPv4, as clients' addresses are.
+fn canonical(block: IpNet) -> IpNet {
+    let IpNet::V6(v6) = block else { return block };
+    let mapped = v6.prefix_len().checked_sub(96).zip(v6.network().to_ipv4_mapped());
+    let v4 = mapped.and_then(|(prefix, network)| Ipv4Net::new(network, prefix).ok());
+    v4.map_or(block, IpNet::V4)
 }
 
 /// A list of texts, or one text with commas between them (seed S2).
@@ -158,6 +166,8 @@ mod tests {
         let (blocks, errors) =
             blocks(&["203.0.113.7", "10.1.2.3/8", "2001:db8::1", "::ffff:192.0.2.1", "x", "1.2.3.4/33"]);
         assert_eq!(blocks, ["203.0.113.7/32", "10.0.0.0/8", "2001:db8::1/128", "192.0.2.1/32"]);
+        let (mapped, _) = self::blocks(&["::ffff:10.1.2.3/104", "::ffff:10.1.2.3/128", "::ffff:0:0/95", "::/0"]);
+        assert_eq!(mapped, ["10.0.0.0/8", "10.1.2.3/32", "::fffe:0:0/95", "::/0"], "as clients' addresses are");
         assert_eq!(errors, ["allowed_ips[4]", "allowed_ips[5]"]);
     }
 

@@ -76,6 +76,9 @@ macro_rules! key_input {
             /// Widget keys: messages in 24 hours, in all sessions, 1 to 10,000,000; `null` is no ceiling.
             #[serde(default, deserialize_with = "gate::patch::nullable")]
             pub(crate) daily_messages: Option<Option<u32>>,
+            /// Requests on one day (UTC), 1 to 10,000,000; `null` is no ceiling.
+            #[serde(default, deserialize_with = "gate::patch::nullable")]
+            pub(crate) daily_requests: Option<Option<u32>>,
             /// Who answers for it, at most 200 characters.
             #[serde(default, deserialize_with = "gate::patch::nullable")]
             pub(crate) owner: Option<Option<String>>,
@@ -103,6 +106,7 @@ macro_rules! key_input {
                     rate_limit: self.rate_limit,
                     daily_sessions: self.daily_sessions,
                     daily_messages: self.daily_messages,
+                    daily_requests: self.daily_requests,
                     owner: self.owner.as_ref().map(Option::as_ref),
                     purpose: self.purpose.as_ref().map(Option::as_ref),
                     rotate_after: self.rotate_after,
@@ -161,6 +165,7 @@ pub(crate) struct Common<'a> {
     rate_limit: Option<Option<u32>>,
     daily_sessions: Option<Option<u32>>,
     daily_messages: Option<Option<u32>>,
+    daily_requests: Option<Option<u32>>,
     owner: Option<Option<&'a String>>,
     purpose: Option<Option<&'a String>>,
     rotate_after: Option<Option<Millis>>,
@@ -180,6 +185,7 @@ impl Common<'_> {
             ("rate_limit", self.rate_limit.is_some()),
             ("daily_sessions", self.daily_sessions.is_some()),
             ("daily_messages", self.daily_messages.is_some()),
+            ("daily_requests", self.daily_requests.is_some()),
             ("owner", self.owner.is_some()),
             ("purpose", self.purpose.is_some()),
             ("rotate_after", self.rotate_after.is_some()),
@@ -225,6 +231,7 @@ impl Common<'_> {
         budget("rate_limit", self.rate_limit, MAX_RATE_LIMIT, &mut settings.rate_limit);
         budget("daily_sessions", self.daily_sessions, MAX_DAILY, &mut settings.daily_sessions);
         budget("daily_messages", self.daily_messages, MAX_DAILY, &mut settings.daily_messages);
+        budget("daily_requests", self.daily_requests, MAX_DAILY, &mut settings.daily_requests);
         if let Some(owner) = self.owner {
             input::optional_text(errors, "owner", owner, 200);
             settings.owner = owner.cloned();
@@ -310,10 +317,14 @@ impl Common<'_> {
         }
         let before = &old.settings;
         let widens = !before.allowed_ips.is_empty() && !is_within(&settings.allowed_ips, &before.allowed_ips);
+        let raises = |before: Option<u32>, after: Option<u32>| {
+            before.is_some_and(|before| after.is_none_or(|after| after > before))
+        };
         let lifted = [
             ("allow_origin_header", settings.allow_origin_header && !before.allow_origin_header),
             ("allowed_ips", widens),
-            ("rate_limit", before.rate_limit.is_some_and(|old| settings.rate_limit.is_none_or(|new| new > old))),
+            ("rate_limit", raises(before.rate_limit, settings.rate_limit)),
+            ("daily_requests", raises(before.daily_requests, settings.daily_requests)),
         ];
         errors.extend(lifted.into_iter().filter(|(_, lifted)| *lifted).map(|(name, _)| own_limit(name)));
     }

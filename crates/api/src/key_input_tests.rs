@@ -154,6 +154,7 @@ fn a_key_tightens_its_own_limits_and_lifts_none() {
     let settings = KeySettings {
         allowed_ips: vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()],
         rate_limit: Some(50),
+        daily_requests: Some(500),
         ..KeySettings::default()
     };
     let old = KeyRecord { settings, expires_at: Some(end), ..record(7) };
@@ -174,6 +175,8 @@ fn a_key_tightens_its_own_limits_and_lifts_none() {
         (json!({"allow_origin_header": true}), "allow_origin_header"),
         (json!({"rate_limit": 51}), "rate_limit"),
         (json!({"rate_limit": null}), "rate_limit"),
+        (json!({"daily_requests": 501}), "daily_requests"),
+        (json!({"daily_requests": null}), "daily_requests"),
     ] {
         assert_eq!(lifted(&own, body.clone()), [field], "{body}");
         let outlives = field == "expires_at";

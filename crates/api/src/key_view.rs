@@ -61,6 +61,8 @@ pub(crate) struct KeyView {
     daily_sessions: Option<u32>,
     /// Widget keys: messages in 24 hours, in all sessions; `null` is no ceiling.
     daily_messages: Option<u32>,
+    /// Requests on one day, UTC; `null` is no ceiling.
+    daily_requests: Option<u32>,
     /// Who answers for it.
     owner: Option<String>,
     /// What it is for.
@@ -73,7 +75,7 @@ pub(crate) struct KeyView {
     service_account_id: Option<ServiceAccountId>,
     /// Who made it: the kind of party and its id.
     created_by: String,
-    /// When any of its secrets was last used, within a minute.
+    /// When any of its secrets was last used, to the second.
     last_used_at: Option<Millis>,
     /// From where.
     last_used_ip: Option<IpAddr>,
@@ -96,9 +98,9 @@ pub(crate) struct SecretView {
     created_at: Millis,
     /// When its grace ends; `null` for the newest.
     expires_at: Option<Millis>,
-    /// When it was last used, within a minute.
+    /// When it was last used, to the second.
     last_used_at: Option<Millis>,
-    /// How often.
+    /// How often, until this answer; a crash loses a minute of it at most.
     uses: u64,
 }
 
@@ -155,6 +157,7 @@ impl KeyView {
             rate_limit: settings.rate_limit,
             daily_sessions: settings.daily_sessions,
             daily_messages: settings.daily_messages,
+            daily_requests: settings.daily_requests,
             owner: settings.owner,
             purpose: settings.purpose,
             rotate_after: settings.rotate_after,

@@ -47,6 +47,12 @@ pub(crate) const ROTATE_API_KEY: Operation<Rotate, Data<RotatedKey>> = Operation
     "Give an API key a new secret, shown once; the one before works until its grace ends.",
     WRITE,
 );
+pub(crate) const END_GRACE: Operation<Nothing, Data<KeyView>> = Operation::post(
+    "/v1/api-keys/{id}/end-grace",
+    "end_api_key_grace",
+    "End the grace of an API key's previous secret now; without one nothing changes.",
+    WRITE,
+);
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_API_KEYS, list_api_keys);
@@ -55,6 +61,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(UPDATE_API_KEY, update_api_key);
     routes.mount(REVOKE_API_KEY, revoke_api_key);
     routes.mount(ROTATE_API_KEY, rotate_api_key);
+    routes.mount(END_GRACE, end_api_key_grace);
 }
 
 /// How a key is rotated.
@@ -133,7 +140,10 @@ async fn create_api_key(app: App, call: Call<NewKey>) -> Result<Data<KeyWithSecr
 }
 
 async fn get_api_key(app: App, call: Call<Nothing>) -> Result<Data<KeyView>, Problem> {
-    let record = app.workspace(&call)?.key(call.id("id")?).await?;
+    let fresh = app.cluster().fresh_uses().await;
+    let mut record = app.workspace(&call)?.key(call.id("id")?).await?;
+    fresh.add_to(&mut record);
+    drop(fresh);
     show(&app, record, call.request.now).await
 }
 
@@ -195,6 +205,16 @@ async fn rotate_api_key(app: App, call: Call<Rotate>) -> Result<Data<RotatedKey>
     Ok(Data::new(RotatedKey { view, key, previous_expires_at }))
 }
 
+async fn end_api_key_grace(app: App, call: Call<Nothing>) -> Result<Data<KeyView>, Problem> {
+    let (tenant, id) = (call.tenant()?, call.id::<KeyId>("id")?);
+    let _turn = app.turn(id.0).await;
+    refuse_revoked(&app.store().workspace(tenant).key(id).await?)?;
+    let actor = call.actor();
+    let mut record = app.cluster().end_grace(tenant, id, call.audit(&actor, None)).await?;
+    app.cluster().fresh_uses().await.add_to(&mut record);
+    show(&app, record, call.request.now).await
+}
+
 async fn revoke_api_key(app: App, call: Call<Nothing>) -> Result<Data<RevokeReceipt>, Problem> {
     let (tenant, id) = (call.tenant()?, call.id::<KeyId>("id")?);
     let actor = call.actor();
@@ -205,7 +225,10 @@ async fn revoke_api_key(app: App, call: Call<Nothing>) -> Result<Data<RevokeRece
 /// A page of keys as they stand.
 pub(crate) async fn list_keys(app: &App, call: &Call<PageQuery>, filter: KeyFilter) -> Result<List<KeyView>, Problem> {
     let request = call.input.request()?;
-    let page = app.workspace(call)?.keys(request, filter).await?;
+    let fresh = app.cluster().fresh_uses().await;
+    let mut page = app.workspace(call)?.keys(request, filter).await?;
+    page.rows.iter_mut().for_each(|record| fresh.add_to(record));
+    drop(fresh);
     let disabled = disabled_accounts(app, &page.rows).await?;
     let now = call.request.now;
     Ok(List::of(page, request, |record| {

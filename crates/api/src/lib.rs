@@ -33,6 +33,7 @@ mod signing;
 mod start;
 mod system;
 mod triggers;
+mod usage;
 mod voice;
 mod webhook_calls;
 mod workflows;
@@ -64,6 +65,7 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     voice::mount(&mut routes);
     conversations::mount(&mut routes);
     credits::mount(&mut routes);
+    usage::mount(&mut routes);
     workflows::mount(&mut routes);
     deployments::mount(&mut routes);
     results::mount(&mut routes);

@@ -167,6 +167,24 @@ impl Cluster {
         .await
     }
 
+    /// Ends the grace of a key's previous secret: when this returns it is refused. Once more is no error.
+    ///
+    /// # Errors
+    /// [`store::StoreError::NotFound`]; [`store::StoreError::Conflict`] for a revoked key.
+    pub async fn end_grace(&self, tenant: Tenant, id: KeyId, audit: AuditEntry<'_>) -> Result<KeyRecord, ClusterError> {
+        let audit = OwnedAudit::new(audit);
+        self.detach(move |inner| async move {
+            let _turn = inner.turn(tenant).await;
+            Maker::check(&inner, &audit.actor, Scope::ApiKeysWrite).await?;
+            let ended = inner.store.workspace(tenant).end_key_grace(id, audit.entry()).await;
+            let record = inner.noting(Doubt::Key(id), ended)?;
+            inner.reread(id).await;
+            inner.shared.confirm().await;
+            Ok(record)
+        })
+        .await
+    }
+
     /// Changes a key, in force at once. Streams of sessions whose origin is no longer allowed are cut, and
     /// all of its sessions when it no longer may chat.
     ///
@@ -377,7 +395,13 @@ impl Inner {
     pub(crate) async fn reread(&self, id: KeyId) {
         match self.store.find_key(id).await {
             Ok(Some(live)) => {
+                let before = self.keyring.get(id);
                 self.keyring.insert(&live);
+                if let (Some(old), Some(new)) = (before, self.keyring.get(id))
+                    && !Arc::ptr_eq(&old, &new)
+                {
+                    self.usage.carry_over(&old, &new);
+                }
             }
             Ok(None) => self.keyring.revoke(id, self.clock.now()),
             Err(error) => {

@@ -1,4 +1,4 @@
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use access::Tenant;
 use ambient::{Clock, ConversationId, KeyId, Millis, Random};
@@ -8,7 +8,7 @@ use credential::{
     token::SessionClaims,
 };
 use store::{Store, StoreError};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, RwLock};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use crate::keyring::Lookup;
@@ -108,6 +108,8 @@ pub(crate) struct Inner {
     pub(crate) grants: Arc<Grants>,
     pub(crate) sessions: Sessions,
     pub(crate) usage: UsageQueue,
+    /// Held for writing while uses are on their way to the store, and neither here nor there.
+    pub(crate) flushing: RwLock<()>,
     pub(crate) doubts: Doubts,
     pub(crate) shared: Shared,
     /// Changes on their way: they outlive the request that asked for them.
@@ -165,6 +167,7 @@ impl Cluster {
             grants: Arc::default(),
             sessions: Sessions::new(config.max_sessions),
             usage: UsageQueue::default(),
+            flushing: RwLock::default(),
             doubts: Doubts::default(),
             shared: Shared::Memory,
             changes: TaskTracker::new(),
@@ -245,11 +248,6 @@ impl Cluster {
             self.0.keyring.insert(&live);
         }
         Ok(self.key_by_id(id))
-    }
-
-    /// Notes a use: a few atomics. Written to the store within seconds, then at most once a minute.
-    pub fn touch(&self, handle: &KeyHandle, address: Option<IpAddr>, now: Millis) {
-        self.0.usage.touch(handle, address, now);
     }
 
     // ---- sessions ----
@@ -393,11 +391,6 @@ impl Cluster {
     pub fn approximate_bytes_per_key(&self) -> usize {
         self.0.keyring.bytes().checked_div(self.keys()).unwrap_or(0)
     }
-
-    /// Writes the uses that are due, all of them with `all`. Runs every five seconds.
-    pub async fn flush_uses(&self, all: bool) {
-        self.0.flush(all).await;
-    }
 }
 
 /// Why a stream may not go on. With `thorough` the origin rule is asked too, which parses.
@@ -442,17 +435,6 @@ impl Inner {
     pub(crate) fn cut_key_survivors(&self, key: KeyId, now: Millis, thorough: bool) -> u64 {
         let entry = self.keyring.get(key);
         self.grants.cut_key(key, |stream| objection(entry.as_deref(), stream, now, thorough))
-    }
-
-    /// Writes uses in small transactions. What cannot be written is tried again.
-    pub(crate) async fn flush(&self, all: bool) {
-        for batch in self.usage.collect(self.clock.elapsed(), all) {
-            let written = self.store.record_uses(&batch.rows).await;
-            if let Err(error) = &written {
-                tracing::warn!(%error, rows = batch.rows.len(), "last uses could not be written");
-            }
-            self.usage.settle(batch, self.clock.elapsed(), written.is_ok());
-        }
     }
 }
 

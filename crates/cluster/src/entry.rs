@@ -105,9 +105,12 @@ pub(crate) struct Extra {
     rate_limit: Option<u32>,
     daily_sessions: Option<u32>,
     daily_messages: Option<u32>,
+    daily_requests: Option<u32>,
     pub(crate) cell: AtomicU64,
     pub(crate) sessions_today: AtomicU64,
     pub(crate) messages_today: AtomicU64,
+    /// A day and how many; 0 until it was read what was counted before this process.
+    pub(crate) requests_today: AtomicU64,
     pub(crate) previous: Option<Previous>,
 }
 
@@ -272,6 +275,19 @@ impl KeyEntry {
         self.extra.as_ref()?.daily_messages
     }
 
+    /// Requests with it on one day, UTC; `None` is no ceiling.
+    #[must_use]
+    pub fn daily_requests(&self) -> Option<u32> {
+        self.extra.as_ref()?.daily_requests
+    }
+
+    /// Whether it has a ceiling of the day, and nobody has read yet how much of it is gone.
+    #[must_use]
+    pub fn has_unread_day(&self) -> bool {
+        let extra = self.extra.as_ref().filter(|extra| extra.daily_requests.is_some());
+        extra.is_some_and(|extra| extra.requests_today.load(Ordering::Relaxed) == 0)
+    }
+
     /// The budget that it draws on.
     #[must_use]
     pub fn workspace(&self) -> &Arc<WorkspaceEntry> {
@@ -296,6 +312,15 @@ impl KeyEntry {
 
     pub(crate) fn account(&self) -> Option<&Arc<AccountEntry>> {
         self.account.as_ref()
+    }
+
+    /// Where the uses of a secret are counted, and whether it is the previous one.
+    pub(crate) fn usage_of(&self, digest: &Digest) -> Option<(&Usage, bool)> {
+        if self.digest == *digest {
+            return Some((&self.usage, false));
+        }
+        let previous = self.previous().filter(|previous| previous.digest == *digest)?;
+        Some((&previous.usage, true))
     }
 
     /// Its account does not let it work.
@@ -339,9 +364,11 @@ impl KeyEntry {
             rate_limit: settings.rate_limit,
             daily_sessions: settings.daily_sessions,
             daily_messages: settings.daily_messages,
+            daily_requests: settings.daily_requests,
             cell: AtomicU64::new(0),
             sessions_today: AtomicU64::new(0),
             messages_today: AtomicU64::new(0),
+            requests_today: AtomicU64::new(0),
             previous,
         };
         Some(Self {
@@ -375,9 +402,11 @@ impl KeyEntry {
                 rate_limit: extra.rate_limit,
                 daily_sessions: extra.daily_sessions,
                 daily_messages: extra.daily_messages,
+                daily_requests: extra.daily_requests,
                 cell: copy(&extra.cell),
                 sessions_today: copy(&extra.sessions_today),
                 messages_today: copy(&extra.messages_today),
+                requests_today: copy(&extra.requests_today),
                 previous: extra.previous.as_ref().map(|previous| Previous {
                     digest: swap(previous.digest),
                     grace_ends: previous.grace_ends,
@@ -396,12 +425,16 @@ impl KeyEntry {
         }
     }
 
-    /// Takes over what has been spent of the key's own budgets. A ceiling of a day that was changed
-    /// begins anew: whoever raises one that is used up wants it to be in force.
+    /// Takes over what has been spent of the key's own budgets. A ceiling of 24 hours that was changed
+    /// begins anew: whoever raises one that is used up wants it to be in force. Requests of a day are counted,
+    /// whatever the ceiling is.
     pub(crate) fn inherit(&self, older: &Self) {
         let (Some(own), Some(older)) = (self.extra(), older.extra()) else { return };
         let take = |own: &AtomicU64, older: &AtomicU64| own.store(older.load(Ordering::Relaxed), Ordering::Relaxed);
         take(&own.cell, &older.cell);
+        if older.daily_requests.is_some() {
+            take(&own.requests_today, &older.requests_today);
+        }
         if own.daily_sessions == older.daily_sessions {
             take(&own.sessions_today, &older.sessions_today);
         }
@@ -423,6 +456,7 @@ impl Extra {
             || self.rate_limit.is_some()
             || self.daily_sessions.is_some()
             || self.daily_messages.is_some()
+            || self.daily_requests.is_some()
             || self.previous.is_some()
     }
 }

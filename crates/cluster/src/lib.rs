@@ -20,6 +20,7 @@ mod shared;
 mod starts;
 mod tasks;
 mod usage;
+mod uses;
 
 pub use changes::{NewKey, Receipt};
 pub use cluster::{Cluster, ClusterConfig, Lookup};
@@ -29,3 +30,4 @@ pub use grant::{CutReason, Grant, Opener};
 pub use limits::{Bucket, Verdict};
 pub use sessions::{SESSION_IDLE_MS, SessionEntry, SessionState};
 pub use starts::StartOutlook;
+pub use uses::FreshUses;

@@ -31,6 +31,11 @@ pub(crate) fn spawn(cluster: &Cluster) {
             tracing::warn!(%error, "credits that a crash left held could not be released");
         }
     }));
+    tokio::spawn(every(weak(), PRUNE_EVERY, async |inner| {
+        if let Err(error) = Cluster(inner).give_key_notices().await {
+            tracing::warn!(%error, "what is due to be told of keys could not be told yet");
+        }
+    }));
     tokio::spawn(every(weak(), SWEEP_EVERY, async |inner| {
         if let Err(error) = inner.store.sweep(inner.clock.now()).await {
             tracing::warn!(%error, "the store could not be swept");

@@ -24,7 +24,10 @@ const MAX_ROWS: usize = 2_000;
 /// Rows per transaction, so that a flush never holds SQLite's one writer for long.
 const CHUNK: usize = 500;
 
-/// What happened to one secret since it was last written. 28 bytes: it is in every entry.
+/// A day, in milliseconds.
+pub(crate) const DAY: i64 = 86_400_000;
+
+/// What happened to one secret since it was last written. 32 bytes: it is in every entry.
 #[derive(Default)]
 pub(crate) struct Usage {
     /// The address as IPv6, in halves; the check tells when two writers crossed.
@@ -33,20 +36,55 @@ pub(crate) struct Usage {
     /// Unix seconds; good until 2106.
     last: AtomicU32,
     uses: AtomicU32,
+    refused: AtomicU32,
     check: AtomicU16,
     queued: AtomicBool,
 }
 
-/// What happened, read and reset.
-struct Uses {
-    count: u32,
-    last: Millis,
-    address: Option<IpAddr>,
+/// What happened, as it was read. Without a use, when and from where says nothing.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uses {
+    pub(crate) count: u32,
+    refused: u32,
+    pub(crate) last: Millis,
+    pub(crate) address: Option<IpAddr>,
+}
+
+impl Uses {
+    /// The day that they count for: that of the last use, so a use within a minute of midnight may count for the
+    /// day after.
+    pub(crate) const fn day(&self, now: Millis) -> i64 {
+        let of = if self.count > 0 { self.last.0 } else { now.0 };
+        of.div_euclid(DAY)
+    }
 }
 
 impl Usage {
     /// Counts a use; true when the entry has to be put on the queue.
     fn record(&self, address: Option<IpAddr>, now: Millis) -> bool {
+        self.stamp(address, now);
+        self.uses.fetch_add(1, Ordering::AcqRel);
+        self.must_queue()
+    }
+
+    /// Counts a request that was refused; true likewise.
+    fn refuse(&self) -> bool {
+        self.refused.fetch_add(1, Ordering::AcqRel);
+        self.must_queue()
+    }
+
+    /// Takes over what another has counted of the same secret; true likewise.
+    fn add(&self, uses: Uses) -> bool {
+        let own = Millis::from_seconds(i64::from(self.last.load(Ordering::Relaxed)));
+        if uses.count > 0 && own <= uses.last {
+            self.stamp(uses.address, uses.last);
+        }
+        self.uses.fetch_add(uses.count, Ordering::AcqRel);
+        self.refused.fetch_add(uses.refused, Ordering::AcqRel);
+        self.must_queue()
+    }
+
+    fn stamp(&self, address: Option<IpAddr>, now: Millis) {
         let bits = address.map_or(0, |address| match address {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().to_bits(),
             IpAddr::V6(v6) => v6.to_bits(),
@@ -56,30 +94,43 @@ impl Usage {
         self.low.store(low, Ordering::Relaxed);
         self.check.store(check(high, low), Ordering::Relaxed);
         self.last.store(u32::try_from(now.seconds()).unwrap_or(0), Ordering::Relaxed);
-        self.uses.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn must_queue(&self) -> bool {
         // Reading first keeps a hot key's line shared between the cores that look at it.
         !self.queued.load(Ordering::Acquire) && !self.queued.swap(true, Ordering::AcqRel)
     }
 
     fn take(&self) -> Option<Uses> {
-        let count = self.uses.swap(0, Ordering::AcqRel);
+        let (count, refused) = (self.uses.swap(0, Ordering::AcqRel), self.refused.swap(0, Ordering::AcqRel));
+        self.read(count, refused)
+    }
+
+    /// What is not written yet.
+    pub(crate) fn peek(&self) -> Option<Uses> {
+        self.read(self.uses.load(Ordering::Acquire), self.refused.load(Ordering::Acquire))
+    }
+
+    fn read(&self, count: u32, refused: u32) -> Option<Uses> {
         let (high, low) = (self.high.load(Ordering::Relaxed), self.low.load(Ordering::Relaxed));
         let whole = self.check.load(Ordering::Relaxed) == check(high, low);
         let address = Ipv6Addr::from_bits((u128::from(high) << 64) | u128::from(low));
         let address = (whole && !address.is_unspecified()).then(|| IpAddr::V6(address).to_canonical());
         let last = Millis::from_seconds(i64::from(self.last.load(Ordering::Relaxed)));
-        (count > 0).then_some(Uses { count, last, address })
+        (count > 0 || refused > 0).then_some(Uses { count, refused, last, address })
     }
 
     /// Puts back what could not be written. The latest address and time are still there.
-    fn give_back(&self, count: u32) {
-        self.uses.fetch_add(count, Ordering::AcqRel);
+    fn give_back(&self, uses: Uses) {
+        self.uses.fetch_add(uses.count, Ordering::AcqRel);
+        self.refused.fetch_add(uses.refused, Ordering::AcqRel);
     }
 
     /// Leaves the queue; false when a use came in between, which must stay queued.
     fn leave(&self) -> bool {
         self.queued.store(false, Ordering::Release);
-        self.uses.load(Ordering::Acquire) == 0 || self.queued.swap(true, Ordering::AcqRel)
+        let is_idle = self.uses.load(Ordering::Acquire) == 0 && self.refused.load(Ordering::Acquire) == 0;
+        is_idle || self.queued.swap(true, Ordering::AcqRel)
     }
 }
 
@@ -105,12 +156,20 @@ impl Used {
         if self.is_previous { self.entry.previous().map(|p| &p.usage) } else { Some(&self.entry.usage) }
     }
 
-    fn take(&self) -> Option<(SecretUse, u32)> {
-        let uses = self.usage()?.take()?;
+    fn take(&self, now: Millis) -> Option<(SecretUse, Uses)> {
         let digest = if self.is_previous { self.entry.previous()?.digest } else { *self.entry.digest() };
-        let row =
-            SecretUse { digest, last_used_at: uses.last, last_used_ip: uses.address, uses: u64::from(uses.count) };
-        Some((row, uses.count))
+        let uses = self.usage()?.take()?;
+        let row = SecretUse {
+            tenant: self.entry.tenant(),
+            key: self.entry.id(),
+            digest,
+            last_used_at: uses.last,
+            last_used_ip: uses.address,
+            uses: u64::from(uses.count),
+            refused: u64::from(uses.refused),
+            day: uses.day(now),
+        };
+        Some((row, uses))
     }
 }
 
@@ -125,25 +184,45 @@ pub(crate) struct UsageQueue {
 
 /// A piece of a flush, to be written in one transaction and then settled.
 pub(crate) struct Batch {
-    used: Vec<(Used, u32)>,
+    used: Vec<(Used, Uses)>,
     pub(crate) rows: Vec<SecretUse>,
 }
 
 impl UsageQueue {
     pub(crate) fn touch(&self, handle: &KeyHandle, address: Option<IpAddr>, now: Millis) {
-        let usage = match handle.entry.previous() {
-            Some(previous) if handle.is_previous => &previous.usage,
-            _ => &handle.entry.usage,
-        };
-        if usage.record(address, now) {
-            let is_previous = handle.is_previous;
-            self.fresh.lock().push(Used { entry: Arc::clone(&handle.entry), is_previous });
+        if usage_of(handle).record(address, now) {
+            self.queue(&handle.entry, handle.is_previous);
         }
     }
 
-    /// What is due by `now`; everything with `all`. The batches must be given back to
+    /// Counts a request that was refused although its key was right.
+    pub(crate) fn refuse(&self, handle: &KeyHandle) {
+        if usage_of(handle).refuse() {
+            self.queue(&handle.entry, handle.is_previous);
+        }
+    }
+
+    /// Lets an entry count on where the one that it replaces has stopped.
+    pub(crate) fn carry_over(&self, old: &KeyEntry, new: &Arc<KeyEntry>) {
+        for secret in new.secrets() {
+            let (Some((from, _)), Some((to, is_previous))) =
+                (old.usage_of(&secret.digest), new.usage_of(&secret.digest))
+            else {
+                continue;
+            };
+            if from.take().is_some_and(|uses| to.add(uses)) {
+                self.queue(new, is_previous);
+            }
+        }
+    }
+
+    fn queue(&self, entry: &Arc<KeyEntry>, is_previous: bool) {
+        self.fresh.lock().push(Used { entry: Arc::clone(entry), is_previous });
+    }
+
+    /// What is due by `now`, which is both clocks; everything with `all`. The batches must be given back to
     /// [`UsageQueue::settle`] or their uses are lost.
-    pub(crate) fn collect(&self, now: Duration, all: bool) -> Vec<Batch> {
+    pub(crate) fn collect(&self, (wall, now): (Millis, Duration), all: bool) -> Vec<Batch> {
         let limit = if all { usize::MAX } else { MAX_ROWS };
         let mut due: Vec<Used> = Vec::new();
         {
@@ -160,10 +239,10 @@ impl UsageQueue {
         let mut batches = Vec::new();
         let mut batch = Batch { used: Vec::new(), rows: Vec::new() };
         for used in due {
-            match used.take() {
-                Some((row, count)) => {
+            match used.take(wall) {
+                Some((row, uses)) => {
                     batch.rows.push(row);
-                    batch.used.push((used, count));
+                    batch.used.push((used, uses));
                     if batch.rows.len() == CHUNK {
                         batches.push(std::mem::replace(&mut batch, Batch { used: Vec::new(), rows: Vec::new() }));
                     }
@@ -182,12 +261,19 @@ impl UsageQueue {
     /// Says whether a batch was written. What was not is written a minute later.
     pub(crate) fn settle(&self, batch: Batch, now: Duration, written: bool) {
         let mut gathering = self.gathering.lock();
-        for (used, count) in batch.used {
+        for (used, uses) in batch.used {
             if !written && let Some(usage) = used.usage() {
-                usage.give_back(count);
+                usage.give_back(uses);
             }
             gathering.push_back((now + GATHER, used));
         }
+    }
+}
+
+fn usage_of(handle: &KeyHandle) -> &Usage {
+    match handle.entry.previous() {
+        Some(previous) if handle.is_previous => &previous.usage,
+        _ => &handle.entry.usage,
     }
 }
 
@@ -216,6 +302,33 @@ mod tests {
         usage.record(None, Millis(0));
         assert!(!usage.leave(), "it stays on the queue");
         assert!(!usage.record(None, Millis(0)), "and is there once");
+    }
+
+    #[test]
+    fn a_refused_request_is_no_use_and_waits_in_the_queue_too() {
+        let usage = Usage::default();
+        assert!(usage.refuse(), "asks for the queue");
+        let uses = usage.peek().unwrap();
+        assert_eq!((uses.count, uses.refused, uses.address), (0, 1, None));
+        assert_eq!(uses.day(Millis(3 * DAY + 1)), 3, "the day on which it is written");
+        assert!(usage.take().is_some() && usage.peek().is_none());
+        usage.refuse();
+        assert!(!usage.leave(), "it stays on the queue");
+    }
+
+    #[test]
+    fn what_another_entry_has_counted_is_taken_over_with_its_time() {
+        let (old, new) = (Usage::default(), Usage::default());
+        old.record("192.0.2.1".parse().ok(), Millis(5_000));
+        old.refuse();
+        assert!(new.add(old.take().unwrap()), "asks for the queue");
+        let uses = new.peek().unwrap();
+        assert_eq!((uses.count, uses.refused, uses.last), (1, 1, Millis(5_000)));
+        new.record("192.0.2.2".parse().ok(), Millis(9_000));
+        old.record("192.0.2.1".parse().ok(), Millis(6_000));
+        new.add(old.take().unwrap());
+        let uses = new.take().unwrap();
+        assert_eq!((uses.count, uses.last, uses.address), (3, Millis(9_000), "192.0.2.2".parse().ok()));
     }
 
     #[test]

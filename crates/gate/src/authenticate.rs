@@ -92,10 +92,15 @@ impl Inner {
         };
         if self.is_exposed(&key, around) {
             self.report_exposed(&key, around);
+            self.cluster.refuse(&key);
             return Err(self.failed(around, Refusal::SecretKeyInBrowser));
         }
         if !key.allows_address(around.address) {
+            self.cluster.refuse(&key);
             return Err(self.failed(around, Refusal::AddressNotAllowed));
+        }
+        if key.has_unread_day() {
+            self.cluster.resume_requests(&key, around.now).await?;
         }
         let caller = Caller::Key(KeyCaller {
             key: key.id(),
@@ -227,7 +232,7 @@ impl Inner {
         trigger: &str,
     ) -> Result<Option<cluster::Verdict>, Problem> {
         let address = around.address;
-        let mut buckets: [Option<Bucket<'_>>; 6] = [None; 6];
+        let mut buckets: [Option<Bucket<'_>>; 7] = [None; 7];
         match limit {
             Limit::Unlimited => return Ok(None),
             // Whoever comes with a credential starts no more than who comes without.
@@ -248,6 +253,7 @@ impl Inner {
                     Bucket::Workspace(key.workspace())
                 });
                 buckets[1] = Some(Bucket::Key(key));
+                buckets[6] = Some(Bucket::RequestsOfDay(key, around.now));
                 if limit == Limit::SessionCreate {
                     buckets[2] = Some(Bucket::SessionsOfKey(caller.key));
                     buckets[4] = Some(Bucket::DailySessionsOf(key));
@@ -332,8 +338,8 @@ impl Inner {
                 action: "api_key.exposed",
                 detail: Some(serde_json::json!({ "origin": origin })),
             };
-            if let Err(error) = store.workspace(tenant).write_audit(entry, "api_key", &id.to_string()).await {
-                tracing::error!(%error, key = %id, "an exposed key could not be written to the audit log");
+            if let Err(error) = store.workspace(tenant).record_exposure(id, entry).await {
+                tracing::error!(%error, key = %id, "an exposed key could not be reported");
             }
         });
     }

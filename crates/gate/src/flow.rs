@@ -288,7 +288,7 @@ impl Inner {
         let mut identity = if is_open { Identity::stranger() } else { self.identify(meta, around).await? };
         seen.caller = LogLine::caller_of(&identity.caller);
         seen.workspace = identity.caller.tenant().map(|tenant| tenant.workspace);
-        self.admit(&meta.access, &mut identity, around)?;
+        self.admit(&meta.access, &mut identity, around).inspect_err(|_| self.note_refusal(&identity))?;
         if meta.is_socket() && !upgrade::allows_origin(&parts.headers) {
             return Err(self.failed(around, Refusal::OriginNotAllowed));
         }
@@ -298,13 +298,15 @@ impl Inner {
         }
         if meta.surface == Surface::House {
             let token = trigger_token(meta, parts.uri.path());
-            seen.verdict = self.charge(meta.access.limit(), &identity, around, token)?;
+            let charged = self.charge(meta.access.limit(), &identity, around, token);
+            seen.verdict = charged.inspect_err(|_| self.note_refusal(&identity))?;
         }
         if let (Caller::Key(_), Some(key)) = (&identity.caller, &identity.key) {
             if meta.surface == Surface::DropIn {
                 // Its own list let the page in, and `CORS_ORIGIN` does not matter.
                 seen.origin = parts.headers.get(header::ORIGIN).cloned();
-                let second = self.charge(meta.access.limit(), &identity, around, "")?;
+                let second = self.charge(meta.access.limit(), &identity, around, "");
+                let second = second.inspect_err(|_| self.note_refusal(&identity))?;
                 seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
             }
             self.cluster.touch(key, Some(arrival.address), arrival.now);
@@ -370,6 +372,13 @@ impl Inner {
         match meta.surface {
             Surface::House => self.authenticate(around, meta.is_socket()).await,
             Surface::DropIn => self.authenticate_drop_in(&meta.access, around).await,
+        }
+    }
+
+    /// The key was right, and was refused: its owners see how often.
+    fn note_refusal(&self, identity: &Identity) {
+        if let (Caller::Key(_), Some(key)) = (&identity.caller, &identity.key) {
+            self.cluster.refuse(key);
         }
     }
 

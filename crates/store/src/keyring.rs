@@ -7,7 +7,7 @@ use std::{
 };
 
 use access::{KeyKind, ScopeSet};
-use ambient::{KeyId, Millis};
+use ambient::{KeyId, Millis, WorkspaceId};
 use credential::{
     key::{Environment, Family},
     secret::Digest,
@@ -15,17 +15,26 @@ use credential::{
 use sqlx::AnyPool;
 
 use crate::{
-    catalogue::keyring::{self as sql, UNIT},
+    catalogue::{
+        keyring::{self as sql, UNIT},
+        usage,
+    },
     error::StoreError,
     record::{KeyRecord, KeySettings, LiveKey, SecretRecord, SecretUse},
     row::{Row, digest},
     store::Store,
+    tx::Tx,
 };
 
 /// Keys that are read at once.
 const PART: u32 = 2000;
 /// Parts that the database reads while one is taken apart.
 const PARTS_AHEAD: usize = 2;
+
+/// A day, in milliseconds.
+const DAY: i64 = 86_400_000;
+/// How long the usage of keys is kept.
+const USAGE_DAYS: i64 = 400;
 
 const KINDS: [KeyKind; 3] = [KeyKind::Secret, KeyKind::Widget, KeyKind::Deployment];
 const FAMILIES: [Family; 4] = [Family::Secret, Family::ServiceAccount, Family::Deployment, Family::Widget];
@@ -103,14 +112,15 @@ impl Store {
         live_key(&self.rows(sql::LIVE_KEY_BY_ID.bound().id(id).time(self.now())).await?)
     }
 
-    /// Adds uses to what is stored, all or none. Secrets that are gone are passed over.
+    /// Adds uses to what is stored of secrets, and to the days of their keys, all or none. Secrets that are gone are
+    /// passed over; their keys' days are not.
     ///
     /// # Errors
     /// When the database cannot be used; then none was added.
     pub async fn record_uses(&self, uses: &[SecretUse]) -> Result<(), StoreError> {
         // One row for each secret, and in the same order on every node.
         let mut rows: BTreeMap<[u8; 32], SecretUse> = BTreeMap::new();
-        for secret_use in uses {
+        for secret_use in uses.iter().filter(|secret_use| secret_use.uses > 0) {
             let row = rows.entry(secret_use.digest.0).or_insert_with(|| SecretUse { uses: 0, ..secret_use.clone() });
             let uses = row.uses.saturating_add(secret_use.uses);
             if row.last_used_at < secret_use.last_used_at {
@@ -130,7 +140,13 @@ impl Store {
             }
             tx.execute(update).await?;
         }
+        count_requests(&mut tx, uses).await?;
         tx.commit().await
+    }
+
+    /// Forgets what keys were used for more than 400 days ago; how many days of keys.
+    pub(crate) async fn sweep_usage(&self, now: Millis) -> Result<u64, StoreError> {
+        self.execute(usage::SWEEP_USAGE.bound().count(now.0.div_euclid(DAY) - USAGE_DAYS)).await
     }
 
     /// Stores a secret's digest under the present pepper in place of that under the previous one.
@@ -140,6 +156,30 @@ impl Store {
     pub async fn renew_digest(&self, old: &Digest, new: &Digest, pepper_id: &str) -> Result<(), StoreError> {
         self.execute(sql::RENEW_DIGEST.bound().digest(old).digest(new).text(pepper_id)).await.map(|_| ())
     }
+}
+
+/// A key's days are counted once, also for two secrets of it, and in the same order on every node.
+async fn count_requests(tx: &mut Tx, uses: &[SecretUse]) -> Result<(), StoreError> {
+    let mut days: BTreeMap<(WorkspaceId, KeyId, i64), (Environment, u64, u64)> = BTreeMap::new();
+    for report in uses {
+        let key = (report.tenant.workspace, report.key, report.day);
+        let (_, requests, refused) = days.entry(key).or_insert((report.tenant.environment, 0, 0));
+        *requests = requests.saturating_add(report.uses);
+        *refused = refused.saturating_add(report.refused);
+    }
+    let days: Vec<_> = days.into_iter().collect();
+    for chunk in days.chunks(usage::COUNTED_ROWS) {
+        let mut insert = usage::COUNT_REQUESTS.bound();
+        for ((workspace, key, day), (environment, requests, refused)) in chunk {
+            insert = insert.id(workspace).text(environment.as_str()).id(key);
+            insert = insert.count(*day).count(*requests).count(*refused);
+        }
+        for _ in chunk.len()..usage::COUNTED_ROWS {
+            insert = insert.text("").text("").text("").count(0).count(0).count(0);
+        }
+        tx.execute(insert).await?;
+    }
+    Ok(())
 }
 
 /// One key from its rows.

@@ -10,9 +10,11 @@ pub mod catalogue;
 mod change;
 mod dialect;
 mod error;
+mod key_notices;
 mod keyring;
 mod lease;
 mod migration;
+mod notice;
 mod open;
 mod participation;
 mod record;
@@ -52,5 +54,5 @@ pub use webhooks::{
 pub use workspace::{
     ConnectionDraft, ConnectionRecord, ConversationExport, ConversationFilter, CreditAccount, CreditEntry, CreditHold,
     CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_DEPLOYMENTS, MAX_TRIGGERS,
-    MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, Reserved, Workspace,
+    MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
 };

@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr};
 
-use access::{KeyKind, Role, ScopeSet};
+use access::{KeyKind, Role, ScopeSet, Tenant};
 use ambient::{
     AuditId, BotId, ChannelId, ConversationId, IntegrationId, KeyId, MemberId, MessageId, Millis, ServiceAccountId,
     WorkspaceId,
@@ -97,6 +97,8 @@ pub struct KeySettings {
     pub daily_sessions: Option<u32>,
     /// Messages in 24 hours, in all of its sessions (widget keys); `None` is no ceiling.
     pub daily_messages: Option<u32>,
+    /// Requests with it on one day, UTC; `None` is no ceiling.
+    pub daily_requests: Option<u32>,
     /// Who answers for it.
     pub owner: Option<String>,
     /// What it is for.
@@ -159,7 +161,7 @@ pub struct SecretRecord {
     pub created_at: Millis,
     /// When its grace ends; `None` while it is the newest.
     pub expires_at: Option<Millis>,
-    /// When it was last used, within a minute.
+    /// When it was last used, as far as it is written: within a minute.
     pub last_used_at: Option<Millis>,
     /// From where.
     pub last_used_ip: Option<IpAddr>,
@@ -170,14 +172,22 @@ pub struct SecretRecord {
 /// A use of a secret, to be added to what is stored.
 #[derive(Clone, Debug)]
 pub struct SecretUse {
+    /// Whose key it is, and whose data the key sees.
+    pub tenant: Tenant,
+    /// The key.
+    pub key: KeyId,
     /// Which secret.
     pub digest: Digest,
     /// When it was last used.
     pub last_used_at: Millis,
     /// From where.
     pub last_used_ip: Option<IpAddr>,
-    /// Uses since the last report.
+    /// Uses since the last report; without any, when and from where says nothing.
     pub uses: u64,
+    /// Requests with it that were refused since the last report. They are no uses.
+    pub refused: u64,
+    /// The day that both count for: whole days since 1970-01-01, UTC.
+    pub day: i64,
 }
 
 /// What the keyring needs of a key and its workspace: one row of the load at start.

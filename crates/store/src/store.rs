@@ -337,13 +337,13 @@ impl Store {
     }
 
     /// Forgets the answers to requests that are older than 24 hours, triggers' events that are older than three
-    /// days, and events that were told and the attempts to tell them after 30 days; how many.
+    /// days, and events that were told and the attempts to tell them after 30 days, and the usage of keys after 400; how many.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn sweep(&self, now: Millis) -> Result<u64, StoreError> {
         let answers = self.execute(sql::SWEEP_IDEMPOTENCY.bound().time(now.plus(-IDEMPOTENCY_TTL))).await?;
-        Ok(answers + self.sweep_trigger_deliveries(now).await? + self.sweep_events(now).await?)
+        Ok(answers + self.sweep_trigger_deliveries(now).await? + self.sweep_events(now).await? + self.sweep_usage(now).await?)
     }
 }
 

@@ -137,5 +137,17 @@ async fn what_a_client_forwards_cannot_spoil_what_the_proxy_adds(backend: Backen
     assert_eq!(from(b"127.0.0.1, 203.0.113.9").await, outside, "the left is the client's own claim");
     assert_eq!(from(b"203.0.113.9, 127.0.0.1").await, outside, "a trusted hop is passed over");
     assert_eq!(from(b"127.0.0.9").await.0, 200);
+    assert_eq!(from(b"::ffff:127.0.0.9").await.0, 200, "IPv4 in IPv6 is IPv4");
+    assert_eq!(from(b"::ffff:203.0.113.9").await, outside);
+    assert_eq!(from(b"::1").await, outside, "no block of IPv4 holds it");
+    let blocks = json!(["::ffff:10.0.0.0/104", "2001:db8::/33", "192.0.2.4/30"]);
+    let key = world.key("blocks", json!({"name": "Blocks", "allowed_ips": blocks})).await;
+    let from = async |address: &str| key.request("GET", "/v1/me").header("x-forwarded-for", address).send().await;
+    for address in ["10.0.0.0", "10.255.255.255", "::ffff:10.1.2.3", "2001:db8:7fff::1", "192.0.2.4", "192.0.2.7"] {
+        assert_eq!(from(address).await.status, 200, "{address}");
+    }
+    for address in ["9.255.255.255", "11.0.0.0", "2001:db8:8000::1", "2001:db7::1", "192.0.2.3", "192.0.2.8", "::"] {
+        assert_eq!(from(address).await.status, 403, "{address}");
+    }
     world.end().await;
 }

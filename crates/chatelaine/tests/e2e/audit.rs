@@ -64,6 +64,7 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("create_api_key", "POST", "/v1/api-keys".into(), json!({"name": "K"})),
         ("update_api_key", "PATCH", format!("/v1/api-keys/{}", key.id()), json!({"name": "L"})),
         ("rotate_api_key", "POST", format!("/v1/api-keys/{}/rotate", key.id()), json!({})),
+        ("end_api_key_grace", "POST", format!("/v1/api-keys/{}/end-grace", key.id()), json!({})),
         ("revoke_api_key", "DELETE", format!("/v1/api-keys/{}", key.id()), json!({})),
         ("create_service_account", "POST", "/v1/service-accounts".into(), json!({"name": "S"})),
         ("update_service_account", "PATCH", format!("/v1/service-accounts/{account}"), json!({"name": "T"})),

@@ -43,6 +43,8 @@ mod firewall;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod key_rotation;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod keys_cli;
@@ -92,6 +94,8 @@ mod triggers;
 mod try_lines;
 #[cfg(test)]
 mod upstreams;
+#[cfg(test)]
+mod usage;
 #[cfg(test)]
 mod voice;
 #[cfg(test)]

@@ -23,7 +23,7 @@ pub(super) struct Answer {
     pub(super) reset_s: u32,
     pub(super) retry_after_s: u32,
     /// What the cell holds afterwards.
-    next: u64,
+    pub(super) next: u64,
 }
 
 impl Rate {

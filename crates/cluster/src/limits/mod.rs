@@ -4,8 +4,11 @@
 //! allows `q` at once: over any `s` seconds at most `q + q·s/w`. Frequent budgets are a cell inside the entry they belong to;
 //! the others are in a table that never holds more than it is told.
 
+mod day;
 mod gcra;
 mod table;
+
+pub(crate) use day::counted;
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -14,11 +17,12 @@ use std::{
     time::Duration,
 };
 
-use ambient::{ConversationId, DeploymentId, KeyId, RunId, WorkspaceId};
+use ambient::{ConversationId, DeploymentId, KeyId, Millis, RunId, WorkspaceId};
 
 use crate::{
     Cluster, ClusterConfig, KeyHandle, WorkspaceEntry,
     limits::{
+        day::Day,
         gcra::{Answer, Rate},
         table::{Class, Subject, Table},
     },
@@ -50,6 +54,9 @@ pub enum Bucket<'a> {
     DailySessionsOf(&'a KeyHandle),
     /// Messages in all sessions of a widget key in 24 hours; likewise.
     DailyMessagesOf(&'a KeyHandle),
+    /// Requests with a key on the day, UTC, of a moment; a key without a ceiling is not limited by it. Read what
+    /// is gone of it first: [`Cluster::resume_requests`].
+    RequestsOfDay(&'a KeyHandle, Millis),
     /// Messages a minute in all sessions of a widget key.
     MessagesOfKey(KeyId),
     /// What a participant asks: of one run, by one role.
@@ -123,6 +130,7 @@ struct Place<'a> {
 
 enum Cell<'a> {
     Inline(&'a std::sync::atomic::AtomicU64),
+    Day(&'a std::sync::atomic::AtomicU64, Day),
     Table(&'a Table, Class, Subject),
 }
 
@@ -130,6 +138,7 @@ impl Place<'_> {
     fn peek(&self, now: u64) -> Answer {
         match self.cell {
             Cell::Inline(cell) => self.rate.decide(cell.load(Ordering::Relaxed), now),
+            Cell::Day(cell, day) => day.decide(self.rate.quota(), cell.load(Ordering::Relaxed)),
             Cell::Table(table, class, subject) => self.rate.decide(table.read(class, subject), now),
         }
     }
@@ -137,6 +146,7 @@ impl Place<'_> {
     fn charge(&self, now: u64) -> Answer {
         match self.cell {
             Cell::Inline(cell) => self.rate.charge(cell, now),
+            Cell::Day(cell, day) => day.charge(self.rate.quota(), cell),
             Cell::Table(table, class, subject) => table.charge(class, subject, &self.rate, now),
         }
     }
@@ -144,6 +154,7 @@ impl Place<'_> {
     fn refund(&self) {
         match self.cell {
             Cell::Inline(cell) => self.rate.refund(cell),
+            Cell::Day(cell, _) => Day::refund(cell),
             Cell::Table(table, class, subject) => table.refund(class, subject, &self.rate),
         }
     }
@@ -250,6 +261,11 @@ impl Limits {
                 policy: "daily-messages",
                 rate: Rate::per_day(handle.daily_messages()?),
                 cell: Cell::Inline(&handle.entry.extra()?.messages_today),
+            },
+            Bucket::RequestsOfDay(handle, now) => Place {
+                policy: "daily-requests",
+                rate: Rate::per_day(handle.daily_requests()?),
+                cell: Cell::Day(&handle.entry.extra()?.requests_today, Day::of(now)),
             },
             Bucket::Participant(run, role) => {
                 let id = run.0.0 ^ u128::from(self.hashed(role));

@@ -27,8 +27,8 @@ macro_rules! keys_where {
 statements! {
     INSERT_KEY "insert_key"
         "INSERT INTO api_keys (workspace_id, id, environment, kind, family, name, scopes, settings,
-            service_account_id, created_by, created_at, updated_at, expires_at, revoked_at, epoch, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, NULL, 0, 1)";
+            service_account_id, created_by, created_at, updated_at, expires_at, revoked_at, epoch, version, notice_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, NULL, 0, 1, $13)";
     INSERT_SECRET "insert_secret"
         "INSERT INTO api_key_secrets (workspace_id, key_id, digest, pepper_id, display, created_at, expires_at,
             last_used_at, last_used_ip, uses)
@@ -59,6 +59,26 @@ statements! {
     END_SECRETS "end_secrets"
         "UPDATE api_key_secrets SET expires_at = CASE WHEN expires_at IS NULL THEN $3 ELSE $4 END
         WHERE workspace_id = $1 AND key_id = $2 AND (expires_at IS NULL OR expires_at > $4)";
+    /// The newest is left, and works alone.
+    END_GRACE "end_grace"
+        "UPDATE api_key_secrets SET expires_at = $3
+        WHERE workspace_id = $1 AND key_id = $2 AND expires_at IS NOT NULL AND expires_at > $3";
+    /// A new end is looked at from here on.
+    SET_NOTICE "set_notice" "UPDATE api_keys SET notice_at = $3 WHERE workspace_id = $1 AND id = $2";
+    /// What was waited for already is not forgotten.
+    ADVANCE_NOTICE "advance_notice"
+        "UPDATE api_keys SET notice_at = $3
+        WHERE workspace_id = $1 AND id = $2 AND (notice_at IS NULL OR notice_at > $3)";
+    /// Of every workspace: the keys whose owners are to be told something.
+    DUE_NOTICES "due_notices"
+        "SELECT id, notice_at FROM api_keys WHERE notice_at IS NOT NULL AND notice_at <= $1
+        ORDER BY notice_at, id LIMIT $2";
+    TAKE_NOTICE "take_notice"
+        "UPDATE api_keys SET notice_at = $3
+        WHERE id = $1 AND notice_at = $2 AND version = COALESCE($4, version)";
+    INSERT_NOTICE "insert_notice"
+        "INSERT INTO key_notices (workspace_id, key_id, notice, about, created_at) VALUES ($1, $2, $3, $4, $5)
+        ON CONFLICT DO NOTHING";
 
     INSERT_ACCOUNT "insert_account"
         "INSERT INTO service_accounts (workspace_id, id, environment, name, description, role, scopes, disabled_at,

@@ -15,6 +15,7 @@ pub(crate) mod records;
 pub(crate) mod runs;
 pub(crate) mod sealed;
 pub(crate) mod triggers;
+pub(crate) mod usage;
 pub(crate) mod webhooks;
 pub(crate) mod workflows;
 
@@ -52,6 +53,7 @@ pub fn all() -> Vec<&'static Statement> {
         runs::ALL,
         sealed::ALL,
         triggers::ALL,
+        usage::ALL,
         webhooks::ALL,
     ]
     .into_iter()

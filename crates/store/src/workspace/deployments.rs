@@ -1,8 +1,9 @@
 use access::{KeyKind, ScopeSet, Tenant};
 use ambient::{DeploymentId, KeyId, Millis, WorkflowId};
 use credential::key::{Environment, Family};
+use serde_json::Map;
 
-use super::{Workspace, limits};
+use super::{EventKind, Workspace, limits};
 use crate::{
     catalogue::workflows as sql,
     change::NewKey,
@@ -83,6 +84,7 @@ impl Workspace {
         let insert = insert.maybe_text(deployment.input_mapping.as_deref()).text(&deployment.challenge);
         tx.execute(insert).await?;
         self.insert_audit(&mut tx, &audit, KIND, &deployment.id).await?;
+        self.key_event(&mut tx, EventKind::ApiKeyCreated, &key, &audit, Map::new()).await?;
         tx.commit().await?;
         Ok((deployment, key))
     }
@@ -127,13 +129,16 @@ impl Workspace {
     ) -> Result<(DeploymentRecord, KeyRecord), StoreError> {
         let mut tx = self.store.begin().await?;
         // The key first, as in `revoke_key`: two who revoke wait for each other in the same order.
-        self.mark_key_revoked(&mut tx, KeyId(id.0), now).await?;
+        let revoked = self.mark_key_revoked(&mut tx, KeyId(id.0), now).await?;
         if tx.execute(self.own(&sql::REVOKE_DEPLOYMENT).id(id).time(now)).await? > 0 {
             self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         }
         let deployment = tx.row(self.own(&sql::DEPLOYMENT).id(id)).await?.ok_or(StoreError::NotFound)?;
         let deployment = deployment_record(&deployment)?;
         let key = self.read_key(&mut tx, deployment.key()).await?;
+        if revoked {
+            self.key_event(&mut tx, EventKind::ApiKeyRevoked, &key, &audit, Map::new()).await?;
+        }
         tx.commit().await?;
         Ok((deployment, key))
     }

@@ -1,11 +1,14 @@
 use ambient::{KeyId, Millis, ServiceAccountId};
+use serde_json::Map;
 
-use super::{Workspace, limits};
+use super::{EventKind, Workspace, limits};
 use crate::{
-    catalogue::{Bound, keys as sql},
+    catalogue::{Bound, Statement, keys as sql},
     change::{KeyChange, KeyFilter, NewKey},
     error::StoreError,
+    key_notices::dates,
     keyring::key_records,
+    notice::Dates,
     record::{AuditEntry, KeyRecord, KeySettings, Page, PageRequest, SecretRecord},
     tx::Tx,
 };
@@ -34,6 +37,7 @@ impl Workspace {
         }
         self.insert_whole_key(&mut tx, &key).await?;
         self.insert_audit(&mut tx, &audit, KIND, &key.id).await?;
+        self.key_event(&mut tx, EventKind::ApiKeyCreated, &key, &audit, Map::new()).await?;
         tx.commit().await?;
         Ok(key)
     }
@@ -48,6 +52,7 @@ impl Workspace {
         let key = self.key_record(new, audit)?;
         self.insert_whole_key(tx, &key).await?;
         self.insert_audit(tx, audit, KIND, &key.id).await?;
+        self.key_event(tx, EventKind::ApiKeyCreated, &key, audit, Map::new()).await?;
         Ok(key)
     }
 
@@ -152,6 +157,7 @@ impl Workspace {
     ) -> Result<KeyRecord, StoreError> {
         let mut tx = self.store.begin().await?;
         let mut key = self.lock_key(&mut tx, id).await?;
+        let before = dates(&key);
         key.name = change.name.unwrap_or(key.name);
         key.scopes = change.scopes.unwrap_or(key.scopes);
         key.settings = change.settings.unwrap_or(key.settings);
@@ -159,6 +165,7 @@ impl Workspace {
         let update = sql::UPDATE_KEY.bound().id(self.tenant.workspace).id(id).text(&key.name);
         let update = update.text(json(&key.scopes)?).text(settings_text(&key.settings)?).maybe_time(key.expires_at);
         tx.change(update).await?;
+        self.wait_for_notices(&mut tx, &key, before).await?;
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         tx.commit().await?;
         Ok(key)
@@ -188,6 +195,8 @@ impl Workspace {
         }
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         let key = self.read_key(&mut tx, id).await?;
+        let ends = Map::from_iter([("previous_expires_at".to_owned(), serde_json::json!(previous_expires_at))]);
+        self.key_event(&mut tx, EventKind::ApiKeyRotated, &key, &audit, ends).await?;
         tx.commit().await?;
         Ok(key)
     }
@@ -210,6 +219,24 @@ impl Workspace {
         Ok(key)
     }
 
+    /// Ends the grace of a key's previous secret now. Where none is running, nothing is changed and nothing logged.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `revoked`.
+    pub async fn end_key_grace(&self, id: KeyId, audit: AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
+        let mut tx = self.store.begin().await?;
+        self.lock_key(&mut tx, id).await?;
+        let end = sql::END_GRACE.bound().id(self.tenant.workspace).id(id).time(self.store.now());
+        if tx.execute(end).await? == 0 {
+            drop(tx);
+            return self.key(id).await;
+        }
+        self.insert_audit(&mut tx, &audit, KIND, &id).await?;
+        let key = self.read_key(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
     /// Revokes a key, for good, and with a deployment's key the deployment. One that is revoked already is answered as it is, and nothing is logged.
     ///
     /// # Errors
@@ -221,6 +248,7 @@ impl Workspace {
         if revoked {
             self.revoke_deployment_of(&mut tx, &key, now).await?;
             self.insert_audit(&mut tx, &audit, KIND, &id).await?;
+            self.key_event(&mut tx, EventKind::ApiKeyRevoked, &key, &audit, Map::new()).await?;
         }
         tx.commit().await?;
         Ok(key)
@@ -229,6 +257,20 @@ impl Workspace {
     /// Whether it was not revoked before.
     pub(super) async fn mark_key_revoked(&self, tx: &mut Tx, id: KeyId, now: Millis) -> Result<bool, StoreError> {
         Ok(tx.execute(self.seen(&sql::REVOKE_KEY).id(id).time(now)).await? > 0)
+    }
+
+    /// Lets the notices of a changed key come at their new times. Of an end that stays, none that is waited for is lost.
+    async fn wait_for_notices(&self, tx: &mut Tx, key: &KeyRecord, before: Dates) -> Result<(), StoreError> {
+        let (after, now) = (dates(key), self.store.now());
+        let bound = |statement: &Statement| statement.bound().id(self.tenant.workspace).id(key.id);
+        if after.expires_at != before.expires_at {
+            tx.execute(bound(&sql::SET_NOTICE).maybe_time(after.first_look(now))).await?;
+        } else if after.rotate_after != before.rotate_after
+            && let Some(at) = after.rotate_after
+        {
+            tx.execute(bound(&sql::ADVANCE_NOTICE).time(at.max(now))).await?;
+        }
+        Ok(())
     }
 
     /// Holds a key that can still be changed, and counts its version on.
@@ -250,7 +292,8 @@ impl Workspace {
         let bound = sql::INSERT_KEY.bound().id(self.tenant.workspace).id(key.id).text(key.environment.as_str());
         let bound = bound.text(key.kind.as_str()).text(key.family.as_str()).text(&key.name);
         let bound = bound.text(json(&key.scopes)?).text(settings_text(&key.settings)?).maybe_id(key.service_account);
-        Ok(bound.text(&key.created_by).time(key.created_at).maybe_time(key.expires_at))
+        let bound = bound.text(&key.created_by).time(key.created_at).maybe_time(key.expires_at);
+        Ok(bound.maybe_time(dates(key).first_look(self.store.now())))
     }
 
     fn insert_secret(&self, key: KeyId, secret: &SecretRecord) -> Bound {

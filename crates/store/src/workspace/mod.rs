@@ -16,12 +16,14 @@ mod dropin;
 mod events;
 mod idempotency;
 mod integrations;
+mod key_events;
 mod keys;
 mod messages;
 mod results;
 mod runs;
 mod service_accounts;
 mod triggers;
+mod usage;
 mod webhooks;
 mod workflows;
 
@@ -45,6 +47,7 @@ pub use conversation_search::{ConversationFilter, FoundConversations};
 pub use events::EventKind;
 pub use idempotency::Idempotent;
 pub use triggers::{MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE};
+pub use usage::{UsageFilter, UsageGroup, UsageRecord};
 pub use webhooks::MAX_WEBHOOKS;
 
 /// One tenant's view of the store. Cheap to clone.

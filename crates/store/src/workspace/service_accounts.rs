@@ -1,6 +1,7 @@
 use ambient::{KeyId, ServiceAccountId};
+use serde_json::Map;
 
-use super::{Workspace, keys::json, limits};
+use super::{EventKind, Workspace, keys::json, limits};
 use crate::{
     catalogue::keys as sql,
     change::{NewServiceAccount, ServiceAccountChange},
@@ -116,6 +117,8 @@ impl Workspace {
         let revoked = tx.rows(revoke).await?.iter().map(|row| row.id("id")).collect::<Result<Vec<KeyId>, _>>()?;
         for key in &revoked {
             self.insert_audit(&mut tx, &audit, "api_key", key).await?;
+            let key = self.read_key(&mut tx, *key).await?;
+            self.key_event(&mut tx, EventKind::ApiKeyRevoked, &key, &audit, Map::new()).await?;
         }
         tx.commit().await?;
         Ok(revoked)

@@ -52,6 +52,10 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("sealed_connections", "the installation's secret has sealed every tenant's; each row says whose it is"),
     ("sealed_integrations", "the installation's secret has sealed every tenant's; each row says whose it is"),
     ("sealed_triggers", "the installation's secret has sealed every tenant's; each row says whose it is"),
+    ("due_notices", "time alone, of every tenant; each key says whose it is"),
+    ("take_notice", "by id and the time that was found"),
+    ("count_requests", "usage of every tenant; each row says whose it is"),
+    ("sweep_usage", "age alone, of every tenant"),
     ("renew_digest", "by digest, once the key was proved"),
 ];
 

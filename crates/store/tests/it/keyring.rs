@@ -1,7 +1,7 @@
 use std::net::IpAddr;
 
 use access::{Scope, ScopeSet};
-use ambient::{Clock, Millis};
+use ambient::{Clock, KeyId, Millis, Ulid};
 use store::{KeySettings, LiveKey, SecretUse, ServiceAccountChange};
 
 use crate::databases::{START, World, by, digest, new_account, new_key, on_each, run, secret, test_key};
@@ -30,10 +30,14 @@ async fn the_load_says_the_same_as_a_look_up() {
         let (theirs, _) = world.tenant("theirs").await;
         theirs.create_key(new_key(4), by("create")).await.unwrap();
         let used = SecretUse {
+            tenant: live.tenant(),
+            key: KeyId(Ulid(0)),
             digest: digest(2),
             last_used_at: START.plus(5),
             last_used_ip: Some("2001:db8::1".parse().unwrap()),
             uses: 3,
+            refused: 0,
+            day: 0,
         };
         world.store.record_uses(&[used]).await.unwrap();
         run(&world.url, "UPDATE workspaces SET rate_limit = 77 WHERE name = 'theirs'").await;
@@ -141,10 +145,14 @@ async fn uses_add_up_and_the_last_one_wins_whatever_the_order() {
         let (live, _) = world.tenant("ours").await;
         let id = live.create_key(new_key(1), by("create")).await.unwrap().id;
         let report = |at: i64, ip: &str, uses| SecretUse {
+            tenant: live.tenant(),
+            key: id,
             digest: digest(1),
             last_used_at: Millis(at),
             last_used_ip: Some(ip.parse().unwrap()),
             uses,
+            refused: 0,
+            day: 0,
         };
         let gone = SecretUse { digest: digest(50), ..report(1, "::1", 1) };
         world.store.record_uses(&[gone, report(100, "10.0.0.1", 2)]).await.unwrap();

@@ -171,6 +171,7 @@ impl<'a> Objects<'a> {
             }
             "send_chat_message" => json!({"message": "hello"}),
             "rotate_api_key"
+            | "end_api_key_grace"
             | "end_chat_session"
             | "cancel_chat_reply"
             | "renew_chat_session"

@@ -1,0 +1,80 @@
+//! What keys were used for, by day.
+
+use super::{Statement, statements};
+
+/// A row of [`COUNT_REQUESTS`]; PostgreSQL wants to be told the types.
+macro_rules! counted_row {
+    ($workspace:literal, $environment:literal, $key:literal, $day:literal, $requests:literal, $refused:literal) => {
+        concat!(
+            "(CAST($",
+            $workspace,
+            " AS TEXT), CAST($",
+            $environment,
+            " AS TEXT), CAST($",
+            $key,
+            " AS TEXT), CAST($",
+            $day,
+            " AS BIGINT), CAST($",
+            $requests,
+            " AS BIGINT), CAST($",
+            $refused,
+            " AS BIGINT))"
+        )
+    };
+}
+
+/// Rows of one [`COUNT_REQUESTS`].
+pub(crate) const COUNTED_ROWS: usize = 16;
+
+/// Of one environment, from a day to a day; of one key if `$5` names it.
+macro_rules! of_days {
+    () => {
+        " FROM key_usage WHERE workspace_id = $1 AND environment = $2 AND day >= $3 AND day <= $4
+            AND (CAST($5 AS TEXT) IS NULL OR key_id = $5) "
+    };
+}
+
+statements! {
+    /// Many keys at once, each once. Rows that are not needed name no key.
+    COUNT_REQUESTS "count_requests" concat!(
+        "WITH counted (workspace_id, environment, key_id, day, requests, refused) AS (VALUES ",
+        counted_row!(1, 2, 3, 4, 5, 6), ", ",
+        counted_row!(7, 8, 9, 10, 11, 12), ", ",
+        counted_row!(13, 14, 15, 16, 17, 18), ", ",
+        counted_row!(19, 20, 21, 22, 23, 24), ", ",
+        counted_row!(25, 26, 27, 28, 29, 30), ", ",
+        counted_row!(31, 32, 33, 34, 35, 36), ", ",
+        counted_row!(37, 38, 39, 40, 41, 42), ", ",
+        counted_row!(43, 44, 45, 46, 47, 48), ", ",
+        counted_row!(49, 50, 51, 52, 53, 54), ", ",
+        counted_row!(55, 56, 57, 58, 59, 60), ", ",
+        counted_row!(61, 62, 63, 64, 65, 66), ", ",
+        counted_row!(67, 68, 69, 70, 71, 72), ", ",
+        counted_row!(73, 74, 75, 76, 77, 78), ", ",
+        counted_row!(79, 80, 81, 82, 83, 84), ", ",
+        counted_row!(85, 86, 87, 88, 89, 90), ", ",
+        counted_row!(91, 92, 93, 94, 95, 96),
+        ") INSERT INTO key_usage (workspace_id, environment, key_id, day, requests, refused)
+        SELECT workspace_id, environment, key_id, day, requests, refused FROM counted WHERE key_id <> ''
+        ON CONFLICT (workspace_id, key_id, day) DO UPDATE SET
+            requests = key_usage.requests + excluded.requests, refused = key_usage.refused + excluded.refused"
+    );
+    REQUESTS_OF_DAY "requests_of_day"
+        "SELECT CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS total FROM key_usage
+        WHERE workspace_id = $1 AND key_id = $2 AND day = $3";
+    USAGE "usage" concat!("SELECT day, key_id, requests, refused", of_days!(), "ORDER BY day DESC, key_id LIMIT $6 OFFSET $7");
+    USAGE_COUNT "usage_count" concat!("SELECT COUNT(*) AS total", of_days!());
+    USAGE_BY_KEY "usage_by_key" concat!(
+        "SELECT key_id, CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(refused) AS BIGINT) AS refused", of_days!(),
+        "GROUP BY key_id ORDER BY 2 DESC, key_id LIMIT $6 OFFSET $7"
+    );
+    USAGE_BY_KEY_COUNT "usage_by_key_count" concat!("SELECT COUNT(DISTINCT key_id) AS total", of_days!());
+    USAGE_BY_DAY "usage_by_day" concat!(
+        "SELECT day, CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(refused) AS BIGINT) AS refused", of_days!(),
+        "GROUP BY day ORDER BY day DESC LIMIT $6 OFFSET $7"
+    );
+    USAGE_BY_DAY_COUNT "usage_by_day_count" concat!("SELECT COUNT(DISTINCT day) AS total", of_days!());
+    /// By the workspaces' index on days: nothing is read that stays.
+    SWEEP_USAGE "sweep_usage"
+        "DELETE FROM key_usage WHERE workspace_id IN (SELECT id FROM workspaces) AND day < $1";
+}

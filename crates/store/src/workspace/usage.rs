@@ -1,0 +1,87 @@
+use ambient::KeyId;
+
+use super::{Workspace, limits};
+use crate::{
+    catalogue::{Bound, Statement, usage as sql},
+    error::StoreError,
+    record::{Page, PageRequest},
+    row::Row,
+};
+
+/// What is summed up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UsageGroup {
+    /// Nothing: each key on each day, the newest day first.
+    #[default]
+    Neither,
+    /// The days of each key, the most used key first.
+    Key,
+    /// The keys of each day, the newest day first.
+    Day,
+}
+
+/// Which days, the last one included, and of which key.
+#[derive(Clone, Copy, Debug)]
+pub struct UsageFilter {
+    /// Whole days since 1970-01-01, UTC.
+    pub from: i64,
+    /// The last of them.
+    pub to: i64,
+    /// Of this key alone.
+    pub key: Option<KeyId>,
+}
+
+/// How often a key was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageRecord {
+    /// On which day; `None` where days are summed up.
+    pub day: Option<i64>,
+    /// Which key; `None` where keys are summed up.
+    pub key: Option<KeyId>,
+    /// Requests that were let in.
+    pub requests: u64,
+    /// Requests that were refused although the key was right.
+    pub refused: u64,
+}
+
+impl Workspace {
+    /// How often keys of this environment were used, by day. What is not written yet is missing: a minute at most.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn usage(
+        &self,
+        filter: UsageFilter,
+        group: UsageGroup,
+        page: PageRequest,
+    ) -> Result<Page<UsageRecord>, StoreError> {
+        let (rows, total) = match group {
+            UsageGroup::Neither => (&sql::USAGE, &sql::USAGE_COUNT),
+            UsageGroup::Key => (&sql::USAGE_BY_KEY, &sql::USAGE_BY_KEY_COUNT),
+            UsageGroup::Day => (&sql::USAGE_BY_DAY, &sql::USAGE_BY_DAY_COUNT),
+        };
+        let rows = limits(self.of_days(rows, filter), page);
+        self.page(rows, self.of_days(total, filter), |row| usage_record(row, group)).await
+    }
+
+    /// How many requests of a key were let in on a day, as far as it is written.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn requests_of_day(&self, key: KeyId, day: i64) -> Result<u64, StoreError> {
+        self.store.total(sql::REQUESTS_OF_DAY.bound().id(self.tenant.workspace).id(key).count(day)).await
+    }
+
+    fn of_days(&self, statement: &Statement, filter: UsageFilter) -> Bound {
+        self.own(statement).count(filter.from).count(filter.to).maybe_id(filter.key)
+    }
+}
+
+fn usage_record(row: &Row, group: UsageGroup) -> Result<UsageRecord, StoreError> {
+    Ok(UsageRecord {
+        day: if group == UsageGroup::Key { None } else { Some(row.count("day")?) },
+        key: if group == UsageGroup::Day { None } else { Some(row.id("key_id")?) },
+        requests: row.count("requests")?,
+        refused: row.count("refused")?,
+    })
+}

@@ -1,0 +1,118 @@
+use ambient::{KeyId, Millis, Ulid};
+use store::{PageRequest, SecretUse, UsageFilter, UsageGroup, UsageRecord, Workspace};
+
+use crate::databases::{FIRST, START, World, by, digest, new_key, on_each, secret, test_key};
+
+const TODAY: i64 = START.0 / 86_400_000;
+const ALL: UsageFilter = UsageFilter { from: 0, to: i64::MAX, key: None };
+
+fn report(of: &Workspace, key: KeyId, n: u8, (uses, refused): (u64, u64), day: i64) -> SecretUse {
+    SecretUse {
+        tenant: of.tenant(),
+        key,
+        digest: digest(n),
+        last_used_at: Millis(day * 86_400_000 + 5),
+        last_used_ip: None,
+        uses,
+        refused,
+        day,
+    }
+}
+
+async fn usage(of: &Workspace, filter: UsageFilter, group: UsageGroup) -> Vec<(Option<i64>, Option<KeyId>, u64, u64)> {
+    let page = of.usage(filter, group, FIRST).await.unwrap();
+    assert_eq!(page.total, page.rows.len() as u64);
+    page.rows.into_iter().map(|UsageRecord { day, key, requests, refused }| (day, key, requests, refused)).collect()
+}
+
+/// Two live keys and a test key of one workspace, and a key of another.
+async fn keys(world: &World) -> ([Workspace; 3], [KeyId; 4]) {
+    let (live, test) = world.tenant("ours").await;
+    let (theirs, _) = world.tenant("theirs").await;
+    let ids = [
+        live.create_key(new_key(1), by("create")).await.unwrap().id,
+        live.create_key(new_key(2), by("create")).await.unwrap().id,
+        live.create_key(test_key(3), by("create")).await.unwrap().id,
+        theirs.create_key(new_key(4), by("create")).await.unwrap().id,
+    ];
+    ([live, test, theirs], ids)
+}
+
+#[tokio::test]
+async fn requests_add_up_by_key_and_day_and_are_summed_up_either_way() {
+    on_each(async |world| {
+        let ([live, test, theirs], [one, two, of_test, other]) = keys(world).await;
+        world
+            .store
+            .record_uses(&[
+                report(&live, one, 1, (2, 0), TODAY),
+                report(&live, one, 1, (3, 1), TODAY),
+                report(&live, one, 1, (1, 0), TODAY - 1),
+                report(&live, two, 2, (0, 4), TODAY),
+                report(&test, of_test, 3, (7, 0), TODAY),
+                report(&theirs, other, 4, (9, 0), TODAY),
+            ])
+            .await
+            .unwrap();
+        world.store.record_uses(&[report(&live, one, 1, (10, 1), TODAY)]).await.unwrap();
+        let today = Some(TODAY);
+        let mut both = usage(&live, ALL, UsageGroup::Neither).await;
+        both.sort();
+        let mut expected = [(Some(TODAY - 1), Some(one), 1, 0), (today, Some(one), 15, 2), (today, Some(two), 0, 4)];
+        expected.sort();
+        assert_eq!(both, expected);
+        assert_eq!(usage(&live, ALL, UsageGroup::Key).await, [(None, Some(one), 16, 2), (None, Some(two), 0, 4)]);
+        assert_eq!(
+            usage(&live, ALL, UsageGroup::Day).await,
+            [(today, None, 15, 6), (Some(TODAY - 1), None, 1, 0)],
+            "the newest first"
+        );
+        let of_one = UsageFilter { from: TODAY, to: TODAY, key: Some(one) };
+        assert_eq!(usage(&live, of_one, UsageGroup::Neither).await, [(today, Some(one), 15, 2)]);
+        let before = UsageFilter { from: TODAY - 9, to: TODAY - 1, key: None };
+        assert_eq!(usage(&live, before, UsageGroup::Key).await, [(None, Some(one), 1, 0)]);
+        assert_eq!(usage(&test, ALL, UsageGroup::Key).await, [(None, Some(of_test), 7, 0)]);
+        let foreign = UsageFilter { key: Some(other), ..ALL };
+        assert!(usage(&live, foreign, UsageGroup::Neither).await.is_empty());
+        assert_eq!(live.requests_of_day(one, TODAY).await.unwrap(), 15);
+        assert_eq!(live.requests_of_day(other, TODAY).await.unwrap(), 0);
+        let second = live.usage(ALL, UsageGroup::Neither, PageRequest { page: 2, per_page: 2 }).await.unwrap();
+        assert_eq!((second.rows.len(), second.total), (1, 3));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_keys_at_once_are_all_counted_and_refusals_are_no_uses() {
+    on_each(async |world| {
+        let (live, _) = world.tenant("ours").await;
+        let id = |n: u128| KeyId(Ulid((u128::from(u32::MAX) << 90) + n));
+        let reports: Vec<_> = (0..40).map(|n| report(&live, id(n), 200, (1, 0), TODAY)).collect();
+        world.store.record_uses(&reports).await.unwrap();
+        assert_eq!(usage(&live, ALL, UsageGroup::Day).await, [(Some(TODAY), None, 40, 0)]);
+        let key = live.create_key(new_key(1), by("create")).await.unwrap().id;
+        live.rotate_key(key, secret(2), START.plus(9), false, by("rotate")).await.unwrap();
+        world
+            .store
+            .record_uses(&[report(&live, key, 1, (2, 0), TODAY), report(&live, key, 2, (0, 3), TODAY)])
+            .await
+            .unwrap();
+        let of_key = UsageFilter { key: Some(key), ..ALL };
+        assert_eq!(usage(&live, of_key, UsageGroup::Key).await, [(None, Some(key), 2, 3)], "of both secrets");
+        let secrets = live.key(key).await.unwrap().secrets;
+        assert_eq!((secrets[0].uses, secrets[0].last_used_at, secrets[1].uses), (0, None, 2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn usage_is_kept_for_400_days() {
+    on_each(async |world| {
+        let ([live, ..], [one, ..]) = keys(world).await;
+        let reports = [report(&live, one, 1, (1, 0), TODAY - 400), report(&live, one, 1, (1, 0), TODAY - 401)];
+        world.store.record_uses(&reports).await.unwrap();
+        world.store.sweep(START).await.unwrap();
+        assert_eq!(usage(&live, ALL, UsageGroup::Day).await, [(Some(TODAY - 400), None, 1, 0)]);
+    })
+    .await;
+}
