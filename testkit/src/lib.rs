@@ -27,7 +27,7 @@ pub use server::{
 };
 pub use socket::{Said, WebSocket};
 pub use upstream::Upstream;
-pub use world::{DOMAIN, ORIGIN, World, id_of};
+pub use world::{DOMAIN, ORIGIN, PASSWORD, World, id_of};
 
 /// The machine's clock, for measuring what a test sees.
 #[must_use]

@@ -11,6 +11,8 @@ pub struct Persona {
     pub(crate) client: Client,
     pub(crate) id: String,
     pub(crate) credential: Option<String>,
+    /// `name=value`, of a person who is signed in.
+    pub(crate) cookie: Option<String>,
     pub(crate) origin: Option<String>,
 }
 
@@ -31,6 +33,12 @@ impl Persona {
     #[must_use]
     pub fn credential(&self) -> &str {
         self.credential.as_deref().unwrap_or_default()
+    }
+
+    /// The cookie of a person who is signed in, as `name=value`; empty for everybody else.
+    #[must_use]
+    pub fn cookie(&self) -> &str {
+        self.cookie.as_deref().unwrap_or_default()
     }
 
     /// Whose page it is on; `None` for a server.
@@ -62,6 +70,9 @@ impl Persona {
         let mut request = self.client.request(method, target);
         if let Some(credential) = &self.credential {
             request = request.bearer(credential);
+        }
+        if let Some(cookie) = &self.cookie {
+            request = request.header("cookie", cookie);
         }
         if let Some(origin) = &self.origin {
             request = request.origin(origin);

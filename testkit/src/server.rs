@@ -96,6 +96,8 @@ impl Default for Options {
                 public_starts_per_day: MANY,
                 public_replies_per_day: MANY,
                 triggers_per_minute: MANY,
+                sign_ins_per_minute: MANY,
+                sign_ins_per_account_per_minute: MANY,
                 connections_per_address: 0,
                 sockets_per_address: 0,
             },

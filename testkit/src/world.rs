@@ -14,6 +14,8 @@ use crate::{Answer, Backend, Client, Events, Options, Persona, TestServer, Upstr
 
 /// The domain of [`World::widget`].
 pub const DOMAIN: &str = "example.com";
+/// The password of every person.
+pub const PASSWORD: &str = "a few easy words";
 /// A page there.
 pub const ORIGIN: &str = "https://example.com";
 
@@ -104,7 +106,14 @@ impl World {
     /// Nobody in particular.
     #[must_use]
     pub fn anonymous(&self) -> Persona {
-        Persona { name: "anonymous", client: self.client(), id: String::new(), credential: None, origin: None }
+        Persona {
+            name: "anonymous",
+            client: self.client(),
+            id: String::new(),
+            credential: None,
+            cookie: None,
+            origin: None,
+        }
     }
 
     /// A live secret key with the scope `admin`.
@@ -189,7 +198,14 @@ impl World {
         let made = app.cluster().create_deployment(self.tenant(), new, audit()).await;
         let (_, record, key) = made.expect("a deployment");
         let credential = Some(key.expose().to_owned());
-        Persona { name: "deployment", client: self.client(), id: record.id.to_string(), credential, origin: None }
+        Persona {
+            name: "deployment",
+            client: self.client(),
+            id: record.id.to_string(),
+            credential,
+            cookie: None,
+            origin: None,
+        }
     }
 
     /// Who holds a token for this run and role of a deployment, in a browser.
@@ -201,7 +217,14 @@ impl World {
         let claims = self.participant_claims(deployment, run, role);
         let token = self.server.running().tokens().sign_participant(&claims).expect("a token");
         let id = run.to_string();
-        Persona { name: "participant", client: self.client(), id, credential: Some(token), origin: Some(ORIGIN.into()) }
+        Persona {
+            name: "participant",
+            client: self.client(),
+            id,
+            credential: Some(token),
+            cookie: None,
+            origin: Some(ORIGIN.into()),
+        }
     }
 
     /// What that token says.
@@ -241,7 +264,7 @@ impl World {
     pub fn holder(&self, name: &'static str, made: &Value) -> Persona {
         let id = made["id"].as_str().expect("an id").to_owned();
         let credential = Some(made["key"].as_str().expect("a plaintext key").to_owned());
-        Persona { name, client: self.client(), id, credential, origin: None }
+        Persona { name, client: self.client(), id, credential, cookie: None, origin: None }
     }
 
     /// A service account of this role, and a key of it with all that the account holds.
@@ -251,6 +274,45 @@ impl World {
         let made = self.secret.post(&format!("/v1/service-accounts/{id}/api-keys"), &json!({"name": name})).await;
         let key = self.holder(name, &made.expect(201).data());
         (id, key)
+    }
+
+    /// A person of this role in the first workspace, invited and signed in, on a page of the server's own.
+    ///
+    /// # Panics
+    /// When one of the answers shows nothing.
+    pub async fn member(&self, name: &'static str, role: &str) -> Persona {
+        self.member_of(&self.secret, name, role).await
+    }
+
+    /// The same, invited by `inviter`. The address is `{name}@people.example`, the password [`PASSWORD`].
+    ///
+    /// # Panics
+    /// When one of the answers shows nothing.
+    pub async fn member_of(&self, inviter: &Persona, name: &'static str, role: &str) -> Persona {
+        let email = format!("{}@people.example", name.replace('_', "-"));
+        let invited = inviter.post("/v1/invitations", &json!({"email": email, "role": role})).await.expect(201).data();
+        let accept = json!({"token": invited["token"], "name": name, "password": PASSWORD});
+        let accepted = self.client().post("/v1/invitations/accept", &accept).send().await.expect(201);
+        Persona { name, id: id_of(&accepted), ..self.sign_in(&email).await }
+    }
+
+    /// Whoever has this address, signed in in a new browser.
+    ///
+    /// # Panics
+    /// When the answer sets no cookie.
+    pub async fn sign_in(&self, email: &str) -> Persona {
+        let body = json!({"email": email, "password": PASSWORD});
+        let origin = self.server.url().to_owned();
+        let answer = self.client().post("/v1/sign-in", &body).origin(&origin).send().await.expect(200);
+        let cookie = answer.header("set-cookie").split(';').next().map(str::to_owned);
+        Persona {
+            name: "member",
+            client: self.client(),
+            id: id_of(&answer),
+            credential: None,
+            cookie: cookie.filter(|text| text.contains('=')),
+            origin: Some(origin),
+        }
     }
 
     /// A bot that says what it is told.
@@ -305,6 +367,7 @@ impl World {
             client: self.client(),
             id: answer["conversation_id"].as_str().expect("a conversation").to_owned(),
             credential: Some(answer["session_token"].as_str().expect("a token").to_owned()),
+            cookie: None,
             origin: opener.origin.clone(),
         }
     }
@@ -379,6 +442,7 @@ async fn found(server: &TestServer, name: &str, persona: &'static str) -> (Works
         client: server.client(),
         id: record.id.to_string(),
         credential: Some(key.expose().to_owned()),
+        cookie: None,
         origin: None,
     };
     (workspace.id, persona)

@@ -1,6 +1,9 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
-use ambient::{ConversationId, DeploymentId, KeyId, MemberId, Millis, RequestId, RunId, ServiceAccountId, WorkspaceId};
+use ambient::{
+    ConversationId, DeploymentId, KeyId, MemberId, MemberSessionId, Millis, RequestId, RunId, ServiceAccountId,
+    WorkspaceId,
+};
 use credential::key::Environment;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -152,6 +155,8 @@ pub struct MemberCaller {
     pub tenant: Tenant,
     /// What the person may do.
     pub role: Role,
+    /// The browser in which the person is signed in.
+    pub session: MemberSessionId,
 }
 
 impl Caller {

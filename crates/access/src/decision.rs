@@ -23,6 +23,9 @@ pub enum Limit {
     Participant,
     /// Starting a public survey: per address. Its deployment's day is the handler's to charge, once it is known.
     PublicStart,
+    /// Signing in, and what else takes a password from strangers: per address. An account's own budget is the
+    /// handler's to charge.
+    SignIn,
     /// Starting a run by a trigger: per `{token}` of the path; an unknown one costs its address.
     Trigger,
     /// Probes and documents: never refused, so that a monitor is not.
@@ -76,7 +79,7 @@ impl Access {
         Self { scope: Some(scope), ..self }
     }
 
-    /// Admits members of this role and above.
+    /// Admits members of this role and above, signed in.
     #[must_use]
     pub const fn member(self, role: Role) -> Self {
         Self { role: Some(role), ..self }
@@ -214,6 +217,19 @@ impl Access {
         self.pages
     }
 
+    /// Whether strangers get past the gate: to what is open to all, or to a socket whose first message proves who
+    /// it is. A browser's cookie is not looked at there.
+    #[must_use]
+    pub const fn admits_strangers(&self) -> bool {
+        self.public || self.first_message
+    }
+
+    /// Whether people are admitted, of some role or as anybody who proves who it is.
+    #[must_use]
+    pub const fn admits_members(&self) -> bool {
+        self.role.is_some() || self.any_credential
+    }
+
     /// Whether widget keys are admitted by name.
     #[must_use]
     pub const fn admits_widgets(&self) -> bool {
@@ -278,7 +294,7 @@ impl Access {
 
 #[cfg(test)]
 mod tests {
-    use ambient::{ConversationId, DeploymentId, KeyId, MemberId, Millis, RunId, Ulid, WorkspaceId};
+    use ambient::{ConversationId, DeploymentId, KeyId, MemberId, MemberSessionId, Millis, RunId, Ulid, WorkspaceId};
     use credential::key::Environment;
 
     use super::*;
@@ -326,7 +342,12 @@ mod tests {
     }
 
     fn member(role: Role) -> Caller {
-        Caller::Member(MemberCaller { member: MemberId(Ulid(4)), tenant: TENANT, role })
+        Caller::Member(MemberCaller {
+            member: MemberId(Ulid(4)),
+            tenant: TENANT,
+            role,
+            session: MemberSessionId(Ulid(6)),
+        })
     }
 
     #[test]

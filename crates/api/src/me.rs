@@ -1,4 +1,4 @@
-//! Who is this? Answered from memory: the call that every client makes first, and the one that is
+//! Who is this? Answered of a key from memory: the call that every client makes first, and the one that is
 //! measured.
 
 use access::{Access, Caller, KeyKind, Limit, Refusal, Role, ScopeSet};
@@ -70,6 +70,10 @@ pub(crate) struct SessionMe {
 pub(crate) struct MemberMe {
     /// The person.
     id: MemberId,
+    /// Address.
+    email: String,
+    /// What people call the person; empty when nobody said.
+    name: String,
     /// The workspace.
     workspace_id: WorkspaceId,
     /// Whose data is looked at.
@@ -80,7 +84,7 @@ pub(crate) struct MemberMe {
     scopes: ScopeSet,
 }
 
-async fn get_me(_: App, call: Call<Nothing>) -> Result<Data<Me>, Problem> {
+async fn get_me(app: App, call: Call<Nothing>) -> Result<Data<Me>, Problem> {
     let me = match call.caller {
         Caller::Anonymous => return Err(Refusal::MissingCredential.into()),
         Caller::Static(_) | Caller::Participant(_) => return Err(Refusal::WrongCredential.into()),
@@ -99,13 +103,18 @@ async fn get_me(_: App, call: Call<Nothing>) -> Result<Data<Me>, Problem> {
             environment: session.tenant.environment,
             key_id: session.key,
         }),
-        Caller::Member(member) => Me::Member(MemberMe {
-            id: member.member,
-            workspace_id: member.tenant.workspace,
-            environment: member.tenant.environment,
-            role: member.role,
-            scopes: member.role.scopes(),
-        }),
+        Caller::Member(member) => {
+            let record = app.store().workspace(member.tenant).member(member.member).await?;
+            Me::Member(MemberMe {
+                id: member.member,
+                email: record.email,
+                name: record.name,
+                workspace_id: member.tenant.workspace,
+                environment: member.tenant.environment,
+                role: member.role,
+                scopes: member.role.scopes(),
+            })
+        }
     };
     Ok(Data::new(me))
 }

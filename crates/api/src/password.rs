@@ -1,7 +1,7 @@
 //! Passwords of people: which are accepted (NIST SP 800-63B-4: length, and no known ones), and how
 //! they are stored (Argon2id; the parameters are OWASP's).
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use gate::Problem;
 use tokio::sync::Semaphore;
 
@@ -65,6 +65,10 @@ fn is_sequence(text: &str) -> bool {
     bytes.windows(2).all(|pair| pair[1] == pair[0].wrapping_add(1) || (pair[0], pair[1]) == (b'9', b'0'))
 }
 
+/// The hash of a password that nobody knows, at [`COST`]: what a guess is compared with where there is no account.
+pub(crate) const NOBODYS: &str =
+    "$argon2id$v=19$m=19456,t=2,p=1$Y2hhdGVsYWluZS1ub2JvZHk$MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY";
+
 /// Hashes on at most as many threads as there are cores.
 pub(crate) struct Passwords {
     cores: Semaphore,
@@ -87,6 +91,18 @@ impl Passwords {
         let hashed = tokio::task::spawn_blocking(move || hash_now(password.as_bytes(), &salt)).await;
         hashed.map_err(Problem::unavailable)?.map_err(|error| Problem::unavailable(error.to_string()))
     }
+
+    /// Whether it is the password of this PHC string. What is too long to be anybody's, and a string that is none,
+    /// take as long.
+    ///
+    /// # Errors
+    /// As [`Passwords::hash`].
+    pub(crate) async fn verify(&self, password: String, hash: String) -> Result<bool, Problem> {
+        let _place = self.places.try_acquire().map_err(|_| Problem::rate_limited(1))?;
+        let _core = self.cores.acquire().await.map_err(Problem::unavailable)?;
+        let verified = tokio::task::spawn_blocking(move || verify_now(&password, &hash)).await;
+        verified.map_err(Problem::unavailable)
+    }
 }
 
 fn hash_now(password: &[u8], salt: &[u8]) -> Result<String, argon2::password_hash::Error> {
@@ -96,9 +112,18 @@ fn hash_now(password: &[u8], salt: &[u8]) -> Result<String, argon2::password_has
     Ok(hasher.hash_password_with_salt(password, salt)?.to_string())
 }
 
+fn verify_now(password: &str, hash: &str) -> bool {
+    let fits = password.len() <= MAX_BYTES;
+    let password = if fits { password.as_bytes() } else { b"" };
+    // What is no hash is of an account without a password: nothing opens it.
+    let is_hash = PasswordHash::new(hash).is_ok();
+    let parsed = PasswordHash::new(if is_hash { hash } else { NOBODYS });
+    let matches = parsed.is_ok_and(|parsed| Argon2::default().verify_password(password, &parsed).is_ok());
+    matches && is_hash && fits
+}
+
 #[cfg(test)]
 mod tests {
-    use argon2::{PasswordHash, PasswordVerifier};
 
     use super::*;
 
@@ -109,6 +134,23 @@ mod tests {
         let parsed = PasswordHash::new(&hash).unwrap();
         assert!(Argon2::default().verify_password(b"a few easy words", &parsed).is_ok());
         assert!(Argon2::default().verify_password(b"a few easy word", &parsed).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_password_opens_its_own_hash_alone() {
+        let passwords = Passwords::new();
+        let hash = passwords.hash("a few easy words".to_owned(), [7; 16]).await.unwrap();
+        assert!(PasswordHash::new(NOBODYS).is_ok(), "or a guess without an account would cost nothing");
+        for (password, hash, opens) in [
+            ("a few easy words", hash.as_str(), true),
+            ("a few easy word", &hash, false),
+            ("", &hash, false),
+            (&"x".repeat(2000), &hash, false),
+            ("none", "none", false),
+            ("", NOBODYS, false),
+        ] {
+            assert_eq!(passwords.verify(password.to_owned(), hash.to_owned()).await.unwrap(), opens, "{password}");
+        }
     }
 
     #[tokio::test]

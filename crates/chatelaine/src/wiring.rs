@@ -177,6 +177,8 @@ fn budgets(config: &Config) -> ClusterConfig {
         public_starts_per_day: limits.public_starts_per_day,
         public_replies_per_day: limits.public_replies_per_day,
         triggers_per_minute: limits.triggers_per_minute,
+        sign_ins_per_minute: limits.sign_ins_per_minute,
+        sign_ins_per_account_per_minute: limits.sign_ins_per_account_per_minute,
         drop_in_requests: config.dropin.rate_limit_max_requests,
         drop_in_window_ms: config.dropin.rate_limit_window_ms,
         ..ClusterConfig::default()

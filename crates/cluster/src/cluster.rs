@@ -63,6 +63,10 @@ pub struct ClusterConfig {
     pub public_replies_per_day: u32,
     /// Runs that one trigger starts.
     pub triggers_per_minute: u32,
+    /// Passwords that one address tries.
+    pub sign_ins_per_minute: u32,
+    /// Passwords that are tried of one account.
+    pub sign_ins_per_account_per_minute: u32,
     /// Buckets in memory, a hard cap: half for callers, half for addresses.
     pub max_buckets: usize,
     /// Sessions in memory; beyond it those that rested longest are read again when they are used.
@@ -88,6 +92,8 @@ impl Default for ClusterConfig {
             public_starts_per_day: 1000,
             public_replies_per_day: 2000,
             triggers_per_minute: 60,
+            sign_ins_per_minute: 30,
+            sign_ins_per_account_per_minute: 10,
             max_buckets: 100_000,
             max_sessions: 100_000,
         }

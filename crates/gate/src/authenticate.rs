@@ -13,9 +13,10 @@ use http::HeaderMap;
 use store::AuditEntry;
 
 use crate::{
-    Problem, cors,
+    Meta, Problem, cors,
     credentials::{Presented, presented},
     flow::Inner,
+    member::{Cookie, cookie},
 };
 
 /// Who is calling, and the record in memory that says so.
@@ -57,9 +58,19 @@ impl Inner {
     /// # Errors
     /// 400 and 401 for the client's faults; 503 for ours, never 401; 429 for an address that
     /// keeps guessing.
-    pub(crate) async fn authenticate(&self, around: Surroundings<'_>, is_socket: bool) -> Result<Identity, Problem> {
-        let text = match presented(around.headers, is_socket)? {
-            Presented::None => return Ok(Identity::stranger()),
+    pub(crate) async fn authenticate(&self, around: Surroundings<'_>, meta: &Meta) -> Result<Identity, Problem> {
+        let presented = presented(around.headers, meta.is_socket())?;
+        // Browsers send cookies along unasked. Where people are not admitted at all, a page's token counts alone;
+        // where they are, neither of two credentials silently beats the other.
+        let has_cookie = || cookie(around.headers, self.sign_in_cookie.name()) != Cookie::None;
+        if !matches!(presented, Presented::None) && meta.access.admits_members() && has_cookie() {
+            return Err(Refusal::MultipleCredentials.into());
+        }
+        let text = match presented {
+            Presented::None if meta.access.admits_strangers() => return Ok(Identity::stranger()),
+            Presented::None => {
+                return Ok(self.authenticate_member(meta, around).await?.unwrap_or_else(Identity::stranger));
+            }
             Presented::Malformed => return Err(self.failed(around, Refusal::InvalidApiKey)),
             Presented::One(text) => text,
         };
@@ -232,11 +243,17 @@ impl Inner {
         trigger: &str,
     ) -> Result<Option<cluster::Verdict>, Problem> {
         let address = around.address;
+        let people = match &identity.caller {
+            Caller::Member(member) => Some(self.cluster.budgets_of(member.tenant.workspace)),
+            _ => None,
+        };
         let mut buckets: [Option<Bucket<'_>>; 7] = [None; 7];
         match limit {
             Limit::Unlimited => return Ok(None),
             // Whoever comes with a credential starts no more than who comes without.
             Limit::PublicStart => buckets[5] = Some(Bucket::PublicStarts(address)),
+            // On top of what strangers have: hashing a password is what costs.
+            Limit::SignIn => buckets[5] = Some(Bucket::SignIns(address)),
             // A right one is never refused for what else comes from there: its sender sends for many.
             Limit::Trigger if !is_trigger(trigger) && self.has_failed_too_often(around.address) => {
                 return Err(self.failed(around, Refusal::InvalidToken));
@@ -282,6 +299,10 @@ impl Inner {
                 buckets[0] = Some(Bucket::Browsers(key.workspace()));
                 buckets[1] = Some(Bucket::Participant(caller.run, &caller.role));
                 buckets[2] = Some(Bucket::ParticipantsOf(address));
+            }
+            // One person is not to use up what the workspace's servers need.
+            (Caller::Member(_), _) => {
+                buckets[0] = people.as_deref().map(Bucket::Browsers);
             }
             // Services that send to many triggers have one address, and each trigger its own budget.
             _ if limit == Limit::Trigger => {}

@@ -23,6 +23,9 @@ pub struct RequestContext {
     pub last_event_id: Option<String>,
     /// The `Idempotency-Key` of a `POST`, without quotes.
     pub idempotency_key: Option<String>,
+    /// What the client calls itself (`User-Agent`): at most 256 visible ASCII characters, and anything else counts
+    /// as none.
+    pub user_agent: Option<String>,
     /// Whether `Accept` names `application/x-ndjson`.
     pub wants_ndjson: bool,
     /// Whether `Accept-Encoding` names `gzip`.
@@ -115,6 +118,7 @@ impl RequestContext {
             origin: cors::page_origin(headers, found.own_pages).filter(|text| !text.is_empty()).map(str::to_owned),
             last_event_id: visible(headers, "last-event-id", 128),
             idempotency_key: if is_post { idempotency::read_key(headers)? } else { None },
+            user_agent: visible(headers, "user-agent", 256),
             wants_ndjson: lists(headers, header::ACCEPT, "application/x-ndjson"),
             accepts_gzip: lists(headers, header::ACCEPT_ENCODING, "gzip"),
             if_none_match: visible(headers, "if-none-match", 1024),
@@ -134,6 +138,12 @@ impl RequestContext {
         let pairs = texts.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let mut values = pairs.filter(|(of, _)| *of == name).map(|(_, value)| value);
         values.next().filter(|_| values.next().is_none())
+    }
+
+    /// The operation's name, which is its action in the audit log.
+    #[must_use]
+    pub const fn operation_id(&self) -> &'static str {
+        self.operation.id
     }
 
     /// What checks tokens that did not come in a header.

@@ -22,8 +22,8 @@ use ipnet::IpNet;
 use store::Store;
 
 use crate::{
-    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, Sent, SocketTasks, Surface,
-    TokenDoor,
+    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, Sent, SignInCookie,
+    SocketTasks, Surface, TokenDoor,
     authenticate::{Identity, Surroundings},
     body,
     call::{Found, lists},
@@ -91,6 +91,7 @@ pub(crate) struct Inner {
     pub(crate) config: GateConfig,
     pub(crate) metrics: Metrics,
     pub(crate) sockets: SocketTasks,
+    pub(crate) sign_in_cookie: SignInCookie,
     log: RequestLog,
     request_seed: u128,
     requests: AtomicU64,
@@ -139,6 +140,7 @@ impl Gate {
             tokens: parts.tokens,
             clock: parts.clock,
             random: parts.random,
+            sign_in_cookie: SignInCookie::of(parts.config.own_pages.origins.first().map_or("", String::as_str)),
             config: parts.config,
             metrics: parts.metrics,
             log: parts.log,
@@ -292,8 +294,9 @@ impl Inner {
         if meta.is_socket() && !upgrade::allows_origin(&parts.headers) {
             return Err(self.failed(around, Refusal::OriginNotAllowed));
         }
-        // A form crosses origins without asking first, and with its cookies.
-        if meta.form && !cors::is_of_our_form(&parts.headers, &self.config.own_pages) {
+        // A form crosses origins without asking first, and with its cookies; and nobody is signed in by a page of
+        // somebody else.
+        if (meta.form || meta.own_pages) && !cors::is_of_our_form(&parts.headers, &self.config.own_pages) {
             return Err(self.failed(around, Refusal::OriginNotAllowed));
         }
         if meta.surface == Surface::House {
@@ -370,7 +373,7 @@ impl Inner {
 
     async fn identify(&self, meta: &Meta, around: Surroundings<'_>) -> Result<Identity, Problem> {
         match meta.surface {
-            Surface::House => self.authenticate(around, meta.is_socket()).await,
+            Surface::House => self.authenticate(around, meta).await,
             Surface::DropIn => self.authenticate_drop_in(&meta.access, around).await,
         }
     }

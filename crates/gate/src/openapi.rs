@@ -44,6 +44,11 @@ pub fn document<S: Clone + Send + Sync + 'static>(routes: &Routes<S>, version: &
             "securitySchemes": {
                 "bearerAuth": {"type": "http", "scheme": "bearer", "description": "An API key or a token"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key"},
+                "cookieAuth": {
+                    "type": "apiKey", "in": "cookie", "name": crate::SignInCookie::of(server).name(),
+                    "description": "A person who is signed in; sees live data, or with `X-Environment: test` test data. \
+                        What changes something must come from a page of this server",
+                },
                 "widgetApiKey": {
                     "type": "apiKey", "in": "header", "name": "X-Widget-Api-Key",
                     "description": "`WIDGET_API_KEY` or a widget key, where `X-API-Key` is not sent",
@@ -77,6 +82,12 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
         _ if meta.access.is_public() => json!([]),
         // Or nothing yet.
         _ if meta.access.admits_first_message() => json!([{"bearerAuth": []}, {}]),
+        Surface::House if meta.access.required_role().is_some() && meta.access.required_scope().is_none() => {
+            json!([{"cookieAuth": []}])
+        }
+        Surface::House if meta.access.admits_members() => {
+            json!([{"bearerAuth": []}, {"apiKey": []}, {"cookieAuth": []}])
+        }
         Surface::House => json!([{"bearerAuth": []}, {"apiKey": []}]),
         Surface::DropIn if meta.access.admits_static_admin() => json!([{"adminApiKey": []}]),
         Surface::DropIn => json!([{"apiKey": []}, {"widgetApiKey": []}]),
@@ -134,7 +145,8 @@ fn responses(row: &Row, output: Option<Value>) -> Value {
         Surface::DropIn => "#/components/schemas/DropInError",
     };
     let mut refusals = BTreeSet::from([400]);
-    if !meta.access.is_public() {
+    // What is open to all still refuses a credential that is none.
+    if !(meta.access.is_public() && meta.access.limit() == access::Limit::Unlimited) {
         refusals.extend([401, 403]);
     }
     if meta.path.contains('{') {

@@ -71,6 +71,8 @@ pub struct Meta {
     pub surface: Surface,
     /// Whether its body is the form of a page of ours, instead of JSON.
     pub form: bool,
+    /// Whether a browser may send it from a page of ours alone.
+    pub own_pages: bool,
     /// Whether its handler is given the request as it was sent, in [`crate::RequestContext::sent`].
     pub raw: bool,
     /// How a refusal is said to who reads HTML, where a person is at the other end.
@@ -110,7 +112,9 @@ impl<I, O> Copy for Operation<I, O> {}
 impl<I, O> Operation<I, O> {
     const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
         let (creates, surface, form, raw, refusal) = (false, Surface::House, false, false, None);
-        let meta = Meta { method, path, id, summary, access, status: 200, creates, surface, form, raw, refusal };
+        let own_pages = false;
+        let meta =
+            Meta { method, path, id, summary, access, status: 200, creates, surface, form, own_pages, raw, refusal };
         Self { meta, types: PhantomData }
     }
 
@@ -168,6 +172,12 @@ impl<I, O> Operation<I, O> {
     #[must_use]
     pub const fn form(self) -> Self {
         Self { meta: Meta { form: true, ..self.meta }, ..self }
+    }
+
+    /// Takes nothing that another's page sends, as it would with a form: who signs in does so on purpose.
+    #[must_use]
+    pub const fn for_own_pages(self) -> Self {
+        Self { meta: Meta { own_pages: true, ..self.meta }, ..self }
     }
 
     /// Is a page: a refusal is one too, where `Accept` names `text/html`, as browsers' does.

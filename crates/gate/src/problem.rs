@@ -181,6 +181,14 @@ impl Problem {
             .with(|details| details.challenge = Some(Challenge::Signature))
     }
 
+    /// 401 `INVALID_CREDENTIALS`: an address and a password that are not somebody's, whichever of them is wrong.
+    #[must_use]
+    pub fn wrong_password() -> Self {
+        let message = "The address or the password is wrong";
+        Self::new(StatusCode::UNAUTHORIZED, "INVALID_CREDENTIALS", message)
+            .with(|details| details.challenge = Some(Challenge::NoCredential))
+    }
+
     /// 422 `VALIDATION_FAILED`, with every field that is wrong.
     #[must_use]
     pub fn validation(errors: Vec<FieldError>) -> Self {

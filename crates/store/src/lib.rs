@@ -17,14 +17,15 @@ mod migration;
 mod notice;
 mod open;
 mod participation;
+mod people;
 mod record;
 mod row;
 mod schema;
 mod schema_workspaces;
 mod sealed;
 mod store;
-mod triggers;
 mod told;
+mod triggers;
 mod tx;
 mod webhooks;
 mod workspace;
@@ -39,6 +40,10 @@ pub use lease::Lease;
 pub use participation::{
     DeploymentRecord, EffectRecord, NewDeployment, NewEffect, NewRun, NewRunEvent, NewWorkflow, RunEventRecord,
     RunRange, RunRecord, TurnRecord, WorkflowChange, WorkflowRecord,
+};
+pub use people::{
+    INVITATION_LIFE_MS, InvitationRecord, LeakPolicy, MAX_INVITATIONS, MAX_MEMBERS, NewInvitation, NewSignIn,
+    SIGN_IN_IDLE_MS, SIGN_IN_LIFE_MS, SignIn, UnknownLeakPolicy,
 };
 pub use record::{
     AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,
@@ -56,3 +61,4 @@ pub use workspace::{
     CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_DEPLOYMENTS, MAX_TRIGGERS,
     MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
 };
+pub use workspace::{MemberChange, SignInRecord, WorkspaceChange};

@@ -14,6 +14,8 @@ use credential::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::people::LeakPolicy;
+
 /// A tenant.
 #[derive(Clone, Debug)]
 pub struct WorkspaceRecord {
@@ -23,8 +25,19 @@ pub struct WorkspaceRecord {
     pub name: String,
     /// Requests a minute; `None` is the installation's default.
     pub rate_limit: Option<u32>,
+    /// What happens to a key that is reported as leaked.
+    pub leak_policy: LeakPolicy,
+    /// How long a leaked key's old secret works, where it is rotated.
+    pub leak_grace_seconds: u32,
     /// When it was made.
     pub created_at: Millis,
+}
+
+impl WorkspaceRecord {
+    /// As a new row of the table is.
+    pub(crate) const fn new(id: WorkspaceId, name: String, created_at: Millis) -> Self {
+        Self { id, name, rate_limit: None, leak_policy: LeakPolicy::Revoke, leak_grace_seconds: 3600, created_at }
+    }
 }
 
 /// A person in a workspace.
@@ -36,12 +49,18 @@ pub struct MemberRecord {
     pub workspace: WorkspaceId,
     /// Lower-case address, unique in the installation.
     pub email: String,
+    /// What people call the person; empty when nobody said.
+    pub name: String,
     /// What the person may do.
     pub role: Role,
     /// Argon2id, PHC string. Never shown.
     pub password_hash: String,
     /// When it was made.
     pub created_at: Millis,
+    /// When it last changed.
+    pub updated_at: Option<Millis>,
+    /// When the person was last signed in, to a minute.
+    pub last_seen_at: Option<Millis>,
 }
 
 impl fmt::Debug for MemberRecord {

@@ -232,7 +232,7 @@ impl Store {
         audit: AuditEntry<'_>,
     ) -> Result<WorkspaceRecord, StoreError> {
         let id = WorkspaceId::mint(self.clock(), self.random())?;
-        let workspace = WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at: self.now() };
+        let workspace = WorkspaceRecord::new(id, workspace.name, self.now());
         let mut tx = self.begin().await?;
         tx.execute(sql::INSERT_WORKSPACE.bound().id(id).text(&workspace.name).time(workspace.created_at)).await?;
         tx.execute(sql::SET_META.bound().text(UNOWNED).id(id)).await?;
@@ -306,12 +306,12 @@ impl Store {
                 let id = row.id("value")?;
                 let row = tx.row(sql::RENAME_WORKSPACE.bound().id(id).text(&workspace.name)).await?;
                 let created_at = row.ok_or(StoreError::NotFound)?.time("created_at")?;
-                WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at }
+                WorkspaceRecord::new(id, workspace.name, created_at)
             }
             None => {
                 let id = WorkspaceId::mint(self.clock(), self.random())?;
                 tx.execute(sql::INSERT_WORKSPACE.bound().id(id).text(&workspace.name).time(now)).await?;
-                WorkspaceRecord { id, name: workspace.name, rate_limit: None, created_at: now }
+                WorkspaceRecord::new(id, workspace.name, now)
             }
         };
         let id = workspace.id;
@@ -319,9 +319,12 @@ impl Store {
             id: MemberId::mint(self.clock(), self.random())?,
             workspace: id,
             email: owner.email.to_lowercase(),
+            name: String::new(),
             role: Role::Owner,
             password_hash: owner.password_hash,
             created_at: now,
+            updated_at: None,
+            last_seen_at: None,
         };
         let insert = sql::INSERT_MEMBER.bound().id(id).id(member.id).text(&member.email).id(member.role);
         tx.execute(insert.text(&member.password_hash).time(now)).await?;
@@ -342,8 +345,12 @@ impl Store {
     /// # Errors
     /// When the database cannot be used.
     pub async fn sweep(&self, now: Millis) -> Result<u64, StoreError> {
+        self.sweep_people(now).await?;
         let answers = self.execute(sql::SWEEP_IDEMPOTENCY.bound().time(now.plus(-IDEMPOTENCY_TTL))).await?;
-        Ok(answers + self.sweep_trigger_deliveries(now).await? + self.sweep_events(now).await? + self.sweep_usage(now).await?)
+        Ok(answers
+            + self.sweep_trigger_deliveries(now).await?
+            + self.sweep_events(now).await?
+            + self.sweep_usage(now).await?)
     }
 }
 
@@ -352,6 +359,8 @@ pub(crate) fn workspace_record(row: &Row) -> Result<WorkspaceRecord, StoreError>
         id: row.id("id")?,
         name: row.string("name")?,
         rate_limit: row.maybe_count("rate_limit")?,
+        leak_policy: row.id("leak_policy")?,
+        leak_grace_seconds: row.count("leak_grace_seconds")?,
         created_at: row.time("created_at")?,
     })
 }

@@ -32,6 +32,8 @@ public_starts_per_minute = 1000000
 public_starts_per_day = 1000000
 public_replies_per_day = 1000000
 triggers_per_minute = 1000000
+sign_ins_per_minute = 1000000
+sign_ins_per_account_per_minute = 1000000
 [outbound]
 allow = ["127.0.0.0/8", "::1/128"]
 [log]

@@ -125,6 +125,12 @@ pub struct Limits {
     /// Runs that a trigger starts.
     #[serde(deserialize_with = "value::budget")]
     pub triggers_per_minute: u32,
+    /// Passwords tried from an address.
+    #[serde(deserialize_with = "value::budget")]
+    pub sign_ins_per_minute: u32,
+    /// Passwords tried of an account.
+    #[serde(deserialize_with = "value::budget")]
+    pub sign_ins_per_account_per_minute: u32,
     /// Connections of an address at a time; 0 is any number.
     pub connections_per_address: u32,
     /// WebSockets of an address at a time; 0 is any number.

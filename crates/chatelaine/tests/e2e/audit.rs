@@ -38,6 +38,7 @@ async fn recorded(by: &Persona, send: (&str, &str, &Value)) -> (u16, Vec<(String
 on_both! {
     each_audited_operation_leaves_exactly_one_record;
     setting_up_is_recorded_in_the_new_workspace;
+    what_people_do_is_recorded_once_as_theirs;
     what_is_refused_is_not_recorded_as_done;
     the_log_reads_on_and_is_filtered;
 }
@@ -60,6 +61,9 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let trigger = id_of(&by.post(&triggers, &hook).await.expect(201));
     let connection = json!({"name": "C", "origin": "https://api.example.com", "headers": {"x-a": "1"}});
     let connected = id_of(&by.post("/v1/connections", &connection).await.expect(201));
+    let person = world.member("somebody", "member").await.id().to_owned();
+    let invited = json!({"email": "invited@x.example", "role": "member"});
+    let invitation = id_of(&by.post("/v1/invitations", &invited).await.expect(201));
     let calls: Vec<(&str, &str, String, Value)> = vec![
         ("create_api_key", "POST", "/v1/api-keys".into(), json!({"name": "K"})),
         ("update_api_key", "PATCH", format!("/v1/api-keys/{}", key.id()), json!({"name": "L"})),
@@ -95,6 +99,11 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("delete_trigger", "DELETE", format!("/v1/triggers/{trigger}"), json!({})),
         ("revoke_deployment", "POST", format!("/v1/deployments/{deployment}/revoke"), json!({"runs": "finish"})),
         ("export_deployment_results", "GET", format!("/v1/deployments/{deployment}/results/export"), json!({})),
+        ("create_invitation", "POST", "/v1/invitations".into(), json!({"email": "x@x.example", "role": "member"})),
+        ("revoke_invitation", "DELETE", format!("/v1/invitations/{invitation}"), json!({})),
+        ("update_member", "PATCH", format!("/v1/members/{person}"), json!({"name": "Other"})),
+        ("remove_member", "DELETE", format!("/v1/members/{person}"), json!({})),
+        ("update_workspace", "PATCH", "/v1/workspace".into(), json!({"name": "Renamed"})),
         ("delete_conversation", "DELETE", format!("/v1/conversations/{}", conversation.id()), json!({})),
     ];
     for (id, method, path, body) in &calls {
@@ -114,13 +123,36 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let after = counts(&by).await;
     assert_eq!(after.get("end_chat_session").copied(), Some(before.get("end_chat_session").unwrap_or(&0) + 1));
 
-    let tried: Vec<&str> = calls.iter().map(|(id, ..)| *id).chain(["end_chat_session", "complete_setup"]).collect();
+    let elsewhere = ["end_chat_session", "complete_setup"].into_iter().chain(BY_PEOPLE);
+    let tried: Vec<&str> = calls.iter().map(|(id, ..)| *id).chain(elsewhere).collect();
     let missing: Vec<&str> = table(world)
         .iter()
         .filter(|operation| Access::is_audited(&operation.access) && !tried.contains(&operation.id))
         .map(|operation| operation.id)
         .collect();
     assert!(missing.is_empty(), "audited, and not tried here: {missing:?}");
+}
+
+/// What only people do.
+const BY_PEOPLE: [&str; 4] = ["accept_invitation", "sign_in", "sign_out", "revoke_sign_in"];
+
+async fn what_people_do_is_recorded_once_as_theirs(world: &World) {
+    let by = world.secret();
+    let person = world.member("somebody", "member").await;
+    let second = world.sign_in("somebody@people.example").await;
+    let list = second.get("/v1/sign-ins").await.expect(200).data();
+    let other = list.as_array().unwrap().iter().find(|row| row["is_current"] == false).unwrap();
+    let _ = second.delete(&format!("/v1/sign-ins/{}", other["id"].as_str().unwrap())).await.expect(204);
+    let _ = second.post("/v1/sign-out", &json!({})).await.expect(204);
+    let counted = counts(&by).await;
+    for action in BY_PEOPLE {
+        let times = if action == "sign_in" { 2 } else { 1 };
+        assert_eq!(counted.get(action), Some(&times), "{action}");
+        let rows = by.get(&format!("/v1/audit-log?action={action}")).await.expect(200).data();
+        for row in rows.as_array().unwrap() {
+            assert_eq!((&row["actor"]["kind"], &row["actor"]["id"]), (&json!("member"), &json!(person.id())), "{row}");
+        }
+    }
 }
 
 async fn setting_up_is_recorded_in_the_new_workspace(world: &World) {

@@ -55,6 +55,8 @@ mod limits;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod members;
+#[cfg(test)]
 mod pages;
 #[cfg(test)]
 mod participant_limits;
@@ -80,6 +82,8 @@ mod secrecy;
 mod serve;
 #[cfg(test)]
 mod service_accounts;
+#[cfg(test)]
+mod sign_in;
 #[cfg(test)]
 mod survey_limits;
 #[cfg(test)]

@@ -73,6 +73,10 @@ pub enum Bucket<'a> {
     RepliesOfDeployment(DeploymentId, Option<u32>),
     /// Runs that a trigger's token starts, known or not.
     Trigger(&'a str),
+    /// Passwords tried, from an address.
+    SignIns(IpAddr),
+    /// Passwords tried of an account, by its address and what else tells its owner from a stranger.
+    SignInsOf(&'a str),
 }
 
 impl Cluster {
@@ -187,6 +191,8 @@ pub(crate) struct Limits {
     public_starts_of_day: u32,
     public_replies_of_day: u32,
     triggers: Rate,
+    sign_ins: Rate,
+    account_sign_ins: Rate,
     hasher: RandomState,
     /// Of callers who proved who they are.
     known: Table,
@@ -212,6 +218,8 @@ impl Limits {
             public_starts_of_day: config.public_starts_per_day,
             public_replies_of_day: config.public_replies_per_day,
             triggers: Rate::per_minute(config.triggers_per_minute),
+            sign_ins: Rate::per_minute(config.sign_ins_per_minute),
+            account_sign_ins: Rate::per_minute(config.sign_ins_per_account_per_minute),
             hasher: RandomState::new(),
             known: Table::new(half),
             strangers: Table::new(half),
@@ -293,6 +301,13 @@ impl Limits {
                 policy: "trigger",
                 rate: self.triggers,
                 cell: Cell::Table(&self.strangers, Class::Triggers, Subject(u128::from(self.hashed(token)))),
+            },
+            Bucket::SignIns(address) => stranger("sign-ins", self.sign_ins, Class::SignIns, address),
+            // Whether there is such an account or not.
+            Bucket::SignInsOf(account) => Place {
+                policy: "account-sign-ins",
+                rate: self.account_sign_ins,
+                cell: Cell::Table(&self.strangers, Class::SignInsOfAccount, Subject(u128::from(self.hashed(account)))),
             },
             Bucket::MessagesOfKey(key) => known("key-messages", self.key_messages, Class::KeyMessages, key.0.0),
         })

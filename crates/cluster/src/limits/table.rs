@@ -30,9 +30,11 @@ pub(super) enum Class {
     DeploymentMinutes,
     DeploymentReplies,
     Triggers,
+    SignIns,
+    SignInsOfAccount,
 }
 
-const CLASSES: usize = 14;
+const CLASSES: usize = 16;
 
 /// Whose budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -15,8 +15,10 @@ statements! {
     WORKSPACE_COUNT "workspace_count" "SELECT COUNT(*) AS total FROM workspaces";
     MEMBER_COUNT "member_count" "SELECT COUNT(*) AS total FROM members";
     OLDEST_WORKSPACE "oldest_workspace"
-        "SELECT id, name, rate_limit, created_at FROM workspaces ORDER BY created_at, id LIMIT 1";
-    WORKSPACE "workspace" "SELECT id, name, rate_limit, created_at FROM workspaces WHERE id = $1";
+        "SELECT id, name, rate_limit, leak_policy, leak_grace_seconds, created_at FROM workspaces
+        ORDER BY created_at, id LIMIT 1";
+    WORKSPACE "workspace"
+        "SELECT id, name, rate_limit, leak_policy, leak_grace_seconds, created_at FROM workspaces WHERE id = $1";
     INSERT_WORKSPACE "insert_workspace"
         "INSERT INTO workspaces (id, name, rate_limit, created_at) VALUES ($1, $2, NULL, $3)";
     RENAME_WORKSPACE "rename_workspace" "UPDATE workspaces SET name = $2 WHERE id = $1 RETURNING created_at";

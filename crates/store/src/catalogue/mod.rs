@@ -11,6 +11,7 @@ pub(crate) mod events;
 pub(crate) mod installation;
 pub(crate) mod keyring;
 pub(crate) mod keys;
+pub(crate) mod members;
 pub(crate) mod records;
 pub(crate) mod runs;
 pub(crate) mod sealed;
@@ -41,6 +42,7 @@ pub fn all() -> Vec<&'static Statement> {
         installation::ALL,
         keyring::ALL,
         keys::ALL,
+        members::ALL,
         bots::ALL,
         conversations::ALL,
         credits::ALL,

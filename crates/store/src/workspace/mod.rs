@@ -16,8 +16,10 @@ mod dropin;
 mod events;
 mod idempotency;
 mod integrations;
+mod invitations;
 mod key_events;
 mod keys;
+mod members;
 mod messages;
 mod results;
 mod runs;
@@ -39,13 +41,14 @@ use crate::{
 };
 
 pub use connections::{ConnectionDraft, ConnectionRecord};
+pub use conversation_export::{ConversationExport, Exported};
+pub use conversation_search::{ConversationFilter, FoundConversations};
 pub use credits::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Reserved};
 pub use deployments::MAX_DEPLOYMENTS;
 pub(crate) use deployments::tenant;
-pub use conversation_export::{ConversationExport, Exported};
-pub use conversation_search::{ConversationFilter, FoundConversations};
 pub use events::EventKind;
 pub use idempotency::Idempotent;
+pub use members::{MemberChange, SignInRecord, WorkspaceChange};
 pub use triggers::{MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE};
 pub use usage::{UsageFilter, UsageGroup, UsageRecord};
 pub use webhooks::MAX_WEBHOOKS;

@@ -5,9 +5,10 @@ mod columns;
 mod objects;
 mod page;
 mod part;
+mod people;
 
 use gate::{Meta, Surface};
-use testkit::{Answer, Backend, Options, World};
+use testkit::{Answer, Backend, Options, Persona, World};
 
 use columns::{Column, Expected, columns};
 use objects::{Objects, Target};
@@ -40,6 +41,7 @@ fn observed(operation: &Meta, answer: &Answer) -> String {
         (401, "MISSING_CREDENTIAL" | "INVALID_API_KEY" | "API_KEY_EXPIRED" | "INVALID_TOKEN" | "TOKEN_EXPIRED") => {
             "401"
         }
+        (403, "INSUFFICIENT_PERMISSIONS") if answer.json()["error"]["required_role"].is_string() => "role",
         (403, "INSUFFICIENT_PERMISSIONS") => "scope",
         (403, "WRONG_CREDENTIAL") => "kind",
         (403, "ORIGIN_NOT_ALLOWED") => "page",
@@ -54,11 +56,11 @@ fn observed(operation: &Meta, answer: &Answer) -> String {
     cell.to_owned()
 }
 
-async fn send(operation: &Meta, target: &Target, column: &Column) -> Answer {
+async fn send(operation: &Meta, target: &Target, column: &Column, sender: Option<&Persona>) -> Answer {
     let by = match &target.session {
         // A session reaches its own conversation, whichever that is.
         Some(session) if column.uses_own_session => session,
-        _ => &column.by,
+        _ => sender.unwrap_or(&column.by),
     };
     let mut request = by.request(target.method, &target.path);
     if let Some(second) = &column.second {
@@ -68,7 +70,12 @@ async fn send(operation: &Meta, target: &Target, column: &Column) -> Answer {
         let header = if operation.access.admits_static_admin() { "x-admin-api-key" } else { "x-api-key" };
         request = request.header(header, by.credential());
     }
-    if operation.form {
+    for (name, value) in &target.headers {
+        request = request.header(name, value);
+    }
+    if operation.upload.is_some() {
+        request = request.body("text/csv", "name\nAda\n");
+    } else if operation.form {
         request = request.body("application/x-www-form-urlencoded", "step=score");
     } else if let Some(body) = &target.body {
         request = request.json(body);
@@ -88,8 +95,9 @@ async fn every_operation_by_every_credential(backend: Backend) {
     for operation in &table {
         for column in &columns {
             let expected = column.expected(operation);
-            let target = objects.target(operation).await;
-            let answer = send(operation, &target, column).await;
+            let mut target = objects.target(operation).await;
+            let sender = people::of_the_sender(&world, operation, &column.by, &mut target).await;
+            let answer = send(operation, &target, column, sender.as_ref()).await;
             let seen = observed(operation, &answer);
             if seen != expected.word() {
                 wrong.push(format!(
@@ -103,7 +111,7 @@ async fn every_operation_by_every_credential(backend: Backend) {
             match expected {
                 // Another's is answered as what was never there.
                 Expected::NotFound => {
-                    let absent = send(operation, &target.absent(), column).await;
+                    let absent = send(operation, &target.absent(), column, None).await;
                     assert_eq!(
                         answer.body_without_id(),
                         absent.body_without_id(),

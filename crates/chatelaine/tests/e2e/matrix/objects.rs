@@ -5,7 +5,7 @@ use gate::{Meta, Method};
 use serde_json::{Value, json};
 use testkit::{Persona, WIDGET_API_KEY, World, id_of};
 
-use super::part::Part;
+use super::{part::Part, people};
 use crate::workflows::survey;
 
 /// A request, without its credential.
@@ -89,7 +89,9 @@ impl<'a> Objects<'a> {
     pub(crate) async fn target(&self, operation: &Meta) -> Target {
         let reads = operation.method == Method::Get;
         let mut session = None;
+        let somebody = people::id(self.world, operation).await;
         let id = match operation.path {
+            _ if somebody.is_some() => somebody.unwrap_or_default(),
             "/v1/chat/voice-sessions" => self.voice_bot.clone(),
             path if !path.contains('{') => self.bot.clone(),
             path if path.starts_with("/v1/admin/conversations/") => self.dropin.clone(),
@@ -169,6 +171,7 @@ impl<'a> Objects<'a> {
             "send_dropin_message" | "stream_dropin_message" | "stream_dropin_message_legacy" => {
                 json!({"sessionId": "matrix", "message": "hello"})
             }
+            id if people::takes(id) => people::body(self.world, id).await,
             "send_chat_message" => json!({"message": "hello"}),
             "rotate_api_key"
             | "end_api_key_grace"

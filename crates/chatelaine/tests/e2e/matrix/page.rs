@@ -2,21 +2,18 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use access::Tenant;
-use ambient::{Ulid, WorkspaceId};
-use credential::key::Environment;
-use gate::{Meta, Surface};
+use gate::Meta;
 
-use super::columns::{Column, Expected, decided, members};
+use super::columns::Column;
 
 const HEAD: &str = "\
 The access matrix: who gets in where
 ====================================
 
 Made by the end-to-end tests from the table of operations. Each cell is sent over HTTP to a whole
-server, on SQLite and on PostgreSQL; the columns of people are what the table decides, because
-nobody can sign in yet. What is sent is sent as a bearer; to the operations of the drop-in surface
-also in the headers that they read, X-Api-Key or X-Admin-Api-Key. After a change:
+server, on SQLite and on PostgreSQL: as a bearer, and to the operations of the drop-in surface also in
+the headers that they read, X-Api-Key or X-Admin-Api-Key; people send their cookie, from a page of the
+server's own. After a change:
 UPDATE_MATRIX=1 cargo nextest run -p chatelaine matrix, then read the difference.
 
 Cells
@@ -40,24 +37,13 @@ pub(crate) fn render(table: &[Meta], columns: &[Column]) -> String {
     for column in columns {
         let _ = writeln!(page, "  {:<12}{}", column.name, column.about);
     }
-    page.push_str("  owner, admin, member: people by role, as the table decides; not sent\n\n");
-    let people = members(Tenant { workspace: WorkspaceId(Ulid(1)), environment: Environment::Live });
-    let widths: Vec<usize> = columns
-        .iter()
-        .map(|column| column.name)
-        .chain(people.iter().map(|(name, _)| *name))
-        .map(|name| name.len().max(5) + 1)
-        .collect();
-    let heading: Vec<&str> =
-        columns.iter().map(|column| column.name).chain(people.iter().map(|(name, _)| *name)).collect();
+    page.push('\n');
+    let heading: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    let widths: Vec<usize> = heading.iter().map(|name| name.len().max(5) + 1).collect();
     line(&mut page, "operation", &heading, &widths, "audited  scope, method and path");
     for operation in table {
-        let mut cells: Vec<&str> = columns.iter().map(|column| column.expected(operation).shown()).collect();
-        // The drop-in surface looks at its own headers, and a person has none of them.
-        let is_drop_in = operation.surface == Surface::DropIn;
-        let person = |caller| if is_drop_in { Expected::Word("401") } else { decided(&operation.access, caller) };
-        cells.extend(people.iter().map(|(_, caller)| person(caller).shown()));
-        let cells: Vec<&str> = cells.into_iter().map(|cell| if cell == "401" { "." } else { cell }).collect();
+        let cells = columns.iter().map(|column| column.expected(operation).shown());
+        let cells: Vec<&str> = cells.map(|cell| if cell == "401" { "." } else { cell }).collect();
         let audited = if operation.access.is_audited() { "audited" } else { "-" };
         let scope = operation.access.required_scope().map_or("-", access::Scope::as_str);
         let tail = format!("{audited:<9}{scope} {} {}", operation.method.as_str(), operation.path);

@@ -1,0 +1,211 @@
+//! People sign in with a password and get a cookie (security rules 2.6, 2.10).
+
+use access::{Access, Actor, ActorKind, Caller, Limit, MemberCaller, Refusal, Role, Tenant};
+use ambient::{MemberSessionId, Millis};
+use axum::response::Response;
+use cluster::Bucket;
+use credential::key::Environment;
+use data_encoding::BASE64URL_NOPAD;
+use gate::{
+    Call, Data, Empty, List, Nothing, Operation, Output, PageQuery, Problem, Routes, SIGN_IN_PURPOSE, SignInCookie,
+};
+use http::{HeaderValue, StatusCode, header};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
+use store::{AuditEntry, NewSignIn, SIGN_IN_LIFE_MS, SignInRecord, StoreError};
+
+use crate::{App, members::Member, password};
+
+const OWN: Access = Access::closed(Limit::Write).member(Role::Member).audited();
+
+pub(crate) const SIGN_IN: Operation<Credentials, SignedIn> = Operation::post(
+    "/v1/sign-in",
+    "sign_in",
+    "Sign in with an address and a password: the answer sets a cookie that works for 12 hours, and for 30 idle minutes.",
+    Access::closed(Limit::SignIn).public().audited(),
+)
+.for_own_pages();
+pub(crate) const SIGN_OUT: Operation<Nothing, SignedOut> =
+    Operation::post("/v1/sign-out", "sign_out", "Sign this browser out.", OWN).answers_nothing();
+pub(crate) const LIST_SIGN_INS: Operation<PageQuery, List<SignInView>> = Operation::get(
+    "/v1/sign-ins",
+    "list_sign_ins",
+    "List the browsers in which you are signed in, the newest first.",
+    Access::closed(Limit::Read).member(Role::Member),
+);
+pub(crate) const REVOKE_SIGN_IN: Operation<Nothing, Empty> =
+    Operation::delete("/v1/sign-ins/{id}", "revoke_sign_in", "Sign one of your browsers out, at once.", OWN)
+        .answers_nothing();
+
+pub(crate) fn mount(routes: &mut Routes<App>) {
+    routes.mount(SIGN_IN, sign_in);
+    routes.mount(SIGN_OUT, sign_out);
+    routes.mount(LIST_SIGN_INS, list_sign_ins);
+    routes.mount(REVOKE_SIGN_IN, revoke_sign_in);
+}
+
+/// Who wants in.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Credentials {
+    /// The address, at most 254 characters.
+    #[schemars(length(max = 254))]
+    email: String,
+    /// The password, at most 1024 characters.
+    #[schemars(length(max = 1024))]
+    password: String,
+}
+
+/// A browser in which you are signed in.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct SignInView {
+    /// Its id.
+    id: MemberSessionId,
+    /// Whether it is the one that asks.
+    is_current: bool,
+    /// From where.
+    address: Option<String>,
+    /// What the browser calls itself.
+    user_agent: Option<String>,
+    /// Since when.
+    created_at: Millis,
+    /// When it was last used, to a minute.
+    last_seen_at: Millis,
+    /// When it ends at the latest.
+    expires_at: Millis,
+}
+
+/// The member, and the cookie.
+pub(crate) struct SignedIn {
+    member: Member,
+    cookie: String,
+}
+
+impl Output for SignedIn {
+    const MEDIA_TYPE: Option<&'static str> = <Data<Member>>::MEDIA_TYPE;
+
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        <Data<Member>>::schema(generator)
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        with_cookie(Data::new(self.member).into_response(status), &self.cookie)
+    }
+}
+
+/// Nothing, and no cookie any more.
+pub(crate) struct SignedOut {
+    cookie: String,
+}
+
+impl Output for SignedOut {
+    const MEDIA_TYPE: Option<&'static str> = None;
+
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        None
+    }
+
+    fn into_response(self, status: StatusCode) -> Response {
+        with_cookie(Empty.into_response(status), &self.cookie)
+    }
+}
+
+fn with_cookie(mut response: Response, cookie: &str) -> Response {
+    if let Ok(mut value) = HeaderValue::from_str(cookie) {
+        value.set_sensitive(true);
+        response.headers_mut().append(header::SET_COOKIE, value);
+    }
+    response
+}
+
+/// The person who asks.
+fn person<I>(call: &Call<I>) -> Result<MemberCaller, Problem> {
+    match call.caller {
+        Caller::Member(member) => Ok(member),
+        _ => Err(Refusal::WrongCredential.into()),
+    }
+}
+
+/// Whose passwords are tried. A stranger's guesses must not lock the owner out: where the owner has been signed
+/// in before, there is a budget that strangers cannot use up.
+fn account(email: &str, known_from: Option<std::net::IpAddr>) -> String {
+    known_from.map_or_else(|| email.to_owned(), |address| format!("{email} {address}"))
+}
+
+async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem> {
+    let Credentials { email, password } = &call.input;
+    let (email, address) = (email.trim().to_lowercase(), call.request.address);
+    let found = app.store().member_by_email(&email, address).await?;
+    let known_from = found.as_ref().filter(|(_, known)| *known).map(|_| address);
+    let budget = account(&email, known_from);
+    let verdict = app.cluster().charge(&[Bucket::SignInsOf(&budget)], app.clock().elapsed());
+    if !verdict.allowed {
+        return Err(Problem::limited(verdict));
+    }
+    let member = found.map(|(member, _)| member);
+    // Without an account a hash is made all the same: the time says no more than the text.
+    let hash = member.as_ref().map_or(password::NOBODYS, |member| member.password_hash.as_str());
+    let is_right = app.passwords().verify(password.clone(), hash.to_owned()).await?;
+    let Some(member) = member.filter(|_| is_right) else { return Err(Problem::wrong_password()) };
+    let mut bytes = [0; 32];
+    app.random().fill(&mut bytes)?;
+    let text = BASE64URL_NOPAD.encode(&bytes);
+    let new = NewSignIn {
+        member: member.id,
+        digest: app.secrets().digest_for(SIGN_IN_PURPOSE, text.as_bytes()),
+        address: Some(address),
+        user_agent: call.request.user_agent.clone(),
+    };
+    let actor = Actor { kind: ActorKind::Member, id: member.id.to_string(), ..call.actor() };
+    let tenant = Tenant { workspace: member.workspace, environment: Environment::Live };
+    let audit = AuditEntry { actor: &actor, action: call.request.operation_id(), detail: None };
+    match app.store().workspace(tenant).open_sign_in(new, audit).await {
+        Ok(_) => {}
+        // Removed a moment ago.
+        Err(StoreError::NotFound) => return Err(Problem::wrong_password()),
+        Err(error) => return Err(error.into()),
+    }
+    let cookie = SignInCookie::of(&app.settings().public_url).set(&text, SIGN_IN_LIFE_MS / 1000);
+    Ok(SignedIn { member: member.into(), cookie })
+}
+
+async fn sign_out(app: App, call: Call<Nothing>) -> Result<SignedOut, Problem> {
+    let person = person(&call)?;
+    let actor = call.actor();
+    let members = app.workspace(&call)?;
+    members.end_sign_in(person.member, person.session, false, call.audit(&actor, None)).await?;
+    Ok(SignedOut { cookie: SignInCookie::of(&app.settings().public_url).set("", 0) })
+}
+
+async fn list_sign_ins(app: App, call: Call<PageQuery>) -> Result<List<SignInView>, Problem> {
+    let (person, request) = (person(&call)?, call.input.request()?);
+    let page = app.workspace(&call)?.sign_ins(person.member, request).await?;
+    Ok(List::of(page, request, |record: SignInRecord| SignInView {
+        id: record.id,
+        is_current: record.id == person.session,
+        address: record.address,
+        user_agent: record.user_agent,
+        created_at: record.created_at,
+        last_seen_at: record.seen_at,
+        expires_at: record.expires_at,
+    }))
+}
+
+async fn revoke_sign_in(app: App, call: Call<Nothing>) -> Result<Empty, Problem> {
+    let (person, id) = (person(&call)?, call.id::<MemberSessionId>("id")?);
+    let actor = call.actor();
+    app.workspace(&call)?.end_sign_in(person.member, id, true, call.audit(&actor, None)).await?;
+    Ok(Empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owners_own_address_has_a_budget_that_strangers_cannot_use_up() {
+        let here = std::net::IpAddr::from([192, 0, 2, 1]);
+        assert_ne!(account("ada@example.com", Some(here)), account("ada@example.com", None));
+        assert_ne!(account("ada@example.com", None), account("bob@example.com", None));
+    }
+}

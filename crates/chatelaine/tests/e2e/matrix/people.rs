@@ -1,0 +1,117 @@
+//! People: the columns of those who are signed in, and what the operations on people are tried on.
+
+use access::{Caller, MemberCaller, Role};
+use ambient::{MemberId, MemberSessionId, Ulid};
+use gate::{Meta, Method};
+use serde_json::{Value, json};
+use testkit::{PASSWORD, Persona, World, id_of};
+
+use super::{
+    columns::{Maker, Standing},
+    objects::Target,
+};
+
+/// Operations that take what [`body`] says.
+const BODIES: [&str; 7] = [
+    "sign_in",
+    "sign_out",
+    "accept_invitation",
+    "create_invitation",
+    "update_member",
+    "update_workspace",
+    "revoke_sign_in",
+];
+
+/// Operations of people as a whole: a test key has nothing to do with them.
+pub(super) const PEOPLE: [&str; 9] = [
+    "list_members",
+    "get_member",
+    "update_member",
+    "remove_member",
+    "list_invitations",
+    "create_invitation",
+    "revoke_invitation",
+    "get_workspace",
+    "update_workspace",
+];
+
+pub(super) fn takes(operation: &str) -> bool {
+    BODIES.contains(&operation)
+}
+
+/// The id that the path names, if it names somebody or what somebody was sent.
+pub(super) async fn id(world: &World, operation: &Meta) -> Option<String> {
+    let of_list = async |path: &str| world.secret().get(path).await.expect(200).data()[0]["id"].clone();
+    let id = match (operation.path, operation.method) {
+        ("/v1/members/{id}", Method::Delete) => join(world).await,
+        ("/v1/members/{id}", _) => of_list("/v1/members?per_page=1").await.as_str().unwrap().to_owned(),
+        ("/v1/invitations/{id}", _) => id_of(&invite(world, "revoked@matrix.example").await),
+        // Of whoever is signed in: see `of_the_sender`.
+        ("/v1/sign-ins/{id}", _) => "ses_00000000000000000000000002".to_owned(),
+        _ => return None,
+    };
+    Some(id)
+}
+
+pub(super) async fn body(world: &World, operation: &str) -> Value {
+    match operation {
+        "sign_in" => json!({"email": "owner@people.example", "password": PASSWORD}),
+        "accept_invitation" => {
+            let email = format!("{}@matrix.example", unique(world));
+            let token = invite(world, &email).await.data()["token"].take();
+            json!({"token": token, "name": "New", "password": PASSWORD})
+        }
+        "create_invitation" => json!({"email": "invited@matrix.example", "role": "member"}),
+        "update_member" => json!({"name": "Renamed"}),
+        "update_workspace" => json!({"leak_grace_seconds": 3600}),
+        _ => json!({}),
+    }
+}
+
+/// What only the sender itself can name, and who sends it when the request ends a sign-in.
+pub(super) async fn of_the_sender(
+    world: &World,
+    operation: &Meta,
+    by: &Persona,
+    target: &mut Target,
+) -> Option<Persona> {
+    if by.cookie().is_empty() || !matches!(operation.id, "sign_out" | "revoke_sign_in") {
+        return None;
+    }
+    let fresh = world.sign_in(&format!("{}@people.example", by.name())).await;
+    let list = fresh.get("/v1/sign-ins").await.expect(200).data();
+    let own = list.as_array().unwrap().iter().find(|row| row["is_current"] == true).unwrap();
+    target.path = target.path.replace("ses_00000000000000000000000002", own["id"].as_str().unwrap());
+    Some(fresh)
+}
+
+impl Maker<'_> {
+    pub(super) async fn people(&mut self) {
+        let abouts = [
+            ("member", "a person who is signed in, role member", Role::Member),
+            ("admin", "a person who is signed in, role admin", Role::Admin),
+            ("owner", "a person who is signed in, role owner", Role::Owner),
+        ];
+        for (name, about, role) in abouts {
+            let by = self.world.member(name, role.as_str()).await;
+            let (member, session) = (MemberId(Ulid(1)), MemberSessionId(Ulid(1)));
+            let caller = Caller::Member(MemberCaller { member, tenant: self.world.tenant(), role, session });
+            self.add(name, about, by, Standing::Person(caller));
+        }
+    }
+}
+
+async fn invite(world: &World, email: &str) -> testkit::Answer {
+    world.secret().post("/v1/invitations", &json!({"email": email, "role": "member"})).await.expect(201)
+}
+
+/// A new member's id.
+async fn join(world: &World) -> String {
+    let body = body(world, "accept_invitation").await;
+    id_of(&world.client().post("/v1/invitations/accept", &body).send().await.expect(201))
+}
+
+fn unique(world: &World) -> String {
+    let app = world.server().running().app();
+    Ulid::mint(app.clock(), app.random()).map(|id| String::from_utf8_lossy(&id.digits()).into_owned()).unwrap()
+}

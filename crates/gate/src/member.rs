@@ -1,0 +1,202 @@
+//! People: a cookie in the place of a key (security rules 2.6).
+
+use access::{Caller, MemberCaller, Refusal, Tenant};
+use credential::key::Environment;
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::{
+    Meta, OwnPages, Problem,
+    authenticate::{Identity, Surroundings},
+    cors,
+    flow::Inner,
+};
+
+/// What the digest of a cookie is made for.
+pub const SIGN_IN_PURPOSE: &str = "member session";
+
+/// 256 random bits in base64url.
+const LENGTH: usize = 43;
+/// Between two notes that a sign-in is used, in milliseconds.
+const NOTE_EVERY_MS: i64 = 60_000;
+
+/// The cookie that says who is signed in. Browsers give `__Host-` to nobody else: not to a subdomain, not
+/// without TLS. A server that its own configuration reaches by plain `http://` (a developer's machine) cannot
+/// use that name, and takes another; each server knows one of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignInCookie {
+    is_secure: bool,
+}
+
+impl SignInCookie {
+    /// The cookie of the server that is reached at `public_url`.
+    #[must_use]
+    pub fn of(public_url: &str) -> Self {
+        Self { is_secure: public_url.starts_with("https://") }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        if self.is_secure { "__Host-chatelaine" } else { "chatelaine" }
+    }
+
+    /// `Set-Cookie` with this value, for so many seconds; 0 takes it away.
+    #[must_use]
+    pub fn set(self, value: &str, max_age: i64) -> String {
+        let secure = if self.is_secure { "; Secure" } else { "" };
+        format!("{}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax{secure}", self.name())
+    }
+}
+
+/// What a browser has under the name.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Cookie<'a> {
+    None,
+    One(&'a str),
+    /// Not what we give, or two of them: who set the second?
+    Malformed,
+}
+
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Cookie<'a> {
+    let mut found = Cookie::None;
+    for line in headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes) {
+        for pair in line.split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
+            let Some(value) = pair.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"=")) else {
+                continue;
+            };
+            let is_ours =
+                value.len() == LENGTH && value.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(byte));
+            found = match (found, std::str::from_utf8(value)) {
+                (Cookie::None, Ok(text)) if is_ours => Cookie::One(text),
+                _ => Cookie::Malformed,
+            };
+        }
+    }
+    found
+}
+
+/// Whether a page of ours sends it, and says so: a browser that says nothing is refused, where it comes with
+/// a cookie and changes something.
+pub(crate) fn is_from_own_page(headers: &HeaderMap, own: &OwnPages) -> bool {
+    let is_same_site = headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin");
+    is_same_site && cors::is_for_our_page(headers, own)
+}
+
+impl Inner {
+    /// Who is signed in, if anybody is; asked of the database, so that a change of role, a removal and a sign-out
+    /// are in force with the next request.
+    pub(crate) async fn authenticate_member(
+        &self,
+        meta: &Meta,
+        around: Surroundings<'_>,
+    ) -> Result<Option<Identity>, Problem> {
+        let text = match cookie(around.headers, self.sign_in_cookie.name()) {
+            Cookie::None => return Ok(None),
+            Cookie::Malformed => return Err(self.failed(around, Refusal::InvalidToken)),
+            Cookie::One(text) => text,
+        };
+        if self.has_failed_too_often(around.address) {
+            return Err(self.failed(around, Refusal::InvalidToken));
+        }
+        let digest = self.secrets.digest_for(SIGN_IN_PURPOSE, text.as_bytes());
+        let found = self.store.find_sign_in(&digest).await?;
+        let Some(sign_in) = found.filter(|sign_in| sign_in.is_live(around.now)) else {
+            return Err(self.failed(around, Refusal::InvalidToken));
+        };
+        // Whatever a page of somebody else makes this browser send, the person did not ask for.
+        let acts = meta.method.changes() || meta.is_socket();
+        if acts && !is_from_own_page(around.headers, &self.config.own_pages) {
+            return Err(self.failed(around, Refusal::OriginNotAllowed));
+        }
+        let environment = environment(around.headers)?;
+        if around.now.since(sign_in.seen_at) >= NOTE_EVERY_MS
+            && let Err(error) = self.store.touch_sign_in(&sign_in, around.now).await
+        {
+            tracing::warn!(%error, member = %sign_in.member, "it could not be noted that somebody is signed in");
+        }
+        let caller = Caller::Member(MemberCaller {
+            member: sign_in.member,
+            tenant: Tenant { workspace: sign_in.workspace, environment },
+            role: sign_in.role,
+            session: sign_in.id,
+        });
+        Ok(Some(Identity { caller, key: None }))
+    }
+}
+
+/// Which half of the data a person looks at: `X-Environment: test`, or the live one.
+fn environment(headers: &HeaderMap) -> Result<Environment, Problem> {
+    match headers.get("x-environment").map(HeaderValue::as_bytes) {
+        None | Some(b"live") => Ok(Environment::Live),
+        Some(b"test") => Ok(Environment::Test),
+        Some(_) => Err(Problem::invalid_request("`X-Environment` is `live` or `test`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in list {
+            headers.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn a_server_under_tls_has_a_cookie_that_only_it_can_set() {
+        let secure = SignInCookie::of("https://chat.example.com");
+        let text = secure.set("abc", 60);
+        assert_eq!(text, "__Host-chatelaine=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure");
+        let local = SignInCookie::of("http://127.0.0.1:8787");
+        assert_eq!(local.set("abc", 60), "chatelaine=abc; Path=/; Max-Age=60; HttpOnly; SameSite=Lax");
+        assert_ne!(local.name(), secure.name());
+    }
+
+    #[test]
+    fn a_cookie_is_read_once_and_only_as_we_give_it() {
+        let value = "a".repeat(LENGTH);
+        let one = format!("theme=dark; chatelaine={value}; lang=de");
+        assert_eq!(cookie(&headers(&[("cookie", &one)]), "chatelaine"), Cookie::One(&value));
+        assert_eq!(cookie(&headers(&[("cookie", "theme=dark; chatelaine2=x")]), "chatelaine"), Cookie::None);
+        assert_eq!(cookie(&HeaderMap::new(), "chatelaine"), Cookie::None);
+        for bad in ["chatelaine=", "chatelaine=short", &format!("chatelaine={}!", "a".repeat(42))] {
+            assert_eq!(cookie(&headers(&[("cookie", bad)]), "chatelaine"), Cookie::Malformed, "{bad}");
+        }
+        let twice = format!("chatelaine={value}; chatelaine={value}");
+        assert_eq!(cookie(&headers(&[("cookie", &twice)]), "chatelaine"), Cookie::Malformed);
+        let lines = [("cookie", one.as_str()), ("cookie", one.as_str())];
+        assert_eq!(cookie(&headers(&lines), "chatelaine"), Cookie::Malformed);
+    }
+
+    #[test]
+    fn only_a_page_of_ours_that_says_so_may_act() {
+        let own = OwnPages { origins: vec!["https://chat.example".to_owned()], hosts: Vec::new() };
+        let may = |list: &[(&'static str, &str)]| is_from_own_page(&headers(list), &own);
+        let (ours, same) = (("origin", "https://chat.example"), ("sec-fetch-site", "same-origin"));
+        assert!(may(&[ours]) && may(&[ours, same]) && may(&[same, ("host", "chat.example")]));
+        for strange in [
+            &[][..],
+            &[("origin", "null")],
+            &[("origin", "null"), same],
+            &[("origin", "https://evil.example")],
+            &[("origin", "https://evil.example"), same],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "none"), ("host", "chat.example")],
+            &[("sec-fetch-site", "same-site"), ours],
+            &[("sec-fetch-site", "cross-site"), ours],
+            &[ours, ("x-embedding-origin", "https://customer.example")],
+        ] {
+            assert!(!may(strange), "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn a_person_looks_at_live_data_unless_test_data_are_asked_for() {
+        assert_eq!(environment(&HeaderMap::new()).unwrap(), Environment::Live);
+        assert_eq!(environment(&headers(&[("x-environment", "test")])).unwrap(), Environment::Test);
+        assert!(environment(&headers(&[("x-environment", "prod")])).is_err());
+    }
+}
