@@ -5,6 +5,7 @@
 //! tenant's row is not found by construction. What is never here: a plaintext secret, a decision
 //! about who may do what, a word about HTTP.
 
+mod agent_loops;
 mod attempt;
 pub mod catalogue;
 mod change;
@@ -30,6 +31,10 @@ mod tx;
 mod webhooks;
 mod workspace;
 
+pub use agent_loops::{
+    AgentLoopDraft, AgentLoopRecord, CallbackDraft, ExecutionEnd, ExecutionRecord, ExecutionStepRecord, NewExecution,
+    NewExecutionStep,
+};
 pub use attempt::{Attempt, in_this_attempt};
 pub use change::{
     BotChange, IntegrationChange, KeyChange, KeyFilter, NewBot, NewConversation, NewIntegration, NewKey, NewMember,
@@ -58,7 +63,7 @@ pub use webhooks::{
 };
 pub use workspace::{
     ConnectionDraft, ConnectionRecord, ConversationExport, ConversationFilter, CreditAccount, CreditEntry, CreditHold,
-    CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_DEPLOYMENTS, MAX_TRIGGERS,
+    CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_AGENT_LOOPS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS,
     MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
 };
 pub use workspace::{MemberChange, SignInRecord, WorkspaceChange};

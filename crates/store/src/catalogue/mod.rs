@@ -1,6 +1,7 @@
 //! Every statement, with its name. Portable SQL: `$1` placeholders, `RETURNING`, `ON CONFLICT`, and
 //! nothing that only one of the databases knows. A tenant's statement names `workspace_id = $1`.
 
+pub(crate) mod agent_loops;
 pub(crate) mod bots;
 pub(crate) mod ceilings;
 pub(crate) mod connections;
@@ -43,6 +44,7 @@ pub fn all() -> Vec<&'static Statement> {
         keyring::ALL,
         keys::ALL,
         members::ALL,
+        agent_loops::ALL,
         bots::ALL,
         conversations::ALL,
         credits::ALL,

@@ -125,9 +125,12 @@ impl Workspace {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]; [`StoreError::Conflict`] `deployed` while a deployment that is not revoked
-    /// names it.
+    /// names it, `agent_loop` while a loop does.
     pub async fn delete_connection(&self, id: ConnectionId, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
+        if self.agent_loops_of(&mut tx, id).await? > 0 {
+            return Err(StoreError::Conflict("agent_loop"));
+        }
         if tx.execute(self.own(&sql::DELETE_CONNECTION).id(id)).await? == 0 {
             tx.row(self.own(&sql::CONNECTION).id(id)).await?.ok_or(StoreError::NotFound)?;
             return Err(StoreError::Conflict("deployed"));

@@ -2,6 +2,7 @@
 //! messages, workflows, deployments and runs are those of the tenant's environment alone; of keys, service accounts and the audit
 //! log a live tenant sees both environments', a test tenant only the test ones.
 
+mod agent_loops;
 mod audit;
 mod bots;
 mod ceilings;
@@ -40,6 +41,7 @@ use crate::{
     store::{Store, workspace_record},
 };
 
+pub use agent_loops::{MAX_AGENT_LOOPS, MAX_OPEN_EXECUTIONS};
 pub use connections::{ConnectionDraft, ConnectionRecord};
 pub use conversation_export::{ConversationExport, Exported};
 pub use conversation_search::{ConversationFilter, FoundConversations};

@@ -45,6 +45,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("due_run_effects", "time alone, of every tenant; each row says whose it is"),
     ("due_run_effects_of_each", "time alone, of every tenant; each row says whose it is"),
     ("next_run_effect", "time alone, of every tenant"),
+    ("open_executions", "of every tenant; each row says whose it is"),
     ("trigger_by_digest", "whoever has the token says no more; the row says which tenant's it is"),
     ("due_triggers", "time alone, of every tenant; each row says whose it is"),
     ("due_deliveries", "time alone, of every tenant; each row says whose it is"),
