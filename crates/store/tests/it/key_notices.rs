@@ -245,6 +245,15 @@ async fn keys_of_before_are_looked_at_once_and_found_by_the_index() {
             live.create_key(store::NewKey { expires_at: Some(end), ..new_key(n) }, by("create")).await.unwrap();
         }
         told(world).await;
+        if world.store.backend() == "sqlite" {
+            let mut connection = connect(&world.url).await;
+            let due = store::catalogue::all().into_iter().find(|statement| statement.name == "due_notices").unwrap();
+            let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", due.sql)));
+            let plan = plan.bind(0_i64).bind(1_i64).fetch_all(&mut connection).await.unwrap();
+            let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+            assert!(plan[0].contains("USING INDEX api_keys_by_notice"), "{plan:?}");
+            connection.close().await.unwrap();
+        }
         run(&world.url, "UPDATE api_keys SET notice_at = 0").await;
         give(world).await;
         assert!(kinds(world).await.is_empty());
