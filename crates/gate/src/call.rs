@@ -5,7 +5,7 @@ use ambient::{Millis, RequestId};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use store::AuditEntry;
 
-use crate::{Meta, Method, OwnPages, Problem, Sent, TokenDoor, cors, idempotency, upgrade::Handshake};
+use crate::{Meta, Method, OwnPages, Problem, Sent, TokenDoor, Upload, cors, idempotency, upgrade::Handshake};
 
 /// What the gate knows of a request besides who it is and what it asks.
 #[derive(Clone)]
@@ -34,6 +34,8 @@ pub struct RequestContext {
     pub if_none_match: Option<String>,
     /// The request as it was sent, of an operation that takes what others sign.
     pub sent: Option<Sent>,
+    /// The file, of an operation that takes one.
+    pub upload: Option<Upload>,
     pub(crate) uri: Uri,
     pub(crate) cookies: Vec<HeaderValue>,
     pub(crate) handshake: Option<Handshake>,
@@ -123,6 +125,7 @@ impl RequestContext {
             accepts_gzip: lists(headers, header::ACCEPT_ENCODING, "gzip"),
             if_none_match: visible(headers, "if-none-match", 1024),
             sent: None,
+            upload: None,
             uri,
             cookies: headers.get_all(header::COOKIE).iter().map(sensitive).collect(),
             handshake: found.handshake,

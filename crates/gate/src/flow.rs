@@ -23,7 +23,7 @@ use store::Store;
 
 use crate::{
     DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, Sent, SignInCookie,
-    SocketTasks, Surface, TokenDoor,
+    SocketTasks, Surface, TokenDoor, Upload,
     authenticate::{Identity, Surroundings},
     body,
     call::{Found, lists},
@@ -31,6 +31,7 @@ use crate::{
     idempotency::{self, Claimed},
     metrics::OperationMetrics,
     upgrade::{self, Handshake},
+    upload,
 };
 
 /// The address at the other end of the connection; the accept loop puts it into each request.
@@ -317,7 +318,11 @@ impl Inner {
             let second = self.charge_static(caller)?;
             seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
         }
-        let body = if meta.method.has_body() {
+        let mut file = None;
+        let body = if let Some(rule) = &meta.upload {
+            file = Some(Upload::open(&parts.headers, body, rule)?);
+            upload::outline(&parts.headers, parts.uri.query())
+        } else if meta.method.has_body() {
             let body = body::read(&parts.headers, body, self.config.body_limit).await?;
             if meta.form {
                 body::check_form_type(&parts.headers)?;
@@ -338,6 +343,7 @@ impl Inner {
         let door = TokenDoor::new(Arc::clone(self), address, id);
         let found = Found { id, now, address, own_pages: &self.config.own_pages, handshake, door };
         let mut context = RequestContext::read(found, &parts.headers, parts.uri, meta)?;
+        context.upload = file;
         if meta.raw {
             context.sent = Some(Sent::new(&parts.headers, context.uri.query(), body.clone()));
         }

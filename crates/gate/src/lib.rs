@@ -26,6 +26,7 @@ mod routes;
 mod sent;
 mod socket;
 mod upgrade;
+mod upload;
 
 pub use body::{Nothing, field, patch};
 pub use call::{Call, RequestContext};
@@ -46,3 +47,4 @@ pub use routes::Routes;
 pub use sent::Sent;
 pub use socket::{Gone, Socket, SocketConfig};
 pub use upgrade::{SocketTasks, Upgraded};
+pub use upload::{Upload, UploadRule};

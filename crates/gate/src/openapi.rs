@@ -96,8 +96,15 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
         let types = json!({"application/json": {}, "application/x-www-form-urlencoded": {}});
         out["requestBody"] = json!({ "content": types });
     }
+    if let Some(rule) = &meta.upload {
+        let kinds = rule.media_types.iter().map(|kind| ((*kind).to_owned(), json!({"schema": {"type": "string"}})));
+        out["requestBody"] = json!({"required": true, "content": kinds.collect::<Map<_, _>>()});
+        parameters.extend(input.iter().flat_map(|schema| properties(schema, definitions)).map(query_parameter));
+    }
     if meta.method.has_body() {
-        if let Some(schema) = input.filter(|schema| !properties(schema, definitions).is_empty()) {
+        if let Some(schema) =
+            input.filter(|_| meta.upload.is_none()).filter(|schema| !properties(schema, definitions).is_empty())
+        {
             let media_type = if meta.form { "application/x-www-form-urlencoded" } else { "application/json" };
             out["requestBody"] = json!({"content": {media_type: {"schema": schema}}});
         }
@@ -109,14 +116,23 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
             }));
         }
     } else if let Some(schema) = input {
-        for (name, schema) in properties(&schema, definitions) {
-            parameters.push(json!({"name": name, "in": "query", "required": false, "schema": schema}));
-        }
+        parameters.extend(properties(&schema, definitions).into_iter().map(query_parameter));
     }
     if !parameters.is_empty() {
         out["parameters"] = Value::Array(parameters);
     }
     out
+}
+
+/// A text that holds JSON is described by what is in it.
+fn query_parameter((name, mut schema): (String, Value)) -> Value {
+    match schema.get_mut("contentSchema").map(Value::take) {
+        Some(inner) => {
+            json!({"name": name, "in": "query", "required": false, "description": schema["description"],
+                "content": {"application/json": {"schema": inner}}})
+        }
+        None => json!({"name": name, "in": "query", "required": false, "schema": schema}),
+    }
 }
 
 /// The members of an object schema, also behind a reference.

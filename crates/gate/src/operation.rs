@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use access::Access;
 use schemars::{Schema, SchemaGenerator};
 
-use crate::{Problem, Raw, Upgraded};
+use crate::{Problem, Raw, Upgraded, UploadRule};
 
 /// The methods that operations use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +75,8 @@ pub struct Meta {
     pub own_pages: bool,
     /// Whether its handler is given the request as it was sent, in [`crate::RequestContext::sent`].
     pub raw: bool,
+    /// Which files it takes, if it takes one: its handler reads it, from [`crate::RequestContext::upload`].
+    pub upload: Option<UploadRule>,
     /// How a refusal is said to who reads HTML, where a person is at the other end.
     pub refusal: Option<Refused>,
 }
@@ -113,8 +115,9 @@ impl<I, O> Operation<I, O> {
     const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
         let (creates, surface, form, raw, refusal) = (false, Surface::House, false, false, None);
         let own_pages = false;
+        let (status, upload) = (200, None);
         let meta =
-            Meta { method, path, id, summary, access, status: 200, creates, surface, form, own_pages, raw, refusal };
+            Meta { method, path, id, summary, access, status, creates, surface, form, own_pages, raw, upload, refusal };
         Self { meta, types: PhantomData }
     }
 
@@ -178,6 +181,12 @@ impl<I, O> Operation<I, O> {
     #[must_use]
     pub const fn for_own_pages(self) -> Self {
         Self { meta: Meta { own_pages: true, ..self.meta }, ..self }
+    }
+
+    /// Takes a file, and its input from the query.
+    #[must_use]
+    pub const fn uploads(self, rule: UploadRule) -> Self {
+        Self { meta: Meta { upload: Some(rule), ..self.meta }, ..self }
     }
 
     /// Is a page: a refusal is one too, where `Accept` names `text/html`, as browsers' does.

@@ -175,6 +175,12 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
     }
 
+    /// 415 `UNSUPPORTED_MEDIA_TYPE`, where a file is taken.
+    pub(crate) fn not_such_a_file(kinds: &[&str]) -> Self {
+        let message = format!("Send a file, with `Content-Type: {}`", kinds.join("` or `"));
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
+    }
+
     /// 401 `INVALID_SIGNATURE`: a webhook that its sender must sign, and did not, or long ago.
     pub fn invalid_signature(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "INVALID_SIGNATURE", message)

@@ -64,7 +64,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 body::parse_form::<I>(&body)
             } else if meta.raw {
                 body::parse_json::<I>(b"{}")
-            } else if meta.method.has_body() {
+            } else if meta.method.has_body() && meta.upload.is_none() {
                 body::parse_json::<I>(&body)
             } else {
                 body::parse_query::<I>(context.uri.query().unwrap_or(""))

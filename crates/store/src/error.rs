@@ -32,6 +32,7 @@ pub enum StoreError {
 
 /// Which rule a unique violation broke, by what both databases put into their message.
 const UNIQUE: &[(&str, &str)] = &[
+    ("contacts", "external_id"),
     ("email", "email"),
     ("api_key_secrets", "secret"),
     ("client_key", "client_key"),

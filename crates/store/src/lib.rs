@@ -9,6 +9,7 @@ mod agent_loops;
 mod attempt;
 pub mod catalogue;
 mod change;
+mod contacts;
 mod dialect;
 mod error;
 mod key_notices;
@@ -40,6 +41,10 @@ pub use change::{
     BotChange, IntegrationChange, KeyChange, KeyFilter, NewBot, NewConversation, NewIntegration, NewKey, NewMember,
     NewServiceAccount, NewWorkspace, ServiceAccountChange,
 };
+pub use contacts::{
+    Archived, ContactChange, ContactFilter, ContactRecord, ImportBatch, ImportDone, ImportError, ImportMatch,
+    ImportRecord, MAX_TAGS_ASKED, NewContact,
+};
 pub use error::StoreError;
 pub use lease::Lease;
 pub use participation::{
@@ -58,6 +63,9 @@ pub use record::{
 pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
+pub use workspace::{
+    MAX_CUSTOM_BYTES, MAX_CUSTOM_FIELDS, MAX_KEPT_IMPORTS, MAX_OPEN_BYTES, MAX_OPEN_IMPORTS, MAX_TAGS,
+};
 pub use webhooks::{
     AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery, NewWebhook, WebhookChange, WebhookRecord,
 };

@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("chat", &["ambient", "credential", "access", "store", "cluster", "outbound"]),
     ("runs", &["ambient", "credential", "access", "store", "cluster", "chat", "outbound", "workflow"]),
     ("webhook", &["ambient", "credential", "access", "outbound", "store"]),
+    ("contacts", &["ambient", "access", "store"]),
     ("gate", &["ambient", "credential", "access", "store", "cluster"]),
     (
         "api",

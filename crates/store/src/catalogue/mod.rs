@@ -5,6 +5,8 @@ pub(crate) mod agent_loops;
 pub(crate) mod bots;
 pub(crate) mod ceilings;
 pub(crate) mod connections;
+pub(crate) mod contact_imports;
+pub(crate) mod contacts;
 pub(crate) mod conversations;
 pub(crate) mod credits;
 pub(crate) mod dropin;
@@ -53,6 +55,8 @@ pub fn all() -> Vec<&'static Statement> {
         records::ALL,
         workflows::ALL,
         connections::ALL,
+        contact_imports::ALL,
+        contacts::ALL,
         ceilings::ALL,
         runs::ALL,
         sealed::ALL,

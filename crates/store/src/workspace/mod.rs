@@ -7,6 +7,8 @@ mod audit;
 mod bots;
 mod ceilings;
 mod connections;
+mod contact_imports;
+mod contacts;
 mod conversation_export;
 mod conversation_search;
 mod conversations;
@@ -43,6 +45,9 @@ use crate::{
 
 pub use agent_loops::{MAX_AGENT_LOOPS, MAX_OPEN_EXECUTIONS};
 pub use connections::{ConnectionDraft, ConnectionRecord};
+pub use contact_imports::{
+    MAX_CUSTOM_BYTES, MAX_CUSTOM_FIELDS, MAX_KEPT_IMPORTS, MAX_OPEN_BYTES, MAX_OPEN_IMPORTS, MAX_TAGS,
+};
 pub use conversation_export::{ConversationExport, Exported};
 pub use conversation_search::{ConversationFilter, FoundConversations};
 pub use credits::{CreditAccount, CreditEntry, CreditHold, CreditReserve, Reserved};

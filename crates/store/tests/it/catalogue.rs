@@ -42,6 +42,8 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("live_key_by_id", "the key says which tenant it is"),
     ("record_uses", "usage of every tenant, by digest"),
     ("deployment_by_id", "a stranger names it; the row says which tenant's it is"),
+    ("open_imports", "of every tenant; each row says whose it is"),
+    ("delete_stale_uploads", "age alone, of every tenant"),
     ("due_run_effects", "time alone, of every tenant; each row says whose it is"),
     ("due_run_effects_of_each", "time alone, of every tenant; each row says whose it is"),
     ("next_run_effect", "time alone, of every tenant"),

@@ -1,0 +1,173 @@
+//! Contacts and their tags: strictly of one environment, `$2`.
+
+use super::{Statement, statements};
+
+macro_rules! contact_columns {
+    () => {
+        "id, name, email, phone, external_id, custom_fields, created_at, updated_at, archived_at"
+    };
+}
+
+/// A contact with the tag `$n`, unless that is empty.
+macro_rules! has_tag {
+    ($tag:literal) => {
+        concat!(
+            " AND (",
+            $tag,
+            " = '' OR EXISTS (SELECT 1 FROM contact_tags WHERE workspace_id = $1 AND environment = $2 AND tag = ",
+            $tag,
+            " AND contact_id = id))"
+        )
+    };
+}
+
+/// What every filter asks besides where it begins: `$3` archived, `$4` a pattern, `$5` to `$9` tags, `$10` an address,
+/// `$11` an external id. What is not asked is empty.
+macro_rules! fits {
+    () => {
+        concat!(
+            "($3 = 'any' OR ($3 = 'false' AND archived_at IS NULL) OR ($3 = 'true' AND archived_at IS NOT NULL))
+            AND ($4 = '' OR search LIKE $4 ESCAPE '!')",
+            has_tag!("$5"),
+            has_tag!("$6"),
+            has_tag!("$7"),
+            has_tag!("$8"),
+            has_tag!("$9"),
+            " AND ($10 = '' OR LOWER(email) = LOWER($10)) AND ($11 = '' OR external_id = $11)"
+        )
+    };
+}
+
+/// Every contact, through the index that holds all that [`fits`] asks but for tags, address and external id.
+macro_rules! of_all {
+    () => {
+        concat!("FROM contacts WHERE workspace_id = $1 AND environment = $2 AND ", fits!())
+    };
+}
+macro_rules! of_tag {
+    () => {
+        concat!(
+            "FROM contact_tags WHERE workspace_id = $1 AND environment = $2 AND tag = $5 AND EXISTS (
+            SELECT 1 FROM contacts WHERE workspace_id = $1 AND environment = $2 AND id = contact_id AND ",
+            fits!(),
+            ")"
+        )
+    };
+}
+macro_rules! of_email {
+    () => {
+        concat!(
+            "FROM contacts WHERE workspace_id = $1 AND environment = $2 AND LOWER(email) = LOWER($10) AND ",
+            fits!()
+        )
+    };
+}
+macro_rules! of_external_id {
+    () => {
+        concat!("FROM contacts WHERE workspace_id = $1 AND environment = $2 AND external_id = $11 AND ", fits!())
+    };
+}
+
+/// A page of them, the newest first: first which, then what they are.
+macro_rules! page {
+    ($id:literal, $of:expr) => {
+        concat!(
+            "SELECT ",
+            contact_columns!(),
+            " FROM contacts WHERE workspace_id = $1 AND environment = $2 AND id IN (
+            SELECT ",
+            $id,
+            " ",
+            $of,
+            " ORDER BY ",
+            $id,
+            " DESC LIMIT $12 OFFSET $13) ORDER BY id DESC"
+        )
+    };
+}
+
+/// The next of them behind `$12`, the oldest first.
+macro_rules! after {
+    ($id:literal, $of:expr) => {
+        concat!(
+            "SELECT ",
+            contact_columns!(),
+            " FROM contacts WHERE workspace_id = $1 AND environment = $2 AND id IN (
+            SELECT ",
+            $id,
+            " ",
+            $of,
+            " AND ",
+            $id,
+            " > $12 ORDER BY ",
+            $id,
+            " LIMIT $13) ORDER BY id"
+        )
+    };
+}
+
+macro_rules! count {
+    ($of:expr) => {
+        concat!("SELECT COUNT(*) AS total ", $of)
+    };
+}
+
+statements! {
+    INSERT_CONTACT "insert_contact"
+        "INSERT INTO contacts (workspace_id, environment, id, name, email, phone, external_id, custom_fields, search,
+            created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)";
+    /// Inserts nothing when its external id is another's.
+    INSERT_IMPORTED_CONTACT "insert_imported_contact"
+        "INSERT INTO contacts (workspace_id, environment, id, name, email, phone, external_id, custom_fields, search,
+            created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10) ON CONFLICT DO NOTHING";
+    CONTACT "contact" concat!(
+        "SELECT ", contact_columns!(), " FROM contacts WHERE workspace_id = $1 AND environment = $2 AND id = $3"
+    );
+    LOCK_CONTACT "lock_contact" concat!(
+        "UPDATE contacts SET updated_at = updated_at WHERE workspace_id = $1 AND environment = $2 AND id = $3 RETURNING ",
+        contact_columns!()
+    );
+    LOCK_CONTACT_BY_EXTERNAL_ID "lock_contact_by_external_id" concat!(
+        "UPDATE contacts SET updated_at = updated_at
+        WHERE workspace_id = $1 AND environment = $2 AND external_id = $3 RETURNING ", contact_columns!()
+    );
+    LOCK_CONTACTS_BY_EMAIL "lock_contacts_by_email" concat!(
+        "UPDATE contacts SET updated_at = updated_at
+        WHERE workspace_id = $1 AND environment = $2 AND LOWER(email) = LOWER($3) RETURNING ", contact_columns!()
+    );
+    CONTACT_OF_EXTERNAL_ID "contact_of_external_id"
+        "SELECT id FROM contacts WHERE workspace_id = $1 AND environment = $2 AND external_id = $3";
+    UPDATE_CONTACT "update_contact"
+        "UPDATE contacts SET name = $4, email = $5, phone = $6, external_id = $7, custom_fields = $8, search = $9,
+            updated_at = $10, archived_at = $11
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3";
+    /// Its tags go with it, by the foreign key.
+    DELETE_CONTACT "delete_contact" "DELETE FROM contacts WHERE workspace_id = $1 AND environment = $2 AND id = $3";
+
+    CONTACTS "contacts" page!("id", of_all!());
+    CONTACTS_OF_TAG "contacts_of_tag" page!("contact_id", of_tag!());
+    CONTACTS_OF_EMAIL "contacts_of_email" page!("id", of_email!());
+    CONTACTS_OF_EXTERNAL_ID "contacts_of_external_id" page!("id", of_external_id!());
+    CONTACT_COUNT "contact_count" count!(of_all!());
+    CONTACT_COUNT_OF_TAG "contact_count_of_tag" count!(of_tag!());
+    CONTACT_COUNT_OF_EMAIL "contact_count_of_email" count!(of_email!());
+    CONTACT_COUNT_OF_EXTERNAL_ID "contact_count_of_external_id" count!(of_external_id!());
+    CONTACTS_AFTER "contacts_after" after!("id", of_all!());
+    CONTACTS_OF_TAG_AFTER "contacts_of_tag_after" after!("contact_id", of_tag!());
+    CONTACTS_OF_EMAIL_AFTER "contacts_of_email_after" after!("id", of_email!());
+    CONTACTS_OF_EXTERNAL_ID_AFTER "contacts_of_external_id_after" after!("id", of_external_id!());
+
+    INSERT_CONTACT_TAG "insert_contact_tag"
+        "INSERT INTO contact_tags (workspace_id, environment, tag, contact_id) VALUES ($1, $2, $3, $4)
+        ON CONFLICT DO NOTHING";
+    DELETE_CONTACT_TAGS "delete_contact_tags"
+        "DELETE FROM contact_tags WHERE workspace_id = $1 AND environment = $2 AND contact_id = $3";
+    TAGS_OF_CONTACT "tags_of_contact"
+        "SELECT tag FROM contact_tags WHERE workspace_id = $1 AND environment = $2 AND contact_id = $3 ORDER BY tag";
+    /// Of ten contacts; fewer are filled up with nobody.
+    TAGS_OF_CONTACTS "tags_of_contacts"
+        "SELECT contact_id, tag FROM contact_tags WHERE workspace_id = $1 AND environment = $2
+            AND contact_id IN ($3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ORDER BY contact_id, tag";
+}
