@@ -3,6 +3,7 @@
 //!
 //! What is never here: anything that the product needs.
 
+mod bot_server;
 mod client;
 mod database;
 mod events;
@@ -16,6 +17,7 @@ mod world;
 
 use std::time::{Duration, Instant};
 
+pub use bot_server::{BotServer, Received};
 pub use client::{Answer, Client, Request};
 pub use database::{Backend, TestDatabase, server_url};
 pub use events::{Event, Events, text_of};

@@ -136,7 +136,7 @@ impl Drop for Upstream {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router) {
+pub(crate) async fn accept(listener: TcpListener, router: Router) {
     // The set ends its connections when this task is aborted.
     let mut connections = JoinSet::new();
     loop {

@@ -76,7 +76,7 @@ const sessionLink = (o, store, onRenewed) => {
     const { getToken } = o;
     const fresh = getToken
       ? (await Promise.resolve().then(getToken).catch((error) => ({ error }))) || {}
-      : await readJson(call("POST", "", { agent_id: o.agentId, user_identifier: o.user }, null, null, o.widgetKey), { isOpening: true });
+      : await readJson(call("POST", "", { agent_id: o.agentId, user_identifier: o.user, channel_id: o.channelId }, null, null, o.widgetKey), { isOpening: true });
     // The site's server may hand on our own answer as it is.
     const id = fresh.conversationId || fresh.conversation_id;
     const token = fresh.token || fresh.session_token;

@@ -28,6 +28,9 @@ pub enum Limit {
     SignIn,
     /// Starting a run by a trigger: per `{token}` of the path; an unknown one costs its address.
     Trigger,
+    /// Messages of a channel: the handler charges the channel and its workspace once the signature is verified, and
+    /// the address when it is wrong.
+    Signed,
     /// Probes and documents: never refused, so that a monitor is not.
     Unlimited,
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use access::{Access, Limit, Role, Scope};
+use access::{Access, Limit, Role, Scope, Tenant};
 use ambient::{BotId, IntegrationId, Millis};
 use chat::{HEADER_MASK, Headers, IntegrationUpdate, NewIntegration as NewRecord};
 use gate::{Call, Data, Empty, FieldError, List, Nothing, Operation, PageQuery, Problem, Routes};
@@ -22,19 +22,25 @@ pub(crate) const LIST_INTEGRATIONS: Operation<PageQuery, List<Integration>> = Op
     "List the integrations of a bot, the oldest first.",
     READ,
 );
-pub(crate) const CREATE_INTEGRATION: Operation<NewIntegration, Data<Integration>> = Operation::post(
+pub(crate) const CREATE_INTEGRATION: Operation<NewIntegration, Data<IntegrationWithSecret>> = Operation::post(
     "/v1/bots/{bot_id}/integrations",
     "create_integration",
-    "Add an integration to a bot; header values are sealed and never shown.",
+    "Add an integration to a bot; header values are sealed and never shown, the secret of a webhook is shown once.",
     WRITE,
 )
 .creates();
 pub(crate) const GET_INTEGRATION: Operation<Nothing, Data<Integration>> =
     Operation::get("/v1/integrations/{id}", "get_integration", "Read an integration.", READ);
-pub(crate) const UPDATE_INTEGRATION: Operation<IntegrationPatch, Data<Integration>> = Operation::patch(
+pub(crate) const UPDATE_INTEGRATION: Operation<IntegrationPatch, Data<IntegrationWithSecret>> = Operation::patch(
     "/v1/integrations/{id}",
     "update_integration",
-    "Change an integration. With another address the headers must be sent again.",
+    "Change an integration. With another address the headers must be sent again; become a webhook, it has a secret.",
+    WRITE,
+);
+pub(crate) const ROTATE_INTEGRATION_SECRET: Operation<Nothing, Data<IntegrationWithSecret>> = Operation::post(
+    "/v1/integrations/{id}/rotate-secret",
+    "rotate_integration_secret",
+    "Give a webhook integration a new secret, shown once; the one before signs too for 24 hours.",
     WRITE,
 );
 pub(crate) const DELETE_INTEGRATION: Operation<Nothing, Empty> =
@@ -45,8 +51,12 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(CREATE_INTEGRATION, create_integration);
     routes.mount(GET_INTEGRATION, get_integration);
     routes.mount(UPDATE_INTEGRATION, update_integration);
+    routes.mount(ROTATE_INTEGRATION_SECRET, rotate_integration_secret);
     routes.mount(DELETE_INTEGRATION, delete_integration);
 }
+
+/// The kind that is signed.
+const WEBHOOK: &str = "webhook";
 
 /// Names and values of request headers. `Debug` shows the names alone.
 #[derive(Clone, Deserialize, JsonSchema)]
@@ -99,12 +109,13 @@ pub(crate) struct NewIntegration {
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     name: Option<String>,
-    /// `echo`, or `openai` for any endpoint that speaks OpenAI's format.
+    /// `echo`; `openai` for any endpoint that speaks OpenAI's format; `webhook` for a server of your own that takes a
+    /// signed `{messages, conversation_id, user, bot, metadata}` and answers `{"content": "…"}`.
     kind: String,
-    /// The base URL of an `openai` integration, ending in `/v1`.
+    /// The base URL of an `openai` integration, ending in `/v1`; what a `webhook` integration calls.
     #[serde(default)]
     url: Option<String>,
-    /// What the upstream calls its model, at most 200 characters.
+    /// What the upstream of an `openai` integration calls its model, at most 200 characters.
     #[serde(default)]
     model: Option<String>,
     /// Sent with each request, such as `Authorization`; sealed at rest.
@@ -131,7 +142,7 @@ pub(crate) struct IntegrationPatch {
     #[serde(default)]
     #[schemars(length(min = 1, max = 100))]
     name: Option<String>,
-    /// `echo` or `openai`; turned to `echo`, it loses address, model and headers.
+    /// `echo`, `openai` or `webhook`; turned to `echo`, it loses address, model and headers.
     #[serde(default)]
     kind: Option<String>,
     /// The base URL; with another host the headers must be sent again.
@@ -165,9 +176,9 @@ pub(crate) struct Integration {
     bot_id: BotId,
     /// What people call it.
     name: String,
-    /// `echo` or `openai`.
+    /// `echo`, `openai` or `webhook`.
     kind: String,
-    /// The base URL.
+    /// The base URL; of a webhook, what is called.
     url: Option<String>,
     /// What the upstream calls its model.
     model: Option<String>,
@@ -179,10 +190,21 @@ pub(crate) struct Integration {
     weight: u32,
     /// Whether it is asked when the chosen one fails.
     fallback: bool,
+    /// Until when the secret before the present one signs too.
+    previous_secret_expires_at: Option<Millis>,
     /// When it was made.
     created_at: Millis,
     /// When it last changed.
     updated_at: Millis,
+}
+
+/// An integration that was made or changed. This is the only time that a new `secret` is shown.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct IntegrationWithSecret {
+    #[serde(flatten)]
+    integration: Integration,
+    /// The new secret of a `webhook`, `whsec_…`: what signs the questions.
+    secret: Option<String>,
 }
 
 impl From<IntegrationRecord> for Integration {
@@ -198,6 +220,7 @@ impl From<IntegrationRecord> for Integration {
             timeout_seconds: record.timeout_seconds,
             weight: record.weight,
             fallback: record.fallback,
+            previous_secret_expires_at: record.secret.previous_until,
             created_at: record.created_at,
             updated_at: record.updated_at,
         }
@@ -228,7 +251,19 @@ async fn list_integrations(app: App, call: Call<PageQuery>) -> Result<List<Integ
     Ok(List::of(Page { rows, total }, request, Integration::from))
 }
 
-async fn create_integration(app: App, call: Call<NewIntegration>) -> Result<Data<Integration>, Problem> {
+/// What was stored, with the secret if that is new.
+fn shown(
+    app: &App,
+    tenant: Tenant,
+    record: IntegrationRecord,
+    is_new: bool,
+) -> Result<Data<IntegrationWithSecret>, Problem> {
+    let secret = if is_new { Some(app.chat().integration_secret(tenant, &record).map_err(of_chat)?) } else { None };
+    let secret = secret.map(|secret| secret.to_string());
+    Ok(Data::new(IntegrationWithSecret { integration: record.into(), secret }))
+}
+
+async fn create_integration(app: App, call: Call<NewIntegration>) -> Result<Data<IntegrationWithSecret>, Problem> {
     let (tenant, bot) = (call.tenant()?, call.id::<BotId>("bot_id")?);
     check(call.input.name.as_ref(), call.input.model.as_ref(), call.input.headers.as_ref())?;
     let actor = call.actor();
@@ -245,14 +280,25 @@ async fn create_integration(app: App, call: Call<NewIntegration>) -> Result<Data
         fallback: input.fallback,
     };
     let _turn = app.turn(bot.0).await;
-    Ok(Data::new(app.chat().create_integration(tenant, bot, new, audit).await.map_err(of_chat)?.into()))
+    let made = app.chat().create_integration(tenant, bot, new, audit).await.map_err(of_chat)?;
+    let is_new = made.kind == WEBHOOK;
+    shown(&app, tenant, made, is_new)
 }
 
 async fn get_integration(app: App, call: Call<Nothing>) -> Result<Data<Integration>, Problem> {
     Ok(Data::new(app.workspace(&call)?.integration(call.id("id")?).await?.into()))
 }
 
-async fn update_integration(app: App, call: Call<IntegrationPatch>) -> Result<Data<Integration>, Problem> {
+async fn rotate_integration_secret(app: App, call: Call<Nothing>) -> Result<Data<IntegrationWithSecret>, Problem> {
+    let (tenant, id) = (call.tenant()?, call.id::<IntegrationId>("id")?);
+    let actor = call.actor();
+    let audit = call.audit(&actor, None);
+    let _turn = app.turn(id.0).await;
+    let rotated = app.chat().rotate_integration_secret(tenant, id, audit).await.map_err(of_chat)?;
+    shown(&app, tenant, rotated, true)
+}
+
+async fn update_integration(app: App, call: Call<IntegrationPatch>) -> Result<Data<IntegrationWithSecret>, Problem> {
     let (tenant, id) = (call.tenant()?, call.id::<IntegrationId>("id")?);
     let patch = &call.input;
     let model = patch.model.as_ref().and_then(Option::as_ref);
@@ -282,7 +328,10 @@ async fn update_integration(app: App, call: Call<IntegrationPatch>) -> Result<Da
         fallback: patch.fallback,
     };
     let _turn = app.turn(id.0).await;
-    Ok(Data::new(app.chat().update_integration(tenant, id, update, audit).await.map_err(of_chat)?.into()))
+    let before = app.store().workspace(tenant).integration(id).await?;
+    let changed = app.chat().update_integration(tenant, id, update, audit).await.map_err(of_chat)?;
+    let is_new = changed.kind == WEBHOOK && before.kind != WEBHOOK;
+    shown(&app, tenant, changed, is_new)
 }
 
 async fn delete_integration(app: App, call: Call<Nothing>) -> Result<Empty, Problem> {
@@ -316,6 +365,7 @@ mod tests {
             timeout_seconds: 30,
             weight: 1,
             fallback: false,
+            secret: store::SealedSecret { current: Some(b"sealed".to_vec()), ..store::SealedSecret::default() },
             created_at: Millis(0),
             updated_at: Millis(0),
         };

@@ -8,6 +8,8 @@
 mod app;
 mod audit;
 mod bots;
+mod channel_messages;
+mod channels;
 mod connections;
 mod conversations;
 mod credits;
@@ -65,6 +67,8 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     service_account_keys::mount(&mut routes);
     bots::mount(&mut routes);
     integrations::mount(&mut routes);
+    channels::mount(&mut routes);
+    channel_messages::mount(&mut routes);
     connections::mount(&mut routes);
     sessions::mount(&mut routes);
     voice::mount(&mut routes);

@@ -81,6 +81,9 @@ pub(crate) struct NewSession {
     /// Your notes: an object of at most 4 KiB.
     #[serde(default)]
     metadata: Option<Metadata>,
+    /// The bot's widget channel that the session counts to, its `ch_…` id; it may have a greeting of its own.
+    #[serde(default)]
+    channel_id: Option<String>,
 }
 
 /// An open session.
@@ -200,10 +203,12 @@ impl NewMessage {
 async fn create_chat_session(app: App, call: Call<NewSession>) -> Result<Bare<OpenedSession>, Problem> {
     call.input.check()?;
     let bot: BotId = call.input.agent_id.parse().map_err(|_| Problem::not_found())?;
+    let channel = call.input.channel_id.as_deref().map(str::parse).transpose();
     let request = OpenSession {
         bot,
         user_identifier: call.input.user_identifier.clone(),
         metadata: call.input.metadata.clone().map(serde_json::Value::Object),
+        channel: channel.map_err(|_| Problem::not_found())?,
     };
     let opened = app.chat().open_session(opener(&call.caller)?, request).await.map_err(of_chat)?;
     Ok(Bare(OpenedSession {

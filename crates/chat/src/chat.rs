@@ -1,14 +1,17 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use access::{KeyCaller, SessionCaller, Tenant};
-use ambient::{BotId, Clock, ConversationId, Millis, Random};
+use ambient::{BotId, ChannelId, Clock, ConversationId, Millis, Random};
 use cluster::{Cluster, SessionEntry};
 use credential::{LiveKit, Secrets, SessionClaims, Tokens};
 use serde_json::Value;
-use store::{AuditEntry, MessageRecord, NewConversation, Store};
+use store::{AuditEntry, MessageRecord, NewConversation, Store, Workspace};
 use tokio_util::task::TaskTracker;
 
-use crate::{ChatError, Credits, choice::model_of, live::Registry, send::RESUME_GRACE, text::count_words, turn::Turns};
+use crate::{
+    ChatError, Credits, channels::Desk, choice::model_of, live::Registry, send::RESUME_GRACE, text::count_words,
+    turn::Turns,
+};
 
 const MAX_USER_IDENTIFIER: usize = 255;
 const MAX_METADATA: usize = 4096;
@@ -47,6 +50,7 @@ pub struct Chat {
     pub(crate) turns: Turns,
     pub(crate) live: Registry,
     pub(crate) grace: Duration,
+    pub(crate) channels: Arc<Desk>,
 }
 
 impl fmt::Debug for Chat {
@@ -64,6 +68,8 @@ pub struct OpenSession {
     pub user_identifier: Option<String>,
     /// The customer's own notes: an object of at most 4 KiB of JSON.
     pub metadata: Option<Value>,
+    /// The bot's widget channel that it counts to.
+    pub channel: Option<ChannelId>,
 }
 
 /// An open session.
@@ -94,7 +100,7 @@ impl Chat {
     #[must_use]
     pub fn new(parts: ChatParts) -> Self {
         let live = Registry::new(Arc::clone(&parts.clock));
-        Self { parts: Arc::new(parts), turns: Turns::default(), live, grace: RESUME_GRACE }
+        Self { parts: Arc::new(parts), turns: Turns::default(), live, grace: RESUME_GRACE, channels: Arc::default() }
     }
 
     /// Lets a reply that can be resumed go on so long without a reader, instead of ten seconds.
@@ -114,16 +120,17 @@ impl Chat {
         let data = store.workspace(opener.tenant);
         let bot = data.bot(request.bot).await?;
         let integrations = data.integrations(bot.id).await?;
+        let own_greeting = self.greeting_of(&data, &request).await?;
         let conversation = NewConversation {
             bot: bot.id,
             channel: "session".to_owned(),
             key: Some(opener.key),
             user_identifier: request.user_identifier,
             metadata: request.metadata,
-            channel_id: None,
+            channel_id: request.channel,
         };
         let conversation = data.create_conversation_as(data.new_id()?, conversation).await?;
-        let greeting = bot.greeting.filter(|greeting| !greeting.is_empty());
+        let greeting = own_greeting.or(bot.greeting).filter(|greeting| !greeting.is_empty());
         // After a crash it may have been said already.
         if let Some(greeting) = greeting.as_ref().filter(|_| conversation.message_count == 0) {
             let words = Some(count_words(greeting));
@@ -146,6 +153,17 @@ impl Chat {
             greeting,
             agent_model: model_of(&integrations),
         })
+    }
+
+    /// What a widget channel says first, instead of its bot.
+    async fn greeting_of(&self, data: &Workspace, request: &OpenSession) -> Result<Option<String>, ChatError> {
+        let Some(id) = request.channel else { return Ok(None) };
+        let channel = data.channel(id).await?;
+        if channel.bot != request.bot || channel.kind != "widget" || channel.disabled_at.is_some() {
+            return Err(ChatError::NotFound);
+        }
+        let settings: Value = serde_json::from_str(&channel.settings).map_err(ChatError::unavailable)?;
+        Ok(settings["greeting"].as_str().map(str::to_owned))
     }
 
     /// Another token for the same session, bound to the same key, epoch and origin, and how many seconds it

@@ -5,6 +5,8 @@ use store::IntegrationRecord;
 
 /// What the default integration of every bot is called.
 pub(crate) const ECHO: &str = "echo";
+/// The kind that asks a server of the customer's own.
+pub(crate) const WEBHOOK: &str = "webhook";
 
 /// The integrations that a reply tries, in order. The first is drawn by `weight` among those that
 /// are on; `echo` is drawn only where nothing else is on, so that a bot's first real integration
@@ -23,11 +25,12 @@ pub(crate) fn choose<'a>(
     Ok(order)
 }
 
-/// What a bot says that it runs on: the model of the heaviest integration that is on, or `echo`.
+/// What a bot says that it runs on: the model of the heaviest integration that is on, or else its kind, or `echo`.
 #[must_use]
 pub fn model_of(integrations: &[IntegrationRecord]) -> String {
     let heaviest = candidates(integrations).into_iter().rev().max_by_key(|integration| integration.weight);
-    heaviest.and_then(|integration| integration.model.clone()).unwrap_or_else(|| ECHO.to_owned())
+    let named = heaviest.map(|integration| integration.model.as_ref().unwrap_or(&integration.kind));
+    named.map_or_else(|| ECHO.to_owned(), Clone::clone)
 }
 
 fn candidates(integrations: &[IntegrationRecord]) -> Vec<&IntegrationRecord> {
@@ -82,6 +85,7 @@ mod tests {
             timeout_seconds: 30,
             weight,
             fallback,
+            secret: store::SealedSecret::default(),
             created_at: Millis(number.into()),
             updated_at: Millis(number.into()),
         }
@@ -128,5 +132,7 @@ mod tests {
         assert_eq!(model_of(&[integration(3, "echo", 9, false), light.clone(), heavy]), "model-2");
         assert_eq!(model_of(&[light, integration(2, "openai", 1, false)]), "model-1", "of two the older");
         assert_eq!(model_of(&[]), "echo");
+        let webhook = IntegrationRecord { model: None, ..integration(1, "webhook", 1, false) };
+        assert_eq!(model_of(&[webhook]), "webhook");
     }
 }

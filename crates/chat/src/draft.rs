@@ -3,7 +3,10 @@
 use outbound::Client;
 use store::IntegrationRecord;
 
-use crate::{ChatError, Headers, choice::ECHO};
+use crate::{
+    ChatError, Headers,
+    choice::{ECHO, WEBHOOK},
+};
 
 const MAX_NAME: usize = 100;
 const MAX_MODEL: usize = 200;
@@ -16,11 +19,11 @@ const MAX_WEIGHT: u32 = 1000;
 pub struct NewIntegration {
     /// What people call it, at most 100 characters.
     pub name: Option<String>,
-    /// `echo` or `openai`.
+    /// `echo`, `openai` or `webhook`.
     pub kind: String,
-    /// The base URL of an `openai` integration.
+    /// The base URL of an `openai` integration; what a `webhook` integration calls.
     pub url: Option<String>,
-    /// What the upstream calls its model, at most 200 characters.
+    /// What the upstream of an `openai` integration calls its model, at most 200 characters.
     pub model: Option<String>,
     /// Sent with each request.
     pub headers: Headers,
@@ -37,7 +40,8 @@ pub struct NewIntegration {
 pub struct IntegrationUpdate {
     /// See [`NewIntegration::name`].
     pub name: Option<String>,
-    /// See [`NewIntegration::kind`]; turned to `echo`, it loses URL, model and headers.
+    /// See [`NewIntegration::kind`]; turned to `echo`, it loses URL, model and headers, and to `webhook`, its
+    /// model.
     pub kind: Option<String>,
     /// See [`NewIntegration::url`]. Another host, and the headers must be sent again.
     pub url: Option<Option<String>>,
@@ -91,6 +95,7 @@ impl Draft {
         let becomes_echo = kind == ECHO && old.kind != ECHO;
         let (url, model, headers) =
             if becomes_echo { (None, None, Headers::default()) } else { (old.url.clone(), old.model.clone(), headers) };
+        let model = model.filter(|_| kind != WEBHOOK);
         let new_url = change.url.unwrap_or_else(|| url.clone());
         let sends_all = change.headers.as_ref().is_some_and(Headers::are_all_new);
         // Who may edit an integration need not know its secrets: a new address must not get them.
@@ -124,8 +129,8 @@ impl Draft {
         match self.kind.as_str() {
             ECHO => self.check_echo()?,
             "openai" => self.check_openai(client)?,
-            "webhook" => return Err(ChatError::invalid("kind", "webhook comes later: use openai or echo")),
-            _ => return Err(ChatError::invalid("kind", "It must be echo or openai")),
+            WEBHOOK => self.check_webhook(client)?,
+            _ => return Err(ChatError::invalid("kind", "It must be echo, openai or webhook")),
         }
         Ok(self)
     }
@@ -159,6 +164,21 @@ impl Draft {
             Some(model) => check_length("model", model, MAX_MODEL)?,
             None => return Err(ChatError::invalid("model", "An openai integration needs a model")),
         }
+        self.check_headers()
+    }
+
+    fn check_webhook(&mut self, client: &Client) -> Result<(), ChatError> {
+        let url = self.url.as_deref();
+        let url = url.ok_or_else(|| ChatError::invalid("url", "A webhook integration needs the URL that answers"))?;
+        let url = client.check_url(url).map_err(|refusal| ChatError::invalid("url", refusal.to_string()))?;
+        self.url = Some(url.into());
+        if self.model.is_some() {
+            return Err(ChatError::invalid("model", "A webhook integration has none"));
+        }
+        self.check_headers()
+    }
+
+    fn check_headers(&self) -> Result<(), ChatError> {
         if !self.headers.are_all_new() {
             return Err(ChatError::invalid("headers", "Send the value of each header"));
         }

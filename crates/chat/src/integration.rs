@@ -1,12 +1,15 @@
 use access::Tenant;
 use ambient::{BotId, IntegrationId};
-use store::{AuditEntry, IntegrationChange, IntegrationRecord};
+use store::{AuditEntry, IntegrationChange, IntegrationRecord, SealedSecret};
+use zeroize::Zeroizing;
 
 use crate::{
     Chat, ChatError, IntegrationUpdate, NewIntegration,
     chat::ChatParts,
+    choice::WEBHOOK,
     draft::Draft,
     headers::{Headers, place},
+    signing::{SECRET_OVERLAP_MS, new_secret, secret_place},
 };
 
 /// The most integrations of one bot: every session and every reply reads them all.
@@ -37,6 +40,7 @@ impl Chat {
             bot,
             headers_sealed: self.seal(tenant, id, &draft.headers)?,
             header_names: draft.headers.names(),
+            secret_sealed: if draft.kind == WEBHOOK { Some(self.new_secret(tenant, id)?) } else { None },
             name: draft.name,
             kind: draft.kind,
             url: draft.url,
@@ -84,7 +88,17 @@ impl Chat {
             (true, false) if !draft.headers.is_empty() => Some((old.headers_sealed, old.header_names)),
             (true, _) => Some((self.seal(tenant, id, &draft.headers)?, draft.headers.names())),
         };
+        let secret = match (old.kind.as_str(), draft.kind.as_str()) {
+            (WEBHOOK, WEBHOOK) => None,
+            (_, WEBHOOK) => {
+                let current = Some(self.new_secret(tenant, id)?);
+                Some(SealedSecret { current, ..SealedSecret::default() })
+            }
+            (WEBHOOK, _) => Some(SealedSecret::default()),
+            _ => None,
+        };
         let change = IntegrationChange {
+            secret,
             name: (draft.name != old.name).then_some(draft.name),
             kind: aims.then_some(draft.kind),
             url: aims.then_some(draft.url),
@@ -95,6 +109,55 @@ impl Chat {
             fallback: (draft.fallback != old.fallback).then_some(draft.fallback),
         };
         Ok(data.update_integration(id, change, audit).await?)
+    }
+
+    /// Gives a `webhook` integration a new secret; the one before signs too for 24 hours.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] without it, [`ChatError::Conflict`] when it is of another kind.
+    pub async fn rotate_integration_secret(
+        &self,
+        tenant: Tenant,
+        id: IntegrationId,
+        audit: AuditEntry<'_>,
+    ) -> Result<IntegrationRecord, ChatError> {
+        let data = self.parts.store.workspace(tenant);
+        let old = data.integration(id).await?;
+        if old.kind != WEBHOOK {
+            return Err(ChatError::Conflict("only a webhook integration has a secret"));
+        }
+        let until = self.parts.clock.now().plus(SECRET_OVERLAP_MS);
+        let secret = Some(old.secret.rotate(self.new_secret(tenant, id)?, until));
+        Ok(data.update_integration(id, IntegrationChange { secret, ..IntegrationChange::default() }, audit).await?)
+    }
+
+    /// The secret of a `webhook` integration, to be shown once, when it is new.
+    ///
+    /// # Errors
+    /// [`ChatError::Unavailable`] when it has none, or it cannot be opened.
+    pub fn integration_secret(
+        &self,
+        tenant: Tenant,
+        integration: &IntegrationRecord,
+    ) -> Result<Zeroizing<String>, ChatError> {
+        let sealed = integration.secret.current.as_deref();
+        let sealed = sealed.ok_or_else(|| ChatError::unavailable("the integration has no secret"))?;
+        let plain = self.parts.secrets.sealer().open(&secret_place(tenant, integration.id), sealed)?;
+        let text = std::str::from_utf8(&plain).map_err(ChatError::unavailable)?;
+        Ok(Zeroizing::new(text.to_owned()))
+    }
+
+    /// An address that customers' messages are to be sent to, in its canonical form.
+    ///
+    /// # Errors
+    /// One sentence that says why this server does not call it.
+    pub fn check_url(&self, url: &str) -> Result<String, String> {
+        self.parts.outbound.check_url(url).map(String::from).map_err(|refusal| refusal.to_string())
+    }
+
+    fn new_secret(&self, tenant: Tenant, id: IntegrationId) -> Result<Vec<u8>, ChatError> {
+        let ChatParts { secrets, random, .. } = &*self.parts;
+        Ok(new_secret(secrets.sealer(), &secret_place(tenant, id), &**random)?.0)
     }
 
     fn seal(&self, tenant: Tenant, id: IntegrationId, headers: &Headers) -> Result<Option<Vec<u8>>, ChatError> {

@@ -14,21 +14,23 @@ use access::Tenant;
 use ambient::ConversationId;
 use cluster::{CutReason, Grant};
 use serde_json::Value;
-use store::{BotRecord, IntegrationRecord, StoreError};
+use store::{BotRecord, ChannelTurn, IntegrationRecord, StoreError};
 use tokio::time::timeout;
 
 use crate::{
     ReplyErrorCode, ReplyEvent, Usage,
+    channels::keep_reply,
     chat::ChatParts,
-    choice::{ECHO, choose},
+    choice::{ECHO, WEBHOOK, choose},
     credits::Hold,
     headers::{Headers, place},
     live::Place,
     log::ReplyLog,
     reply::CUT_PATIENCE,
+    signing::{open_secrets, secret_place},
     text::count_words,
     turn::Turn,
-    upstream::{Answer, Call, Failure, Message, Said, ask, echo},
+    upstream::{About, Answer, Call, Failure, Message, Said, WebhookQuestion, Who, ask, ask_webhook, echo},
 };
 
 /// The longest a reply may take, however slowly it keeps coming.
@@ -42,6 +44,7 @@ pub(crate) struct Job {
     pub(crate) tenant: Tenant,
     pub(crate) conversation: ConversationId,
     pub(crate) bot: BotRecord,
+    pub(crate) about: About,
     /// The message to be answered.
     pub(crate) text: String,
     /// How many messages have come after it: parts of an earlier answer.
@@ -50,6 +53,8 @@ pub(crate) struct Job {
     pub(crate) context_messages: Option<u32>,
     /// How long it goes on without a reader.
     pub(crate) grace: Duration,
+    /// The message of a channel that it answers: the whole answer is stored with the note that it is to be sent.
+    pub(crate) channel: Option<ChannelTurn>,
 }
 
 /// What a reply runs with.
@@ -176,7 +181,8 @@ impl Job {
         for integration in order {
             spent.is_asked.fetch_or(integration.kind != ECHO, Relaxed);
             let parts = Arc::clone(&self.parts);
-            let asking = Asking { parts, tenant: self.tenant, integration, messages: &messages, schema: None };
+            let (tenant, bot, about) = (self.tenant, &self.bot, &self.about);
+            let asking = Asking { parts, tenant, integration, messages: &messages, schema: None, bot, about };
             let asked = if integration.kind == ECHO { echo(&self.text, &answer) } else { asking.ask(&answer).await };
             match asked {
                 Ok(usage) => return Ok(usage),
@@ -213,13 +219,21 @@ impl Job {
     }
 
     async fn keep(&self, text: String, status: &str, tokens: Option<u64>) -> Result<(), ReplyErrorCode> {
-        if text.is_empty() {
+        let channel = self.channel.as_ref().filter(|_| status == "complete");
+        if text.is_empty() && channel.is_none() {
             return Ok(());
         }
         let tokens = tokens.unwrap_or_else(|| count_words(&text));
         let data = self.parts.store.workspace(self.tenant);
-        match data.append_message(self.conversation, "assistant", &text, status, Some(tokens)).await {
-            Ok(_) => Ok(()),
+        let kept = match channel {
+            Some(turn) => keep_reply(&data, turn, &text, tokens).await,
+            None => {
+                let kept = data.append_message(self.conversation, "assistant", &text, status, Some(tokens)).await;
+                kept.map(drop)
+            }
+        };
+        match kept {
+            Ok(()) => Ok(()),
             // The conversation was deleted meanwhile, and its words with it.
             Err(StoreError::NotFound | StoreError::Conflict(_)) => Err(ReplyErrorCode::Ended),
             Err(error) => {
@@ -238,6 +252,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) messages: &'a [Message],
     /// What the answer is to be, as a JSON Schema.
     pub(crate) schema: Option<&'a Value>,
+    pub(crate) bot: &'a BotRecord,
+    pub(crate) about: &'a About,
 }
 
 impl Asking<'_> {
@@ -247,17 +263,29 @@ impl Asking<'_> {
             let last = self.messages.last().map_or("", |message| message.content.as_str());
             return echo(last, answer);
         }
-        let ChatParts { secrets, outbound, drain, .. } = &*self.parts;
+        let ChatParts { secrets, outbound, drain, clock, random, .. } = &*self.parts;
         let place = place(self.tenant, integration.id);
         let headers = Headers::open(secrets.sealer(), &place, integration.headers_sealed.as_deref());
         let headers = headers.map_err(Failure::internal)?.to_wire().map_err(Failure::internal)?;
         let url = integration.url.as_deref().unwrap_or_default();
-        let call = Call {
-            base: outbound.check_url(url).map_err(|e| Failure::new(ReplyErrorCode::UpstreamUnavailable, e))?,
-            model: integration.model.clone().unwrap_or_default(),
-            headers,
-            timeout: Duration::from_secs(integration.timeout_seconds.into()),
-        };
+        let url = outbound.check_url(url).map_err(|e| Failure::new(ReplyErrorCode::UpstreamUnavailable, e))?;
+        let timeout_of_call = Duration::from_secs(integration.timeout_seconds.into());
+        if integration.kind == WEBHOOK {
+            let (now, place) = (clock.now(), secret_place(self.tenant, integration.id));
+            let question = WebhookQuestion {
+                url,
+                headers,
+                timeout: timeout_of_call,
+                secrets: open_secrets(secrets, &place, &integration.secret, now).map_err(Failure::internal)?,
+                id: ambient::EventId::mint(&**clock, &**random).map_err(Failure::internal)?.to_string(),
+                now,
+                bot: Who { id: self.bot.id, name: &self.bot.name },
+                about: self.about,
+            };
+            return ask_webhook(outbound, question, self.messages, answer).await;
+        }
+        let call =
+            Call { base: url, model: integration.model.clone().unwrap_or_default(), headers, timeout: timeout_of_call };
         let Said { usage, rest } = ask(outbound, call, self.messages, self.schema, answer).await?;
         if let Some(mut rest) = rest {
             drain.spawn(timeout(REST_PATIENCE, async move { while let Ok(Some(_)) = rest.chunk().await {} }));

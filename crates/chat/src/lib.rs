@@ -5,6 +5,7 @@
 //! about who may call; callers come in checked. An upstream's words go to the end user, its errors
 //! to the operator.
 
+mod channels;
 mod chat;
 mod choice;
 mod credits;
@@ -21,6 +22,7 @@ mod question;
 mod replay;
 mod reply;
 mod send;
+mod signing;
 mod sse;
 mod text;
 mod turn;
@@ -39,4 +41,7 @@ pub use headers::{HEADER_MASK, Headers, integration_place};
 pub use question::{AskError, Question};
 pub use reply::{Reply, ReplyErrorCode, ReplyEvent, Usage};
 pub use send::{MAX_MESSAGE, SayTo, SendOptions};
+pub use signing::{
+    SECRET_OVERLAP_MS, channel_place, channel_secret_place, integration_secret_place, new_secret, open_secrets,
+};
 pub use voice::OpenedVoice;

@@ -19,7 +19,7 @@ use crate::{
     job::{Asking, REPLY_LIMIT, chain},
     log::ReplyLog,
     text::count_words,
-    upstream::{Answer, Failure, Message},
+    upstream::{About, Answer, Failure, Message},
 };
 
 /// What a bot is asked.
@@ -83,13 +83,14 @@ impl Chat {
         let hold = credits.reserve_question(tenant).await?;
         let messages = prompt(bot.instructions.as_deref(), &question);
         let log = ReplyLog::new(0, 0, "", None);
-        let (answer, is_asked) = (Answer(&log), AtomicBool::new(false));
+        let (answer, is_asked, about) = (Answer(&log), AtomicBool::new(false), About::default());
         let asking = async {
             let mut failure = Failure::new(ReplyErrorCode::NotConfigured, "no integration is on");
             for integration in order {
                 is_asked.fetch_or(integration.kind != ECHO, Relaxed);
                 let parts = Arc::clone(&self.parts);
-                let mut asking = Asking { parts, tenant, integration, messages: &messages, schema: None };
+                let (bot, about) = (&bot, &about);
+                let mut asking = Asking { parts, tenant, integration, messages: &messages, schema: None, bot, about };
                 asking.schema = question.schema.as_ref();
                 let mut asked = asking.ask(&answer).await;
                 // Not every server knows schemas; the question says in words too what is wanted.

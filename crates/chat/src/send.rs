@@ -3,7 +3,7 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use access::{SessionCaller, Tenant};
 use ambient::ConversationId;
 use cluster::{CutReason, Grant, Opener};
-use store::{StoreError, Workspace};
+use store::{ChannelTurn, StoreError, Workspace};
 
 use crate::{
     Chat, ChatError, EventId, Reply,
@@ -13,6 +13,7 @@ use crate::{
     replay::{Stored, base_of_another},
     text::count_words,
     turn::Turn,
+    upstream::About,
 };
 
 /// The longest message of an end user, in characters (seed S2).
@@ -59,7 +60,7 @@ impl Chat {
         let grant =
             self.parts.cluster.hold(session.key, Some(session.conversation)).ok_or_else(|| self.gone(session))?;
         let to = To { tenant: session.tenant, conversation: session.conversation, context_messages: None };
-        self.answer(to, grant, text, options).await
+        self.answer(to, grant, text, options, None).await
     }
 
     /// The same for a conversation that no session token opens. The caller has rules of its own for the text.
@@ -70,12 +71,32 @@ impl Chat {
         let SayTo { tenant, conversation, opener, context_messages } = to;
         let grant = self.parts.cluster.hold_conversation(conversation, opener.as_ref()).ok_or(ChatError::Revoked)?;
         let to = To { tenant, conversation, context_messages };
-        self.answer(to, grant, text, options).await
+        self.answer(to, grant, text, options, None).await
     }
 
-    async fn answer(&self, to: To, grant: Grant, text: String, options: SendOptions) -> Result<Reply, ChatError> {
+    /// The same for a message of a channel, which is stored already and waits for its turn.
+    pub(crate) async fn say_in_channel(
+        &self,
+        tenant: Tenant,
+        turn: ChannelTurn,
+        text: String,
+    ) -> Result<Reply, ChatError> {
+        let conversation = turn.conversation;
+        let grant = self.parts.cluster.hold_conversation(conversation, None).ok_or(ChatError::Revoked)?;
+        let options = SendOptions { client_key: Some(turn.message.to_string()), after: None };
+        self.answer(To { tenant, conversation, context_messages: None }, grant, text, options, Some(turn)).await
+    }
+
+    async fn answer(
+        &self,
+        to: To,
+        grant: Grant,
+        text: String,
+        options: SendOptions,
+        channel: Option<ChannelTurn>,
+    ) -> Result<Reply, ChatError> {
         check_client_key(options.client_key.as_deref())?;
-        let ask = Ask { to, grant: Arc::new(grant), hash: log::hash(&text), text, options };
+        let ask = Ask { to, grant: Arc::new(grant), hash: log::hash(&text), text, options, channel };
         let place = self.live.enter(to.conversation);
         let turn = match self.wait(&ask, &place).await? {
             Next::Reply(reply) => return Ok(reply),
@@ -83,6 +104,11 @@ impl Chat {
         };
         let data = self.parts.store.workspace(to.tenant);
         let conversation = data.conversation(to.conversation).await?;
+        let about = About {
+            conversation: Some(conversation.id),
+            user: conversation.user_identifier,
+            metadata: conversation.metadata,
+        };
         let bot = data.bot(conversation.bot).await?;
         let stored = ask.stored(&data).await?;
         if let Some(told) = stored.as_ref().and_then(|stored| stored.replay(&bot.name)) {
@@ -105,9 +131,12 @@ impl Chat {
             tenant: to.tenant,
             conversation: to.conversation,
             bot,
+            about,
             later: stored.later(),
             context_messages: to.context_messages,
-            grace: if key.is_some() { self.grace } else { Duration::ZERO },
+            // Nobody comes back for the reply to a channel.
+            grace: if key.is_some() && ask.channel.is_none() { self.grace } else { Duration::ZERO },
+            channel: ask.channel,
             text: ask.text,
         };
         self.parts.drain.spawn(job.run(Leave { grant: ask.grant, turn, hold, place }, log));
@@ -166,6 +195,7 @@ struct Ask {
     text: String,
     hash: u64,
     options: SendOptions,
+    channel: Option<ChannelTurn>,
 }
 
 enum Next {
@@ -202,9 +232,10 @@ impl Ask {
 
     async fn store(&self, data: &Workspace) -> Result<Stored, ChatError> {
         let (conversation, words) = (self.to.conversation, Some(count_words(&self.text)));
-        let stored = match &self.options.client_key {
-            Some(key) => data.append_message_once(conversation, &self.text, words, key).await,
-            None => data.append_message(conversation, "user", &self.text, "complete", words).await,
+        let stored = match (&self.channel, &self.options.client_key) {
+            (Some(turn), _) => data.append_channel_message(turn, &self.text, words).await,
+            (None, Some(key)) => data.append_message_once(conversation, &self.text, words, key).await,
+            (None, None) => data.append_message(conversation, "user", &self.text, "complete", words).await,
         };
         match stored {
             Ok(message) => Ok(Stored::new(message)),

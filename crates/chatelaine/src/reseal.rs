@@ -65,6 +65,8 @@ fn place(of: Sealed, value: &SealedValue) -> Vec<u8> {
     match of {
         Sealed::Connections => runs::connection_place(value),
         Sealed::Integrations => chat::integration_place(value),
+        Sealed::IntegrationSecrets | Sealed::PreviousIntegrationSecrets => chat::integration_secret_place(value),
+        Sealed::ChannelSecrets | Sealed::PreviousChannelSecrets => chat::channel_secret_place(value),
         Sealed::Triggers => api::trigger_place(value),
         Sealed::Webhooks | Sealed::PreviousWebhooks => {
             let Tenant { workspace, environment } = value.tenant;

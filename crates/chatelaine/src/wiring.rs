@@ -82,6 +82,7 @@ pub(crate) async fn wire(
         drain: replies.clone(),
     });
     runs.resume();
+    chat.resume_channels();
     let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
     let app = App::new(AppParts {
         store: store.clone(),

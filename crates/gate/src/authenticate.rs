@@ -249,7 +249,7 @@ impl Inner {
         };
         let mut buckets: [Option<Bucket<'_>>; 7] = [None; 7];
         match limit {
-            Limit::Unlimited => return Ok(None),
+            Limit::Unlimited | Limit::Signed => return Ok(None),
             // Whoever comes with a credential starts no more than who comes without.
             Limit::PublicStart => buckets[5] = Some(Bucket::PublicStarts(address)),
             // On top of what strangers have: hashing a password is what costs.

@@ -117,7 +117,7 @@ impl Inner {
     /// Charges the address, before anything is read: a flood costs no hashing.
     pub(crate) fn charge_drop_in(&self, limit: Limit, around: Surroundings<'_>) -> Result<Option<Verdict>, Problem> {
         let bucket = match limit {
-            Limit::Unlimited => return Ok(None),
+            Limit::Unlimited | Limit::Signed => return Ok(None),
             Limit::DropIn => Bucket::DropIn(around.address),
             _ => Bucket::Address(around.address),
         };

@@ -6,7 +6,7 @@ use access::{KeyKind, Role, ScopeSet};
 use ambient::{BotId, ChannelId, IntegrationId, KeyId, Millis, ServiceAccountId};
 use credential::key::{Environment, Family};
 
-use crate::record::{KeySettings, SecretRecord};
+use crate::record::{KeySettings, SealedSecret, SecretRecord};
 
 /// A workspace to be made.
 #[derive(Clone, Debug)]
@@ -148,7 +148,7 @@ pub struct NewIntegration {
     pub bot: BotId,
     /// What people call it.
     pub name: String,
-    /// `echo` or `openai`.
+    /// `echo`, `openai` or `webhook`.
     pub kind: String,
     /// Base URL.
     pub url: Option<String>,
@@ -164,6 +164,8 @@ pub struct NewIntegration {
     pub weight: u32,
     /// Whether it is asked when the chosen one fails.
     pub fallback: bool,
+    /// Signs the questions of a `webhook`, sealed.
+    pub secret_sealed: Option<Vec<u8>>,
 }
 
 /// What is to be different about an integration; `None` leaves a field as it is.
@@ -171,7 +173,7 @@ pub struct NewIntegration {
 pub struct IntegrationChange {
     /// What people call it.
     pub name: Option<String>,
-    /// `echo` or `openai`.
+    /// `echo`, `openai` or `webhook`.
     pub kind: Option<String>,
     /// Base URL.
     pub url: Option<Option<String>>,
@@ -185,6 +187,8 @@ pub struct IntegrationChange {
     pub weight: Option<u32>,
     /// Whether it is asked when the chosen one fails.
     pub fallback: Option<bool>,
+    /// What signs the questions of a `webhook`.
+    pub secret: Option<SealedSecret>,
 }
 
 /// A conversation to be opened.

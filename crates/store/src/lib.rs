@@ -9,6 +9,7 @@ mod agent_loops;
 mod attempt;
 pub mod catalogue;
 mod change;
+mod channels;
 mod contacts;
 mod dialect;
 mod error;
@@ -45,6 +46,10 @@ pub use contacts::{
     Archived, ContactChange, ContactFilter, ContactRecord, ImportBatch, ImportDone, ImportError, ImportMatch,
     ImportRecord, MAX_TAGS_ASKED, NewContact,
 };
+pub use channels::{
+    ChannelChange, ChannelRecord, ChannelTurn, DueChannelMessage, NewChannel, NewChannelMessage, NewReplyEndpoint,
+    TakenMessage,
+};
 pub use error::StoreError;
 pub use lease::Lease;
 pub use participation::{
@@ -57,8 +62,8 @@ pub use people::{
 };
 pub use record::{
     AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,
-    MemberRecord, MessageRecord, NamedConversation, Page, PageRequest, SecretRecord, SecretUse, ServiceAccountRecord,
-    WorkspaceRecord,
+    MemberRecord, MessageRecord, NamedConversation, Page, PageRequest, SealedSecret, SecretRecord, SecretUse,
+    ServiceAccountRecord, WorkspaceRecord,
 };
 pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
@@ -71,7 +76,7 @@ pub use webhooks::{
 };
 pub use workspace::{
     ConnectionDraft, ConnectionRecord, ConversationExport, ConversationFilter, CreditAccount, CreditEntry, CreditHold,
-    CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_AGENT_LOOPS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS,
+    CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_AGENT_LOOPS, MAX_CHANNELS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS,
     MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
 };
 pub use workspace::{MemberChange, SignInRecord, WorkspaceChange};

@@ -254,7 +254,7 @@ pub struct IntegrationRecord {
     pub bot: BotId,
     /// What people call it.
     pub name: String,
-    /// `echo` or `openai` (and `webhook`, later).
+    /// `echo`, `openai` or `webhook`.
     pub kind: String,
     /// Base URL, ending in `/v1` for `openai`.
     pub url: Option<String>,
@@ -282,12 +282,57 @@ pub struct ConversationRecord {
     /// Its id.
     pub id: ConversationId,
     /// Who answers.
+    /// Signs the questions of a `webhook`.
+    pub secret: SealedSecret,
     pub bot: BotId,
     /// Which door it came through: `session`.
     pub channel: String,
     /// The key under which it was opened.
     pub key: Option<KeyId>,
     /// The customer's own name for the user.
+/// A secret that signs, and the one before it while that still counts; sealed both.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct SealedSecret {
+    /// In force.
+    pub current: Option<Vec<u8>>,
+    /// The one before.
+    pub previous: Option<Vec<u8>>,
+    /// Until when that one counts.
+    pub previous_until: Option<Millis>,
+}
+
+impl SealedSecret {
+    /// A new one takes the place of this, which counts until then.
+    #[must_use]
+    pub fn rotate(self, new: Vec<u8>, previous_until: Millis) -> Self {
+        Self {
+            current: Some(new),
+            previous_until: self.current.is_some().then_some(previous_until),
+            previous: self.current,
+        }
+    }
+
+    /// What is in force at a moment, the newer first.
+    pub fn in_force(&self, now: Millis) -> impl Iterator<Item = &[u8]> {
+        let previous = self.previous.as_deref().filter(|_| self.previous_until.is_some_and(|until| now < until));
+        self.current.as_deref().into_iter().chain(previous)
+    }
+
+    pub(crate) fn read(row: &crate::row::Row) -> Result<Self, crate::error::StoreError> {
+        Ok(Self {
+            current: row.maybe_blob("secret_sealed")?,
+            previous: row.maybe_blob("previous_sealed")?,
+            previous_until: row.maybe_time("previous_until")?,
+        })
+    }
+}
+
+impl fmt::Debug for SealedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SealedSecret").field("previous_until", &self.previous_until).finish_non_exhaustive()
+    }
+}
+
     pub user_identifier: Option<String>,
     /// The customer's own notes.
     pub metadata: Option<serde_json::Value>,

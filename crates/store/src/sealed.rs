@@ -19,6 +19,14 @@ pub enum Sealed {
     Connections,
     /// Headers of bots' integrations.
     Integrations,
+    /// Secrets that sign what `webhook` integrations are asked.
+    IntegrationSecrets,
+    /// Those before them.
+    PreviousIntegrationSecrets,
+    /// Secrets that senders of channels' messages sign with.
+    ChannelSecrets,
+    /// Those before them.
+    PreviousChannelSecrets,
     /// Secrets that senders of webhooks sign with.
     Triggers,
     /// Secrets that sign what is sent to endpoints.
@@ -29,13 +37,30 @@ pub enum Sealed {
 
 impl Sealed {
     /// Each of them.
-    pub const ALL: [Self; 5] =
-        [Self::Connections, Self::Integrations, Self::Triggers, Self::Webhooks, Self::PreviousWebhooks];
+    pub const ALL: [Self; 9] = [
+        Self::Connections,
+        Self::Integrations,
+        Self::IntegrationSecrets,
+        Self::PreviousIntegrationSecrets,
+        Self::ChannelSecrets,
+        Self::PreviousChannelSecrets,
+        Self::Triggers,
+        Self::Webhooks,
+        Self::PreviousWebhooks,
+    ];
 
     const fn statements(self) -> (&'static Statement, &'static Statement) {
         match self {
             Self::Connections => (&sql::SEALED_CONNECTIONS, &sql::RESEAL_CONNECTION),
             Self::Integrations => (&sql::SEALED_INTEGRATIONS, &sql::RESEAL_INTEGRATION),
+            Self::IntegrationSecrets => (&sql::SEALED_INTEGRATION_SECRETS, &sql::RESEAL_INTEGRATION_SECRET),
+            Self::PreviousIntegrationSecrets => {
+                (&sql::SEALED_PREVIOUS_INTEGRATION_SECRETS, &sql::RESEAL_PREVIOUS_INTEGRATION_SECRET)
+            }
+            Self::ChannelSecrets => (&sql::SEALED_CHANNEL_SECRETS, &sql::RESEAL_CHANNEL_SECRET),
+            Self::PreviousChannelSecrets => {
+                (&sql::SEALED_PREVIOUS_CHANNEL_SECRETS, &sql::RESEAL_PREVIOUS_CHANNEL_SECRET)
+            }
             Self::Triggers => (&sql::SEALED_TRIGGERS, &sql::RESEAL_TRIGGER),
             Self::Webhooks => (&sql::SEALED_WEBHOOKS, &sql::RESEAL_WEBHOOK),
             Self::PreviousWebhooks => (&sql::SEALED_PREVIOUS_WEBHOOKS, &sql::RESEAL_PREVIOUS_WEBHOOK),

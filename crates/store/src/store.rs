@@ -349,6 +349,7 @@ impl Store {
         let answers = self.execute(sql::SWEEP_IDEMPOTENCY.bound().time(now.plus(-IDEMPOTENCY_TTL))).await?;
         Ok(answers
             + self.sweep_trigger_deliveries(now).await?
+            + self.sweep_channel_messages(now).await?
             + self.sweep_events(now).await?
             + self.sweep_usage(now).await?)
     }

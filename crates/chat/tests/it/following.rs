@@ -235,7 +235,7 @@ async fn a_renewed_token_is_the_same_session_and_dies_with_it() {
     let world = World::new().await;
     let mut opener = world.caller();
     opener.origin = Some("https://shop.example".into());
-    let request = chat::OpenSession { bot: world.bot, user_identifier: None, metadata: None };
+    let request = chat::OpenSession { channel: None, bot: world.bot, user_identifier: None, metadata: None };
     let opened = world.chat.open_session(&opener, request).await.unwrap();
     assert_eq!(opened.expires_in, 24 * 3600);
     let session = access::SessionCaller {
@@ -265,7 +265,7 @@ async fn no_token_outlives_its_key() {
     let world = World::new().await;
     let mut opener = world.caller();
     opener.expires_at = Some(world.clock.now().plus(60_000));
-    let request = chat::OpenSession { bot: world.bot, user_identifier: None, metadata: None };
+    let request = chat::OpenSession { channel: None, bot: world.bot, user_identifier: None, metadata: None };
     let opened = world.chat.open_session(&opener, request).await.unwrap();
     assert!((58..=60).contains(&opened.expires_in), "{}", opened.expires_in);
 }

@@ -63,7 +63,8 @@ async fn each_field_is_checked() {
     let world = World::new().await;
     let base = || world.openai("m");
     for (new, want) in [
-        (NewIntegration { kind: "webhook".to_owned(), ..base() }, "kind"),
+        (NewIntegration { kind: "webhook".to_owned(), ..base() }, "model"),
+        (NewIntegration { kind: "webhook".to_owned(), model: None, url: None, ..base() }, "url"),
         (NewIntegration { kind: "telepathy".to_owned(), ..base() }, "kind"),
         (NewIntegration { url: None, ..base() }, "url"),
         (NewIntegration { url: Some("http://10.0.0.5/v1".to_owned()), ..base() }, "url"),

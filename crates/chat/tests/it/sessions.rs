@@ -14,8 +14,12 @@ async fn a_session_greets_and_its_token_is_bound() {
     let mut opener = world.caller();
     opener.epoch = 3;
     opener.origin = Some("https://shop.example".into());
-    let request =
-        OpenSession { bot: world.bot, user_identifier: Some("u-1".to_owned()), metadata: Some(json!({"a": 1})) };
+    let request = OpenSession {
+        channel: None,
+        bot: world.bot,
+        user_identifier: Some("u-1".to_owned()),
+        metadata: Some(json!({"a": 1})),
+    };
     let opened = world.chat.open_session(&opener, request).await.unwrap();
     assert_eq!(
         (&*opened.agent_name, opened.greeting.as_deref(), &*opened.agent_model),
@@ -45,7 +49,7 @@ async fn a_bot_without_a_greeting_says_nothing_first() {
 #[tokio::test]
 async fn a_bot_of_nobody_or_of_the_other_environment_is_not_found() {
     let world = World::new().await;
-    let request = |bot| OpenSession { bot, user_identifier: None, metadata: None };
+    let request = |bot| OpenSession { channel: None, bot, user_identifier: None, metadata: None };
     let nobody = world.chat.open_session(&world.caller(), request(BotId(Ulid(1)))).await;
     assert!(matches!(nobody, Err(ChatError::NotFound)));
     let mut test_key = world.caller();
@@ -56,7 +60,8 @@ async fn a_bot_of_nobody_or_of_the_other_environment_is_not_found() {
 #[tokio::test]
 async fn what_comes_with_a_session_is_checked() {
     let world = World::new().await;
-    let request = |user: Option<String>, metadata| OpenSession { bot: world.bot, user_identifier: user, metadata };
+    let request =
+        |user: Option<String>, metadata| OpenSession { channel: None, bot: world.bot, user_identifier: user, metadata };
     for (request, field) in [
         (request(Some("u".repeat(256)), None), "user_identifier"),
         (request(None, Some(json!([1]))), "metadata"),

@@ -147,7 +147,7 @@ impl World {
     }
 
     pub(crate) async fn open(&self) -> Result<OpenedSession, ChatError> {
-        let request = OpenSession { bot: self.bot, user_identifier: None, metadata: None };
+        let request = OpenSession { channel: None, bot: self.bot, user_identifier: None, metadata: None };
         self.chat.open_session(&self.caller(), request).await
     }
 

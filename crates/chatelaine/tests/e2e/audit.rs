@@ -51,6 +51,10 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let integration = id_of(
         &by.post(&format!("/v1/bots/{bot}/integrations"), &json!({"name": "E", "kind": "echo"})).await.expect(201),
     );
+    let signed = json!({"kind": "webhook", "url": "https://bot.example.com/answer"});
+    let signed = id_of(&by.post(&format!("/v1/bots/{bot}/integrations"), &signed).await.expect(201));
+    let channel = json!({"kind": "webhook", "name": "C", "reply_url": "https://app.example.com/replies"});
+    let channel = id_of(&by.post(&format!("/v1/bots/{bot}/channels"), &channel).await.expect(201));
     let conversation = world.session().await;
     let design = json!({"name": "W", "definition": survey()});
     let workflow = id_of(&by.post("/v1/workflows", &design).await.expect(201));
@@ -83,6 +87,11 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("update_bot", "PATCH", format!("/v1/bots/{bot}"), json!({"name": "C"})),
         ("create_integration", "POST", format!("/v1/bots/{bot}/integrations"), json!({"name": "F", "kind": "echo"})),
         ("update_integration", "PATCH", format!("/v1/integrations/{integration}"), json!({"weight": 2})),
+        ("create_channel", "POST", format!("/v1/bots/{bot}/channels"), json!({"kind": "widget", "name": "C"})),
+        ("update_channel", "PATCH", format!("/v1/channels/{channel}"), json!({"name": "D"})),
+        ("rotate_channel_secret", "POST", format!("/v1/channels/{channel}/rotate-secret"), json!({})),
+        ("delete_channel", "DELETE", format!("/v1/channels/{channel}"), json!({})),
+        ("rotate_integration_secret", "POST", format!("/v1/integrations/{signed}/rotate-secret"), json!({})),
         ("delete_integration", "DELETE", format!("/v1/integrations/{integration}"), json!({})),
         ("create_connection", "POST", "/v1/connections".into(), connection),
         ("update_connection", "PATCH", format!("/v1/connections/{connected}"), json!({"name": "V"})),

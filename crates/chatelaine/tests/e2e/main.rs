@@ -19,6 +19,10 @@ mod bad_input;
 #[cfg(test)]
 mod challenge;
 #[cfg(test)]
+mod channels;
+#[cfg(test)]
+mod channels_crash;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod connections;
@@ -102,6 +106,8 @@ mod upstreams;
 mod usage;
 #[cfg(test)]
 mod voice;
+#[cfg(test)]
+mod webhook_integration;
 #[cfg(test)]
 mod widget_keys;
 #[cfg(test)]

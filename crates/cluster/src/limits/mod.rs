@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 
-use ambient::{ConversationId, DeploymentId, KeyId, Millis, RunId, WorkspaceId};
+use ambient::{ChannelId, ConversationId, DeploymentId, KeyId, Millis, RunId, WorkspaceId};
 
 use crate::{
     Cluster, ClusterConfig, KeyHandle, WorkspaceEntry,
@@ -59,6 +59,8 @@ pub enum Bucket<'a> {
     RequestsOfDay(&'a KeyHandle, Millis),
     /// Messages a minute in all sessions of a widget key.
     MessagesOfKey(KeyId),
+    /// Messages a minute that come in through a channel.
+    MessagesOfChannel(ChannelId),
     /// What a participant asks: of one run, by one role.
     Participant(RunId, &'a str),
     /// What participants ask, of all runs, from an address.
@@ -309,6 +311,10 @@ impl Limits {
                 rate: self.account_sign_ins,
                 cell: Cell::Table(&self.strangers, Class::SignInsOfAccount, Subject(u128::from(self.hashed(account)))),
             },
+            // As of a widget key: both bring messages of many users.
+            Bucket::MessagesOfChannel(channel) => {
+                known("channel-messages", self.key_messages, Class::KeyMessages, channel.0.0)
+            }
             Bucket::MessagesOfKey(key) => known("key-messages", self.key_messages, Class::KeyMessages, key.0.0),
         })
     }

@@ -11,7 +11,7 @@ macro_rules! bot_columns {
 macro_rules! integration_columns {
     () => {
         "id, bot_id, name, kind, url, model, headers_sealed, header_names, timeout_seconds, weight, fallback,
-        created_at, updated_at"
+        secret_sealed, previous_sealed, previous_until, created_at, updated_at"
     };
 }
 
@@ -41,8 +41,8 @@ statements! {
 
     INSERT_INTEGRATION "insert_integration"
         "INSERT INTO integrations (workspace_id, environment, id, bot_id, name, kind, url, model, headers_sealed,
-            header_names, timeout_seconds, weight, fallback, created_at, updated_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14)";
+            header_names, timeout_seconds, weight, fallback, secret_sealed, created_at, updated_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)";
     INTEGRATION "integration" concat!(
         "SELECT ", integration_columns!(),
         " FROM integrations WHERE workspace_id = $1 AND environment = $2 AND id = $3"
@@ -58,7 +58,8 @@ statements! {
     );
     UPDATE_INTEGRATION "update_integration"
         "UPDATE integrations SET name = $4, kind = $5, url = $6, model = $7, headers_sealed = $8, header_names = $9,
-            timeout_seconds = $10, weight = $11, fallback = $12
+            timeout_seconds = $10, weight = $11, fallback = $12, secret_sealed = $13, previous_sealed = $14,
+            previous_until = $15
         WHERE workspace_id = $1 AND environment = $2 AND id = $3";
     DELETE_INTEGRATION "delete_integration"
         "DELETE FROM integrations WHERE workspace_id = $1 AND environment = $2 AND id = $3";

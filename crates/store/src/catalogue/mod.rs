@@ -4,6 +4,7 @@
 pub(crate) mod agent_loops;
 pub(crate) mod bots;
 pub(crate) mod ceilings;
+pub(crate) mod channels;
 pub(crate) mod connections;
 pub(crate) mod contact_imports;
 pub(crate) mod contacts;
@@ -58,6 +59,7 @@ pub fn all() -> Vec<&'static Statement> {
         contact_imports::ALL,
         contacts::ALL,
         ceilings::ALL,
+        channels::ALL,
         runs::ALL,
         sealed::ALL,
         triggers::ALL,

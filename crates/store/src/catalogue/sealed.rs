@@ -37,4 +37,32 @@ statements! {
     RESEAL_TRIGGER "reseal_trigger"
         "UPDATE triggers SET secret_sealed = $5
         WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND secret_sealed = $4";
+    SEALED_INTEGRATION_SECRETS "sealed_integration_secrets"
+        "SELECT workspace_id, environment, id, '' AS origin, secret_sealed AS sealed FROM integrations
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) AND secret_sealed IS NOT NULL
+        ORDER BY workspace_id, environment, id LIMIT $4";
+    RESEAL_INTEGRATION_SECRET "reseal_integration_secret"
+        "UPDATE integrations SET secret_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND secret_sealed = $4";
+    SEALED_PREVIOUS_INTEGRATION_SECRETS "sealed_previous_integration_secrets"
+        "SELECT workspace_id, environment, id, '' AS origin, previous_sealed AS sealed FROM integrations
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) AND previous_sealed IS NOT NULL
+        ORDER BY workspace_id, environment, id LIMIT $4";
+    RESEAL_PREVIOUS_INTEGRATION_SECRET "reseal_previous_integration_secret"
+        "UPDATE integrations SET previous_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND previous_sealed = $4";
+    SEALED_CHANNEL_SECRETS "sealed_channel_secrets"
+        "SELECT workspace_id, environment, id, '' AS origin, secret_sealed AS sealed FROM channels
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) AND secret_sealed IS NOT NULL
+        ORDER BY workspace_id, environment, id LIMIT $4";
+    RESEAL_CHANNEL_SECRET "reseal_channel_secret"
+        "UPDATE channels SET secret_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND secret_sealed = $4";
+    SEALED_PREVIOUS_CHANNEL_SECRETS "sealed_previous_channel_secrets"
+        "SELECT workspace_id, environment, id, '' AS origin, previous_sealed AS sealed FROM channels
+        WHERE (workspace_id, environment, id) > ($1, $2, $3) AND previous_sealed IS NOT NULL
+        ORDER BY workspace_id, environment, id LIMIT $4";
+    RESEAL_PREVIOUS_CHANNEL_SECRET "reseal_previous_channel_secret"
+        "UPDATE channels SET previous_sealed = $5
+        WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND previous_sealed = $4";
 }

@@ -46,6 +46,7 @@ impl Workspace {
             timeout_seconds: 30,
             weight: 1,
             fallback: false,
+            secret_sealed: None,
         };
         let mut tx = self.store.begin().await?;
         let insert = self.own(&sql::INSERT_BOT).id(bot.id).text(&bot.name).maybe_text(bot.description.as_deref());

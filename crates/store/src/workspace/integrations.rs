@@ -5,7 +5,7 @@ use crate::{
     catalogue::{Bound, bots as sql},
     change::{IntegrationChange, NewIntegration},
     error::StoreError,
-    record::{AuditEntry, IntegrationRecord},
+    record::{AuditEntry, IntegrationRecord, SealedSecret},
     row::Row,
 };
 
@@ -43,6 +43,7 @@ impl Workspace {
             timeout_seconds: new.timeout_seconds,
             weight: new.weight,
             fallback: new.fallback,
+            secret: SealedSecret { current: new.secret_sealed, ..SealedSecret::default() },
             created_at: now,
             updated_at: now,
         })
@@ -88,11 +89,14 @@ impl Workspace {
         integration.timeout_seconds = change.timeout_seconds.unwrap_or(integration.timeout_seconds);
         integration.weight = change.weight.unwrap_or(integration.weight);
         integration.fallback = change.fallback.unwrap_or(integration.fallback);
+        integration.secret = change.secret.unwrap_or(integration.secret);
         let update = self.own(&sql::UPDATE_INTEGRATION).id(id).text(&integration.name).text(&integration.kind);
         let update = update.maybe_text(integration.url.as_deref()).maybe_text(integration.model.as_deref());
         let update = update.maybe_blob(integration.headers_sealed.clone()).text(json(&integration.header_names)?);
         let update = update.count(integration.timeout_seconds).count(integration.weight);
-        tx.change(update.count(i64::from(integration.fallback))).await?;
+        let update = update.count(i64::from(integration.fallback)).maybe_blob(integration.secret.current.clone());
+        let update = update.maybe_blob(integration.secret.previous.clone());
+        tx.change(update.maybe_time(integration.secret.previous_until)).await?;
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         tx.commit().await?;
         Ok(integration)
@@ -113,7 +117,8 @@ impl Workspace {
         let bound = self.own(&sql::INSERT_INTEGRATION).id(new.id).id(new.bot).text(&new.name).text(&new.kind);
         let bound = bound.maybe_text(new.url.as_deref()).maybe_text(new.model.as_deref());
         let bound = bound.maybe_blob(new.headers_sealed.clone()).text(json(&new.header_names)?);
-        Ok(bound.count(new.timeout_seconds).count(new.weight).count(i64::from(new.fallback)).time(now))
+        let bound = bound.count(new.timeout_seconds).count(new.weight).count(i64::from(new.fallback));
+        Ok(bound.maybe_blob(new.secret_sealed.clone()).time(now))
     }
 }
 
@@ -130,6 +135,7 @@ fn integration_record(row: &Row) -> Result<IntegrationRecord, StoreError> {
         timeout_seconds: row.count("timeout_seconds")?,
         weight: row.count("weight")?,
         fallback: row.count::<i64>("fallback")? != 0,
+        secret: SealedSecret::read(row)?,
         created_at: row.time("created_at")?,
         updated_at: row.time("updated_at")?,
     })

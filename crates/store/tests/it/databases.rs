@@ -152,6 +152,7 @@ pub(crate) fn new_integration(bot: BotId, n: u128) -> NewIntegration {
         timeout_seconds: 7,
         weight: 3,
         fallback: true,
+        secret_sealed: None,
     }
 }
 

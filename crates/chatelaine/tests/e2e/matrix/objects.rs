@@ -1,6 +1,7 @@
 //! What the operations are tried on: things of the first workspace's live data, new for each call
 //! that may change them, so that whoever is admitted also succeeds.
 
+use credential::webhook::sign_plain;
 use gate::{Meta, Method};
 use serde_json::{Value, json};
 use testkit::{Persona, WIDGET_API_KEY, World, id_of};
@@ -15,6 +16,8 @@ pub(crate) struct Target {
     pub(crate) body: Option<Value>,
     /// Whose messages the path names.
     pub(crate) session: Option<Persona>,
+    /// Its signature, of an operation that takes what others sign.
+    pub(crate) headers: Vec<(&'static str, String)>,
     /// The id that it names.
     id: String,
 }
@@ -26,7 +29,7 @@ impl Target {
         let absent = format!("{prefix}_00000000000000000000000001");
         let body =
             self.body.as_ref().map(|body| serde_json::from_str(&body.to_string().replace(&self.id, &absent)).unwrap());
-        Self { path: self.path.replace(&self.id, &absent), body, session: self.session.clone(), id: absent, ..*self }
+        Self { path: self.path.replace(&self.id, &absent), body, session: self.session.clone(), headers: Vec::new(), id: absent, ..*self }
     }
 }
 
@@ -36,6 +39,9 @@ pub(crate) struct Objects<'a> {
     part: &'a Part,
     bot: String,
     integration: String,
+    channel: String,
+    /// What its messages are signed with.
+    channel_secret: String,
     account: String,
     key: String,
     session: Persona,
@@ -65,10 +71,13 @@ impl<'a> Objects<'a> {
         let workflow = new_workflow(world).await;
         let deployment = new_deployment(world, &workflow).await;
         let (trigger, url) = new_trigger(world, &deployment).await;
+        let (channel, channel_secret) = new_channel(world, &bot).await;
         Self {
             world,
             part,
             trigger,
+            channel,
+            channel_secret,
             webhook: url.rsplit('/').next().unwrap().to_owned(),
             deployment,
             workflow,
@@ -113,6 +122,8 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/service-accounts/") => self.new_account().await,
             path if path.starts_with("/v1/integrations/") && reads => self.integration.clone(),
             path if path.starts_with("/v1/integrations/") => self.new_integration().await,
+            path if path.starts_with("/v1/channels/") && operation.method != Method::Delete => self.channel.clone(),
+            path if path.starts_with("/v1/channels/") => new_channel(self.world, &self.bot).await.0,
             path if path.starts_with("/v1/connections/") && reads => self.connection.clone(),
             path if path.starts_with("/v1/connections/") => new_connection(self.world).await,
             path if path.starts_with("/v1/bots/") && operation.method != Method::Delete => self.bot.clone(),
@@ -143,7 +154,12 @@ impl<'a> Objects<'a> {
         if operation.id == "draw_deployment_results" {
             path.push_str("?question=score");
         }
-        Target { method: operation.method.as_str(), path, body: self.body(operation).await, session, id }
+        let (body, mut headers) = (self.body(operation).await, Vec::new());
+        if let (true, Some(body)) = (operation.id == "send_channel_message", &body) {
+            let signature = sign_plain(self.channel_secret.as_bytes(), body.to_string().as_bytes());
+            headers.push(("x-chatbot-signature", signature));
+        }
+        Target { method: operation.method.as_str(), path, body, session, headers, id }
     }
 
     async fn body(&self, operation: &Meta) -> Option<Value> {
@@ -155,6 +171,9 @@ impl<'a> Objects<'a> {
                 json!({"name": "Renamed"})
             }
             "create_trigger" => json!({"kind": "webhook", "name": "New"}),
+            "create_channel" => json!({"kind": "widget", "name": "New"}),
+            "update_channel" => json!({"name": "Renamed"}),
+            "send_channel_message" => json!({"message": "hello", "user": {"id": "ada"}}),
             "create_workflow" => json!({"name": "New", "definition": survey()}),
             "answer_participant_step" => json!({"value": 7}),
             "say_in_participant_step" => json!({"text": "hello"}),
@@ -177,6 +196,8 @@ impl<'a> Objects<'a> {
             | "end_api_key_grace"
             | "end_chat_session"
             | "cancel_chat_reply"
+            | "rotate_integration_secret"
+            | "rotate_channel_secret"
             | "renew_chat_session"
             | "create_deployment"
             | "create_run"
@@ -208,11 +229,18 @@ impl<'a> Objects<'a> {
     }
 
     async fn new_integration(&self) -> String {
-        let body = json!({"name": "Object", "kind": "echo"});
+        let body = json!({"name": "Object", "kind": "webhook", "url": "https://bot.example.com/answer"});
         // On a bot of its own: a bot has a limited number of them.
         let bot = self.world.bot().await;
         id_of(&self.world.secret().post(&format!("/v1/bots/{bot}/integrations"), &body).await.expect(201))
     }
+}
+
+/// The id of a new webhook channel, and what its messages are signed with.
+async fn new_channel(world: &World, bot: &str) -> (String, String) {
+    let body = json!({"kind": "webhook", "name": "Object", "reply_url": "https://app.example.com/replies"});
+    let made = world.secret().post(&format!("/v1/bots/{bot}/channels"), &body).await.expect(201).data();
+    (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
 }
 
 fn connection() -> Value {
