@@ -199,6 +199,14 @@ impl TestServer {
         self.restart().await
     }
 
+    /// Stops it, lets something be done with its data, and starts it again.
+    #[must_use]
+    pub async fn restart_after(self, meanwhile: impl AsyncFnOnce(&TestDatabase)) -> Self {
+        self.running.shutdown().await;
+        meanwhile(&self.database).await;
+        Self::open(self.database, self.options, self.log).await
+    }
+
     /// Stops it; the data is gone with the answer.
     pub async fn stop(self) -> TestDatabase {
         self.running.shutdown().await;

@@ -10,7 +10,7 @@ use credential::{
 use serde_json::{Value, json};
 use store::{AuditEntry, KeySettings, NewDeployment, NewMember, NewWorkflow, NewWorkspace};
 
-use crate::{Answer, Backend, Client, Events, Options, Persona, TestServer, Upstream};
+use crate::{Answer, Backend, Client, Events, Options, Persona, TestDatabase, TestServer, Upstream};
 
 /// The domain of [`World::widget`].
 pub const DOMAIN: &str = "example.com";
@@ -92,6 +92,14 @@ impl World {
     #[must_use]
     pub async fn restart_with(self, change: impl FnOnce(&mut Options)) -> Self {
         let server = self.server.restart_with(change).await;
+        let client = server.client();
+        Self { server, secret: self.secret.on(client), other: self.other.on(client), ..self }
+    }
+
+    /// Stops the server, lets something be done with its data, and starts it again.
+    #[must_use]
+    pub async fn restart_after(self, meanwhile: impl AsyncFnOnce(&TestDatabase)) -> Self {
+        let server = self.server.restart_after(meanwhile).await;
         let client = server.client();
         Self { server, secret: self.secret.on(client), other: self.other.on(client), ..self }
     }

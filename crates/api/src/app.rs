@@ -16,6 +16,7 @@ use store::{Store, Workspace};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
 
 use crate::{
+    leaks::{FetchReporterKeys, Reporters},
     password::Passwords,
     places::{Place, Places, Share},
     system::{Gauges, Probe},
@@ -37,6 +38,7 @@ struct Inner {
     pages: Places<WorkspaceId>,
     exports: Places<WorkspaceId>,
     guesses: Places<IpAddr>,
+    reporters: Reporters,
 }
 
 /// Things that are changed share this many turns; two that share one wait for each other, no more.
@@ -109,6 +111,7 @@ impl App {
             pages: Places::new(PAGES),
             exports: Places::new(EXPORTS),
             guesses: Places::new(GUESSES),
+            reporters: Reporters::default(),
             parts,
         }))
     }
@@ -204,6 +207,15 @@ impl App {
 
     pub(crate) fn guesses(&self) -> &Places<IpAddr> {
         &self.0.guesses
+    }
+
+    pub(crate) fn reporters(&self) -> &Reporters {
+        &self.0.reporters
+    }
+
+    /// Believes reports of leaks that are signed with the keys that `fetch` gets; the first time counts.
+    pub fn trust_leak_reports(&self, fetch: FetchReporterKeys) {
+        self.0.reporters.trust(fetch);
     }
 
     pub(crate) fn passwords(&self) -> &Passwords {

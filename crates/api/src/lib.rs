@@ -21,6 +21,7 @@ pub mod invitations;
 mod key_input;
 mod key_view;
 mod keys;
+mod leaks;
 mod me;
 mod members;
 mod password;
@@ -47,6 +48,7 @@ mod workspace;
 
 pub use app::{App, AppParts, AppSettings};
 use gate::Routes;
+pub use leaks::FetchReporterKeys;
 pub use problem::{of_chat as problem_of_chat, of_run as problem_of_run};
 pub use signing::trigger_place;
 pub use start::charge_start;
@@ -63,6 +65,7 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     let mut routes = Routes::new(app);
     me::mount(&mut routes);
     keys::mount(&mut routes);
+    leaks::mount(&mut routes);
     service_accounts::mount(&mut routes);
     service_account_keys::mount(&mut routes);
     bots::mount(&mut routes);

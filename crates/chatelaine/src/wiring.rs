@@ -75,7 +75,7 @@ pub(crate) async fn wire(
         store: store.clone(),
         cluster: cluster.clone(),
         chat: chat.clone(),
-        outbound,
+        outbound: outbound.clone(),
         secrets: secrets.clone(),
         clock: clock.clone(),
         random: random.clone(),
@@ -100,6 +100,9 @@ pub(crate) async fn wire(
             ready: ready.clone(),
         },
     });
+    if let Some(url) = &config.leaks.reporter_keys_url {
+        app.trust_leak_reports(crate::leaks::fetch_from(outbound, url.clone()));
+    }
     let (answering, drop_in) = match dropin_surface::prepare(&config.dropin, &app).await? {
         Some(ready) => (Some(ready.bot), Some(ready.gate)),
         None => (None, None),

@@ -205,8 +205,8 @@ impl Cluster {
         self.0.keyring.lookup(digest, now)
     }
 
-    /// The second look, after [`Lookup::Miss`]: a key whose digest was made with the previous secret
-    /// (it is renewed), or one that another node made. With SQLite an unknown key costs no read.
+    /// The second look, after [`Lookup::Miss`]: a key whose digest was made with the previous secret, or
+    /// imported without one (it is renewed), or one that another node made. With SQLite an unknown key costs no read.
     ///
     /// # Errors
     /// When the store cannot be asked: 503, never 401.
@@ -217,11 +217,18 @@ impl Cluster {
             Lookup::Miss => {}
             found => return Ok(found),
         }
-        let Some(old) = inner.secrets.previous_digest(text) else { return Ok(Lookup::Miss) };
-        let found = match inner.keyring.lookup(&old, now) {
-            Lookup::Miss => inner.read_through(&old, now).await?,
-            found => found,
-        };
+        let (mut old, mut found) = (digest, Lookup::Miss);
+        if let Some(previous) = inner.secrets.previous_digest(text) {
+            old = previous;
+            found = match inner.keyring.lookup(&old, now) {
+                Lookup::Miss => inner.read_through(&old, now).await?,
+                found => found,
+            };
+        }
+        if matches!(found, Lookup::Miss) {
+            old = Digest::of_import(text);
+            found = inner.imported(&old, now).await?;
+        }
         let Lookup::Found(handle) = found else { return Ok(found) };
         match inner.store.renew_digest(&old, &digest, inner.secrets.id()).await {
             // Somebody else was faster.
@@ -425,6 +432,15 @@ impl Inner {
     /// A miss in memory is the last word.
     fn is_final(&self) -> bool {
         self.complete && self.doubts.is_empty()
+    }
+
+    /// A key that was made elsewhere and not used here yet. Those are all in memory, unless memory is in doubt:
+    /// an unknown text costs no read.
+    async fn imported(&self, digest: &Digest, now: Millis) -> Result<Lookup, ClusterError> {
+        match self.keyring.lookup(digest, now) {
+            Lookup::Miss if !self.doubts.is_empty() => self.read_through(digest, now).await,
+            found => Ok(found),
+        }
     }
 
     async fn read_through(&self, digest: &Digest, now: Millis) -> Result<Lookup, ClusterError> {

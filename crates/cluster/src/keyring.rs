@@ -137,6 +137,15 @@ impl Keyring {
         }
     }
 
+    /// The key that has a secret of this digest, in whatever state both are.
+    pub(crate) fn find(&self, digest: &Digest) -> Option<Arc<KeyEntry>> {
+        let shard = self.digests[digest_shard(digest)].read();
+        let hash = digest_hash(digest);
+        let is_previous = |entry: &Arc<KeyEntry>| entry.previous().is_some_and(|previous| previous.digest == *digest);
+        let current = shard.current.find(hash, |entry| entry.digest() == digest);
+        current.or_else(|| shard.previous.find(hash, is_previous)).cloned()
+    }
+
     /// The key, in whatever state it is.
     pub(crate) fn get(&self, id: KeyId) -> Option<Arc<KeyEntry>> {
         let shard = self.ids[id_shard(id)].read();

@@ -1,5 +1,5 @@
 use ambient::Millis;
-use credential::secret::Secrets;
+use credential::secret::{IMPORTED, Secrets};
 use store::{LiveKey, Store, StoreError};
 
 use crate::keyring::Keyring;
@@ -13,7 +13,7 @@ pub(crate) async fn load(keyring: &Keyring, store: &Store, secrets: &Secrets, no
     let mut foreign = 0_u64;
     store
         .load_live_keys(now, |live| {
-            let known = |id: &str| id == secrets.id() || Some(id) == secrets.previous_id();
+            let known = |id: &str| id == IMPORTED || id == secrets.id() || Some(id) == secrets.previous_id();
             foreign += u64::from(live.key.secrets.iter().any(|secret| !known(&secret.pepper_id)));
             if live.key.secrets.iter().any(|secret| secret.expires_at.is_none()) {
                 keyring.insert(&live);

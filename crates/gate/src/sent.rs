@@ -63,6 +63,15 @@ impl Sent {
         body::parse_json(&self.body)
     }
 
+    /// The body as JSON, where nothing else is taken.
+    ///
+    /// # Errors
+    /// 400 for malformed JSON, 415 for a body of another kind.
+    pub fn json(&self) -> Result<Value, Problem> {
+        body::check_media_type(&self.headers, &self.body)?;
+        body::parse_json(&self.body)
+    }
+
     /// The query as a value.
     #[must_use]
     pub fn query(&self) -> Value {

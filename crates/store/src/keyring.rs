@@ -1,7 +1,7 @@
 //! What the keyring loads: keys of every workspace. Only `cluster` calls these.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
     net::IpAddr,
     str::FromStr,
 };
@@ -147,6 +147,18 @@ impl Store {
     /// Forgets what keys were used for more than 400 days ago; how many days of keys.
     pub(crate) async fn sweep_usage(&self, now: Millis) -> Result<u64, StoreError> {
         self.execute(usage::SWEEP_USAGE.bound().count(now.0.div_euclid(DAY) - USAGE_DAYS)).await
+    }
+
+    /// By what imported keys are known again; see [`KeySettings::imported`].
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn import_marks(&self) -> Result<HashSet<String>, StoreError> {
+        let mut marks = HashSet::new();
+        for row in self.rows(sql::IMPORT_MARKS.bound()).await? {
+            marks.extend(row.json::<KeySettings>("settings")?.imported);
+        }
+        Ok(marks)
     }
 
     /// Stores a secret's digest under the present pepper in place of that under the previous one.

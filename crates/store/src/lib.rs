@@ -79,4 +79,5 @@ pub use workspace::{
     CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_AGENT_LOOPS, MAX_CHANNELS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS,
     MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
 };
+pub use workspace::{LeakAction, LeakRecord, NewLeak};
 pub use workspace::{MemberChange, SignInRecord, WorkspaceChange};

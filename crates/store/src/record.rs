@@ -126,6 +126,10 @@ pub struct KeySettings {
     pub rotate_after: Option<Millis>,
     /// The customer's own notes, at most 4 KiB of JSON.
     pub metadata: Option<serde_json::Value>,
+    /// Of an imported key: a keyed digest of the hash that it came with, so that it is not imported again after it
+    /// was used (which changes its digest) or revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub imported: Option<String>,
 }
 
 /// An API key; its secrets are rows of their own.
@@ -170,9 +174,9 @@ pub struct KeyRecord {
 /// One secret of a key: the digest, never the text.
 #[derive(Clone, Debug)]
 pub struct SecretRecord {
-    /// HMAC under the pepper.
+    /// HMAC under the pepper; of an imported key that was not used yet, plain SHA-256.
     pub digest: Digest,
-    /// Which installation secret the pepper came from.
+    /// Which installation secret the pepper came from; [`credential::secret::IMPORTED`] where there is none yet.
     pub pepper_id: String,
     /// What may be shown of it.
     pub display: String,
@@ -186,6 +190,14 @@ pub struct SecretRecord {
     pub last_used_ip: Option<IpAddr>,
     /// How often since it was made.
     pub uses: u64,
+}
+
+impl SecretRecord {
+    /// Whether nobody was shown it: it took the place of one that leaked, and is in force until the owner rotates.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.display.ends_with('…')
+    }
 }
 
 /// A use of a secret, to be added to what is stored.

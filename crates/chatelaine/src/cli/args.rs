@@ -26,6 +26,11 @@ pub(crate) enum Command {
     Keys(Keys),
     /// Check definitions of workflows, and print the examples; no server is asked.
     Workflow(Workflow),
+    /// Find keys in files and directories, built bundles and logs too; exit code 1 when there is one, 2 when
+    /// something could not be read.
+    Scan(Scan),
+    /// Take over keys that were made elsewhere, by their hashes.
+    Import(Import),
     /// Print every setting with its default and what it does.
     Config,
     /// Print a completion script for a shell.
@@ -149,6 +154,129 @@ pub(crate) enum WorkflowAction {
         /// Which one.
         name: Option<String>,
     },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct Scan {
+    #[command(subcommand)]
+    pub(crate) action: Option<ScanAction>,
+    /// What is searched; `-` is the standard input.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Ask this server of each key whether it works: `GET /v1/me` with the key, which goes to that server alone.
+    #[arg(long, value_name = "URL")]
+    pub(crate) server: Option<String>,
+    /// The configuration file, where the prefixes of keys are not the default.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print JSON: a line for each key on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScanAction {
+    /// Print the rules by which another scanner finds these keys.
+    Rules {
+        /// Which scanner.
+        #[arg(long = "for", value_enum, value_name = "SCANNER")]
+        scanner: RulesFor,
+        /// The configuration file, where the prefixes of keys are not the default.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum RulesFor {
+    Gitleaks,
+    Kingfisher,
+    Trufflehog,
+    DetectSecrets,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    #[command(subcommand)]
+    pub(crate) action: ImportAction,
+}
+
+impl Import {
+    /// Whether the caller reads JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        let ImportAction::Keys(keys) = &self.action;
+        keys.json
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImportAction {
+    /// Make a key of each hash in a list, all or none, while no server uses the database.
+    Keys(ImportKeys),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportKeys {
+    /// The list; `-` is the standard input.
+    pub(crate) file: PathBuf,
+    /// What the list looks like.
+    #[arg(long, value_enum)]
+    pub(crate) format: KeyFormat,
+    /// Whose keys they become, `ws_…`; where there is one workspace, that one.
+    #[arg(long, value_name = "ID")]
+    pub(crate) workspace: Option<String>,
+    /// Whose data they see; live data where nothing is said.
+    #[arg(long, value_enum)]
+    pub(crate) environment: Option<Environment>,
+    /// What each of them may do, such as bots:read; may be repeated. Without any: nothing.
+    #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
+    pub(crate) scopes: Vec<String>,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print JSON: a line for each key on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The configuration file (see `chatelaine config`).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// PostgreSQL, as postgres://… (a password is better put into CHATELAINE_DATABASE_URL).
+    #[arg(long, value_name = "URL")]
+    database_url: Option<Concealed>,
+}
+
+impl ImportKeys {
+    pub(crate) fn flags(&self) -> Flags {
+        let (config, data, database_url) = (self.config.clone(), self.data.clone(), self.database_url.clone());
+        Flags { config, data, listen: None, database_url }
+    }
+}
+
+/// Lists of hashes that other products give out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeyFormat {
+    Sha256Hex,
+    Sha256Base64,
+    Sha256Base64url,
+    Unkey,
+    Litellm,
+    BetterAuth,
+}
+
+impl KeyFormat {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256Hex => "sha256-hex",
+            Self::Sha256Base64 => "sha256-base64",
+            Self::Sha256Base64url => "sha256-base64url",
+            Self::Unkey => "unkey",
+            Self::Litellm => "litellm",
+            Self::BetterAuth => "better-auth",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

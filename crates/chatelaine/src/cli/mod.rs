@@ -4,8 +4,10 @@
 mod args;
 mod duration;
 mod failure;
+mod import;
 mod keys;
 mod logs;
+mod scan;
 mod serve;
 mod signals;
 mod terminal;
@@ -43,6 +45,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Try(arguments) => (arguments.json, trial::run(arguments, environment, terminal)),
         Command::Keys(keys) => (keys.client.json, keys::run(keys, environment, terminal)),
         Command::Workflow(arguments) => (arguments.is_json(), workflow::run(arguments, terminal)),
+        Command::Import(arguments) => (arguments.is_json(), import::run(arguments, environment, terminal)),
+        Command::Scan(arguments) => (arguments.json, scan::run(arguments, environment, terminal)),
         Command::Config => {
             terminal.out(DEFAULTS.trim_end());
             (false, Ok(()))

@@ -66,6 +66,17 @@ impl Terminal {
         write(&self.err, line.as_ref());
     }
 
+    /// What is going on, in place of what was said so before; nothing takes it away.
+    pub(crate) fn progress(&self, text: &str) {
+        let mut sink = self.err.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ = write!(sink, "\r{text}\u{1b}[K").and_then(|()| sink.flush());
+    }
+
+    /// The input, to be read piece by piece.
+    pub(crate) fn reader(&self) -> impl Read + use<> {
+        Input(Arc::clone(&self.input))
+    }
+
     /// The first line of the input, without its end; at most 64 KiB.
     ///
     /// # Errors
@@ -90,6 +101,14 @@ impl Terminal {
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         input.by_ref().take(most).read_to_string(&mut text)?;
         if text.len() > limit { Err(too_large()) } else { Ok(text) }
+    }
+}
+
+struct Input(Arc<Mutex<Box<dyn Read + Send>>>);
+
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).read(buffer)
     }
 }
 

@@ -78,6 +78,8 @@ pub struct Config {
     pub credits: Credits,
     /// The media server of voice sessions.
     pub livekit: LiveKit,
+    /// Reports of leaked keys.
+    pub leaks: Leaks,
     /// The surface of an existing widget server.
     pub dropin: DropIn,
 }
@@ -172,6 +174,15 @@ pub enum RequestLogForm {
 pub struct Keys {
     /// What the keys of each family begin with.
     pub prefixes: Prefixes,
+}
+
+/// Reports of leaked keys.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Leaks {
+    /// Where the keys are listed that reports are signed with.
+    #[serde(deserialize_with = "value::url")]
+    pub reporter_keys_url: Option<String>,
 }
 
 /// The signing of tokens.

@@ -64,6 +64,12 @@ pub(super) fn public_url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<O
     if plain { Ok(Some(url.origin().ascii_serialization())) } else { Err(wrong()) }
 }
 
+pub(super) fn url<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let Some(text) = text(deserializer)? else { return Ok(None) };
+    let is_web = url::Url::parse(&text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    if is_web { Ok(Some(text)) } else { Err(D::Error::custom("must be an address such as https://example.com/keys")) }
+}
+
 pub(super) fn concealed<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Concealed>, D::Error> {
     Ok(text(deserializer)?.map(Concealed::new))
 }

@@ -47,11 +47,15 @@ mod firewall;
 #[cfg(test)]
 mod idempotency;
 #[cfg(test)]
+mod import_keys;
+#[cfg(test)]
 mod key_rotation;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod keys_cli;
+#[cfg(test)]
+mod leaks;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
@@ -78,6 +82,8 @@ mod results_limits;
 mod rotation;
 #[cfg(test)]
 mod runs;
+#[cfg(test)]
+mod scan;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]

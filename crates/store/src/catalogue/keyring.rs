@@ -116,5 +116,8 @@ statements! {
                 THEN api_key_secrets.last_used_at ELSE used.last_used_at END
         FROM used WHERE api_key_secrets.digest = used.digest"
     );
-    RENEW_DIGEST "renew_digest" "UPDATE api_key_secrets SET digest = $2, pepper_id = $3 WHERE digest = $1";
+    /// Of every imported key, also a revoked one.
+    IMPORT_MARKS "import_marks" "SELECT settings FROM api_keys WHERE settings LIKE '%\"imported\":%'";
+    RENEW_DIGEST "renew_digest"
+        "UPDATE api_key_secrets SET digest = $2, pepper_id = $3, algorithm = 'hmac' WHERE digest = $1";
 }

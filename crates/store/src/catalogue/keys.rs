@@ -31,8 +31,8 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, NULL, 0, 1, $13)";
     INSERT_SECRET "insert_secret"
         "INSERT INTO api_key_secrets (workspace_id, key_id, digest, pepper_id, display, created_at, expires_at,
-            last_used_at, last_used_ip, uses)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+            last_used_at, last_used_ip, uses, algorithm)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     KEY "key" keys_where!("id = $5");
     KEYS "keys" keys_where!("id IN (SELECT id FROM api_keys WHERE workspace_id = $1 AND environment IN ($2, $3)
         ORDER BY id DESC LIMIT $5 OFFSET $6)");

@@ -15,6 +15,7 @@ pub(crate) mod events;
 pub(crate) mod installation;
 pub(crate) mod keyring;
 pub(crate) mod keys;
+pub(crate) mod leaks;
 pub(crate) mod members;
 pub(crate) mod records;
 pub(crate) mod runs;
@@ -46,6 +47,7 @@ pub fn all() -> Vec<&'static Statement> {
         installation::ALL,
         keyring::ALL,
         keys::ALL,
+        leaks::ALL,
         members::ALL,
         agent_loops::ALL,
         bots::ALL,

@@ -1,9 +1,10 @@
 use ambient::{KeyId, Millis, ServiceAccountId};
+use credential::secret::IMPORTED;
 use serde_json::Map;
 
 use super::{EventKind, Workspace, limits};
 use crate::{
-    catalogue::{Bound, Statement, keys as sql},
+    catalogue::{Bound, Statement, keys as sql, leaks as leak_sql},
     change::{KeyChange, KeyFilter, NewKey},
     error::StoreError,
     key_notices::dates,
@@ -186,9 +187,14 @@ impl Workspace {
     ) -> Result<KeyRecord, StoreError> {
         let workspace = self.tenant.workspace;
         let mut tx = self.store.begin().await?;
-        self.lock_key(&mut tx, id).await?;
+        let key = self.lock_key(&mut tx, id).await?;
         let end = sql::END_SECRETS.bound().id(workspace).id(id).time(previous_expires_at).time(self.store.now());
-        tx.execute(end).await?;
+        if key.secrets.first().is_some_and(SecretRecord::is_unseen) && !bump_epoch {
+            // A leak has set the end of the secret that is in use: it stays.
+            tx.change(leak_sql::DROP_UNSEEN.bound().id(workspace).id(id)).await?;
+        } else {
+            tx.execute(end).await?;
+        }
         tx.execute(self.insert_secret(id, &new)).await?;
         if bump_epoch {
             tx.change(sql::BUMP_EPOCH.bound().id(workspace).id(id)).await?;
@@ -296,11 +302,12 @@ impl Workspace {
         Ok(bound.maybe_time(dates(key).first_look(self.store.now())))
     }
 
-    fn insert_secret(&self, key: KeyId, secret: &SecretRecord) -> Bound {
+    pub(super) fn insert_secret(&self, key: KeyId, secret: &SecretRecord) -> Bound {
         let bound = sql::INSERT_SECRET.bound().id(self.tenant.workspace).id(key).digest(&secret.digest);
         let bound = bound.text(&secret.pepper_id).text(&secret.display).time(secret.created_at);
         let bound = bound.maybe_time(secret.expires_at).maybe_time(secret.last_used_at);
-        bound.maybe_id(secret.last_used_ip).count(secret.uses)
+        let is_imported = secret.pepper_id == IMPORTED;
+        bound.maybe_id(secret.last_used_ip).count(secret.uses).text(if is_imported { IMPORTED } else { "hmac" })
     }
 }
 

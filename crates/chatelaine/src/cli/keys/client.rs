@@ -20,7 +20,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(arguments: &Arguments, environment: &Environment, terminal: &Terminal) -> Result<Self, Failure> {
         let url = arguments.url.as_deref().or(environment.url()).unwrap_or(LOCAL);
-        let url = check_url(url, terminal)?;
+        let url = check_url("--url", url, terminal)?;
         let key = match &arguments.key_file {
             Some(path) => read_key(path)?,
             None => environment.api_key().ok_or_else(|| {
@@ -60,8 +60,9 @@ pub(super) fn read_key(path: &Path) -> Result<Concealed, Failure> {
         .map_err(|error| Failure::usage(format!("--key-file {}: {error}", path.display())))
 }
 
-fn check_url(text: &str, terminal: &Terminal) -> Result<String, Failure> {
-    let wrong = || Failure::usage("--url must be the address of a server, such as https://chat.example.com");
+/// The address of a server, as `flag` names it, without a slash at its end.
+pub(in crate::cli) fn check_url(flag: &str, text: &str, terminal: &Terminal) -> Result<String, Failure> {
+    let wrong = || Failure::usage(format!("{flag} must be the address of a server, such as https://chat.example.com"));
     let url = url::Url::parse(text).map_err(|_| wrong())?;
     let host = url.host_str().filter(|_| matches!(url.scheme(), "http" | "https")).ok_or_else(wrong)?;
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
@@ -130,7 +131,7 @@ mod tests {
         let said = |url: &str| {
             let err = Captured::default();
             let terminal = Terminal::of_streams(std::io::empty(), std::io::sink(), err.clone());
-            check_url(url, &terminal).unwrap();
+            check_url("--url", url, &terminal).unwrap();
             !err.text().is_empty()
         };
         assert!(said("http://chat.example.com") && said("http://10.0.0.1:8787"));
