@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use crate::{Clock, Random, RandomError};
+use crate::{Clock, Millis, Random, RandomError};
 
 /// 48 bits of milliseconds and 80 random bits, written as 26 lower-case Crockford base32 digits
 /// (the ULID layout). Ids are public names, never secrets: authorisation is by credential alone.
@@ -27,6 +27,13 @@ impl Ulid {
         random.fill(&mut bytes[6..])?;
         let millis = u128::try_from(clock.now().0).unwrap_or(0);
         Ok(Self((millis << 80) | u128::from_be_bytes(bytes)))
+    }
+
+    /// The millisecond for which it was minted.
+    #[must_use]
+    pub fn time(self) -> Millis {
+        // 48 bits always fit.
+        Millis(i64::try_from(self.0 >> 80).unwrap_or(i64::MAX))
     }
 
     /// The 26 digits.
@@ -190,7 +197,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{ManualClock, Millis, SeededRandom};
+    use crate::{ManualClock, SeededRandom};
 
     proptest! {
         #[test]
@@ -216,6 +223,7 @@ mod tests {
     fn a_later_id_sorts_later() {
         let (clock, random) = (ManualClock::new(Millis(1)), SeededRandom::new(7));
         let first = BotId::mint(&clock, &random).unwrap();
+        assert_eq!(first.0.time(), Millis(1));
         clock.advance(std::time::Duration::from_millis(1));
         let second = BotId::mint(&clock, &random).unwrap();
         assert!(first.to_string() < second.to_string());

@@ -1,22 +1,26 @@
 //! Conversations as the customer reads them, whichever door they came through.
 
 use access::{Access, Limit, Role, Scope};
-use ambient::{BotId, ConversationId, KeyId, MessageId, Millis};
-use gate::{Call, Data, Empty, List, ListMeta, Nothing, Operation, PageQuery, Problem, Routes};
+use ambient::{BotId, ChannelId, ConversationId, KeyId, MessageId, Millis};
+use gate::{Bare, Call, Data, Empty, List, ListMeta, Nothing, Operation, PageQuery, Problem, Routes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use store::{ConversationRecord, MessageRecord};
+use store::{ConversationFilter, ConversationRecord, FoundConversations, MessageRecord, PageRequest};
 
-use crate::{App, problem::of_chat};
+use crate::{
+    App,
+    problem::of_chat,
+    results::rows::{DayOrTime, time},
+};
 
 const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::ConversationsRead);
 
-pub(crate) const LIST_CONVERSATIONS: Operation<ConversationQuery, List<Conversation>> =
-    Operation::get("/v1/conversations", "list_conversations", "List conversations, the newest first.", READ);
-pub(crate) const LIST_BOT_CONVERSATIONS: Operation<PageQuery, List<Conversation>> = Operation::get(
+pub(crate) const LIST_CONVERSATIONS: Operation<ConversationQuery, Bare<ConversationPage>> =
+    Operation::get("/v1/conversations", "list_conversations", "List or search conversations, the newest first.", READ);
+pub(crate) const LIST_BOT_CONVERSATIONS: Operation<BotConversationQuery, Bare<ConversationPage>> = Operation::get(
     "/v1/bots/{bot_id}/conversations",
     "list_bot_conversations",
-    "List the conversations of a bot, the newest first.",
+    "List or search the conversations of a bot, the newest first.",
     READ,
 );
 pub(crate) const GET_CONVERSATION: Operation<Nothing, Data<Conversation>> =
@@ -43,17 +47,149 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_MESSAGES, list_messages);
 }
 
-/// Which conversations.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-pub(crate) struct ConversationQuery {
+/// The most characters of what is searched and of the words that are asked for.
+const MAX_SEARCH: usize = 200;
+const MAX_WORD: usize = 256;
+
+macro_rules! conversation_query {
+    ($(#[$about:meta])* $name:ident { $($(#[$own_about:meta])* $own:ident: $type:ty,)* }) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+        pub(crate) struct $name {
+            /// Which page, from 1; not with `search`.
+            #[schemars(range(min = 1))]
+            page: Option<u32>,
+            /// How many rows: 20 by default, 100 at most.
+            #[schemars(range(min = 1, max = 100))]
+            per_page: Option<u32>,
+            /// Words in the user's name, the id or the messages, whatever their case. Of a conversation the newest 500
+            /// messages are searched, of a message 10,000 characters.
+            #[schemars(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
+            search: Option<String>,
+            /// Which door they came through: `session`, `voice`, `dropin`, or the kind of a channel.
+            #[schemars(length(max = 256), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
+            channel: Option<String>,
+            /// Those of one channel alone.
+            channel_id: Option<ChannelId>,
+            /// Those of one user, by your name for the user.
+            #[schemars(length(max = 256), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
+            user_identifier: Option<String>,
+            /// Those that are open, or have ended.
+            status: Option<ConversationStatus>,
+            /// Opened at this time or later: RFC 3339, or a day in UTC.
+            #[schemars(with = "Option<DayOrTime>")]
+            from: Option<String>,
+            /// Opened before this time: RFC 3339, or a day in UTC.
+            #[schemars(with = "Option<DayOrTime>")]
+            to: Option<String>,
+            /// Opened before this one, by its id: where a search goes on.
+            before: Option<ConversationId>,
+            $($(#[$own_about])* $own: $type,)*
+        }
+
+        impl $name {
+            fn asked(&self, bot: Option<BotId>) -> Result<Asked, Problem> {
+                let text = |name: &str, value: &Option<String>| word(name, value.as_deref());
+                let when = |name: &str, value: &Option<String>| {
+                    value.as_deref().map(|text| time(name, text)).transpose()
+                };
+                let filter = ConversationFilter {
+                    bot,
+                    channel: text("channel", &self.channel)?,
+                    channel_id: self.channel_id,
+                    user_identifier: text("user_identifier", &self.user_identifier)?,
+                    ended: self.status.map(|status| status == ConversationStatus::Ended),
+                    from: when("from", &self.from)?,
+                    to: when("to", &self.to)?,
+                    before: self.before,
+                };
+                let search = text("search", &self.search)?;
+                if search.as_ref().is_some_and(|words| words.chars().count() > MAX_SEARCH) {
+                    return Err(Problem::invalid_request("The query parameter `search` has at most 200 characters"));
+                }
+                if search.is_some() && self.page.is_some() {
+                    let message = "The query parameters `search` and `page` exclude each other; go on with `before`";
+                    return Err(Problem::invalid_request(message));
+                }
+                let page = PageQuery { page: self.page, per_page: self.per_page, after: None }.request()?;
+                Ok(Asked { page, search, filter })
+            }
+        }
+    };
+}
+
+conversation_query! {
+    /// Which conversations.
+    ConversationQuery {
+        /// Those of one bot alone.
+        bot_id: Option<BotId>,
+    }
+}
+
+conversation_query! {
+    /// Which conversations of a bot.
+    BotConversationQuery {}
+}
+
+/// A query that was read.
+struct Asked {
+    page: PageRequest,
+    search: Option<String>,
+    filter: ConversationFilter,
+}
+
+/// A text of a parameter; an empty one asks for nothing.
+fn word(name: &str, value: Option<&str>) -> Result<Option<String>, Problem> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else { return Ok(None) };
+    if value.chars().count() > MAX_WORD || value.chars().any(char::is_control) {
+        let message =
+            format!("The query parameter `{name}` has at most {MAX_WORD} characters, none a control character");
+        return Err(Problem::invalid_request(message));
+    }
+    Ok(Some(value.to_owned()))
+}
+
+/// Whether anything more may be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ConversationStatus {
+    /// It may.
+    Open,
+    /// It may not.
+    Ended,
+}
+
+/// Some conversations.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct ConversationPage {
+    data: Vec<Conversation>,
+    meta: ConversationMeta,
+}
+
+/// Where in a list this page is.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(crate) struct ConversationMeta {
     /// Which page, from 1.
-    #[schemars(range(min = 1))]
-    page: Option<u32>,
-    /// How many rows: 20 by default, 100 at most.
-    #[schemars(range(min = 1, max = 100))]
-    per_page: Option<u32>,
-    /// Those of one bot alone.
-    bot_id: Option<BotId>,
+    page: u32,
+    /// How many a page holds.
+    per_page: u32,
+    /// How many there are in all; `null` when a search has not looked at everything.
+    total: Option<u64>,
+    /// Of a search: true when it ends early, because it has looked at as much as one call may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<bool>,
+    /// Of a search that can go on: the next call's `before`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<ConversationId>,
+}
+
+impl ConversationPage {
+    fn found(found: FoundConversations, page: PageRequest, is_first: bool) -> Self {
+        let FoundConversations { rows, next, is_cut } = found;
+        let total = (is_first && next.is_none()).then_some(rows.len() as u64);
+        let meta = ConversationMeta { page: 1, per_page: page.per_page, total, truncated: Some(is_cut), next };
+        Self { data: rows.into_iter().map(Conversation::from).collect(), meta }
+    }
 }
 
 /// An exchange of messages.
@@ -65,6 +201,8 @@ pub(crate) struct Conversation {
     bot_id: BotId,
     /// Which door it came through.
     channel: String,
+    /// The channel of the bot that it belongs to.
+    channel_id: Option<ChannelId>,
     /// `open`, or `ended`.
     status: &'static str,
     /// The key under which it was opened.
@@ -89,6 +227,7 @@ impl From<ConversationRecord> for Conversation {
             id: record.id,
             bot_id: record.bot,
             channel: record.channel,
+            channel_id: record.channel_id,
             status: if record.ended_at.is_some() { "ended" } else { "open" },
             key_id: record.key,
             user_identifier: record.user_identifier,
@@ -134,18 +273,35 @@ impl From<MessageRecord> for Message {
     }
 }
 
-async fn list_conversations(app: App, call: Call<ConversationQuery>) -> Result<List<Conversation>, Problem> {
-    let ConversationQuery { page, per_page, bot_id } = call.input;
-    let request = PageQuery { page, per_page, after: None }.request()?;
-    let page = app.workspace(&call)?.conversations(request, bot_id).await?;
-    Ok(List::of(page, request, Conversation::from))
+async fn list_conversations(app: App, call: Call<ConversationQuery>) -> Result<Bare<ConversationPage>, Problem> {
+    let asked = call.input.asked(call.input.bot_id)?;
+    list(&app, &call, asked).await
 }
 
-async fn list_bot_conversations(app: App, call: Call<PageQuery>) -> Result<List<Conversation>, Problem> {
-    let request = call.input.request()?;
+async fn list_bot_conversations(app: App, call: Call<BotConversationQuery>) -> Result<Bare<ConversationPage>, Problem> {
     // No look at the bot: the conversations of one that was deleted stay readable.
-    let page = app.workspace(&call)?.conversations(request, Some(call.id("bot_id")?)).await?;
-    Ok(List::of(page, request, Conversation::from))
+    let asked = call.input.asked(Some(call.id("bot_id")?))?;
+    list(&app, &call, asked).await
+}
+
+async fn list<I>(app: &App, call: &Call<I>, asked: Asked) -> Result<Bare<ConversationPage>, Problem> {
+    let Asked { page, search, filter } = asked;
+    let data = app.workspace(call)?;
+    if let Some(words) = search {
+        let _place = app.pages().take(call.tenant()?.workspace).await?;
+        let limit = usize::try_from(page.per_page).unwrap_or(usize::MAX);
+        let found = data.search_conversations(&words, &filter, limit).await?;
+        return Ok(Bare(ConversationPage::found(found, page, filter.before.is_none())));
+    }
+    let found = data.find_conversations(page, &filter).await?;
+    let meta = ConversationMeta {
+        page: page.page,
+        per_page: page.per_page,
+        total: Some(found.total),
+        truncated: None,
+        next: None,
+    };
+    Ok(Bare(ConversationPage { data: found.rows.into_iter().map(Conversation::from).collect(), meta }))
 }
 
 async fn get_conversation(app: App, call: Call<Nothing>) -> Result<Data<Conversation>, Problem> {

@@ -10,7 +10,7 @@ use super::rows::{Column, ResultRow};
 const RUN_COLUMNS: [&str; 5] = ["run_id", "status", "origin", "started_at", "finished_at"];
 
 /// UTF-8's signature: with it some spreadsheets read the rest as UTF-8.
-const BOM: &str = "\u{feff}";
+pub(crate) const BOM: &str = "\u{feff}";
 
 /// What a spreadsheet may take for the beginning of a formula, also in full width (OWASP, CSV injection).
 const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}'];
@@ -59,7 +59,8 @@ pub(super) fn lines(columns: &[Column], rows: &[ResultRow]) -> Bytes {
     out.into()
 }
 
-fn write_line(out: &mut String, cells: impl Iterator<Item = String>) {
+/// One line of cells, each as [`text`] writes it.
+pub(crate) fn write_line(out: &mut String, cells: impl Iterator<Item = String>) {
     for (number, cell) in cells.enumerate() {
         if number > 0 {
             out.push(',');
@@ -80,7 +81,7 @@ fn value(value: &Value) -> String {
 }
 
 /// A cell of text: with a `'` before what could be a formula, in quotes where it must be.
-fn text(words: &str) -> String {
+pub(crate) fn text(words: &str) -> String {
     let risky = words.starts_with(FORMULA) || words.starts_with(FULL_WIDTH_AT);
     let guard = if risky { "'" } else { "" };
     // Semicolons and tabs separate where a spreadsheet guesses; blanks at the ends would be lost.

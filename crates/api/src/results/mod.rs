@@ -2,10 +2,9 @@
 //! those of the version that was deployed.
 
 mod chart;
-mod csv;
+pub(crate) mod csv;
 mod export;
-mod idle;
-mod rows;
+pub(crate) mod rows;
 mod sketch;
 mod tally;
 
@@ -275,7 +274,7 @@ async fn export_results(app: App, call: Call<ExportQuery>) -> Result<Download, P
     Ok(file)
 }
 
-fn flag(name: &str, value: Option<u8>) -> Result<bool, Problem> {
+pub(crate) fn flag(name: &str, value: Option<u8>) -> Result<bool, Problem> {
     match value {
         None | Some(0) => Ok(false),
         Some(1) => Ok(true),
@@ -283,6 +282,6 @@ fn flag(name: &str, value: Option<u8>) -> Result<bool, Problem> {
     }
 }
 
-fn day(at: Millis) -> String {
+pub(crate) fn day(at: Millis) -> String {
     at.to_string().chars().take(10).collect()
 }

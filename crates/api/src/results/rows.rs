@@ -8,7 +8,7 @@ use std::{
 
 use ambient::{DeploymentId, Millis, RunId, Ulid};
 use gate::Problem;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Serialize;
 use serde_json::Value;
 use store::{RunRange, RunRecord, Workspace};
@@ -87,8 +87,25 @@ impl Filter<'_> {
     }
 }
 
+/// What [`time`] reads, in the document.
+pub(crate) struct DayOrTime;
+
+impl JsonSchema for DayOrTime {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "DayOrTime".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "anyOf": [{"format": "date"}, {"format": "date-time"}]})
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 /// A time, or a day: its first moment in UTC.
-fn time(name: &str, text: &str) -> Result<Millis, Problem> {
+pub(crate) fn time(name: &str, text: &str) -> Result<Millis, Problem> {
     let parsed = if text.len() == 10 { format!("{text}T00:00:00Z").parse() } else { text.parse() };
     parsed.map_err(|_| {
         let example = "an RFC 3339 time such as 2026-11-22T09:30:00Z, or a day such as 2026-11-22";

@@ -9,6 +9,9 @@ fn ids(list: &Value) -> Vec<String> {
 
 on_both! {
     lists_are_paged_and_filtered;
+    a_filter_finds_what_it_names_and_nothing_else;
+    a_search_finds_words_and_goes_on_where_it_ended;
+    a_query_that_means_nothing_is_refused;
     messages_read_on_from_one;
     deleting_takes_the_messages_and_the_session_with_it;
     a_deleted_bots_conversations_stay_readable;
@@ -39,6 +42,120 @@ async fn lists_are_paged_and_filtered(world: &World) {
     let of_second = reader.get(&format!("/v1/bots/{second_bot}/conversations")).await.expect(200).data();
     let filtered = reader.get(&format!("/v1/conversations?bot_id={second_bot}")).await.expect(200).data();
     assert_eq!((ids(&of_second).len(), ids(&filtered)), (1, ids(&of_second)));
+}
+
+async fn a_filter_finds_what_it_names_and_nothing_else(world: &World) {
+    let (by, bot) = (world.secret(), world.bot().await);
+    let open = async |user: &str| {
+        let body = json!({"agent_id": bot, "user_identifier": user});
+        by.post("/v1/chat/sessions", &body).await.expect(201).json()
+    };
+    let ann = open("ann").await;
+    // Within a millisecond the order is nobody's.
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    let bob = open("bob").await;
+    let id = |opened: &Value| opened["conversation_id"].as_str().unwrap().to_owned();
+    let end = format!("/v1/chat/sessions/{}/end", id(&bob));
+    let token = bob["session_token"].as_str().unwrap();
+    let _ = world.client().post(&end, &json!({})).bearer(token).send().await.expect(200);
+    let before = world.client().get(&format!("/v1/conversations/{}", id(&ann))).bearer(by.credential()).send().await;
+    let opened = before.expect(200).data()["created_at"].as_str().unwrap().to_owned();
+    let (ann, bob) = (id(&ann), id(&bob));
+    for (query, expected) in [
+        ("user_identifier=ann".to_owned(), vec![&ann]),
+        ("user_identifier=Ann".to_owned(), vec![]),
+        ("status=open".to_owned(), vec![&ann]),
+        ("status=ended".to_owned(), vec![&bob]),
+        (format!("status=ended&bot_id={bot}"), vec![&bob]),
+        ("channel=session".to_owned(), vec![&bob, &ann]),
+        ("channel=dropin".to_owned(), vec![]),
+        (format!("channel_id=ch_{}", "0".repeat(26)), vec![]),
+        (format!("from={opened}"), vec![&bob, &ann]),
+        (format!("to={opened}"), vec![]),
+        ("from=2020-01-01&to=2020-01-02".to_owned(), vec![]),
+        (format!("before={bob}"), vec![&ann]),
+        ("search=&user_identifier=".to_owned(), vec![&bob, &ann]),
+    ] {
+        let page = by.get(&format!("/v1/conversations?{query}")).await.expect(200).json();
+        assert_eq!(ids(&page["data"]).iter().collect::<Vec<_>>(), expected, "{query}");
+        assert_eq!(page["meta"]["total"], expected.len(), "{query}");
+        let of_bot = by.get(&format!("/v1/bots/{bot}/conversations?{query}")).await.expect(200).data();
+        assert_eq!(ids(&of_bot).iter().collect::<Vec<_>>(), expected, "{query}");
+        for other in [world.other_workspace_secret(), world.test_secret().await] {
+            assert!(ids(&other.get(&format!("/v1/conversations?{query}")).await.expect(200).data()).is_empty());
+        }
+    }
+}
+
+async fn a_search_finds_words_and_goes_on_where_it_ended(world: &World) {
+    let (by, bot) = (world.secret(), world.bot().await);
+    let mut made = Vec::new();
+    for (user, words) in [("annabella", "Grüße an ALLE"), ("100%", "nothing"), ("a_c", "grüsse"), ("carl", "GRÜSSE 50% off")] {
+        let body = json!({"agent_id": bot, "user_identifier": user});
+        let opened = by.post("/v1/chat/sessions", &body).await.expect(201).json();
+        let id = opened["conversation_id"].as_str().unwrap().to_owned();
+        let path = format!("/v1/chat/sessions/{id}/messages");
+        let token = opened["session_token"].as_str().unwrap();
+        let said = world.client().post(&path, &json!({"message": words})).bearer(token).send().await;
+        assert!(said.text().contains("stream_end"));
+        made.push(id);
+    }
+    let [ann, hundred, abc, carl] = [0, 1, 2, 3].map(|n: usize| &made[n]);
+    let part = &carl[10..];
+    let search = async |words: &str, rest: &str| {
+        let words: String = url::form_urlencoded::byte_serialize(words.as_bytes()).collect();
+        by.get(&format!("/v1/conversations?search={words}{rest}")).await.expect(200).json()
+    };
+    for (words, expected) in [
+        ("grüsse", vec![carl, abc]),
+        ("GRÜẞE", vec![ann]),
+        ("an alle", vec![ann]),
+        ("%", vec![carl, hundred]),
+        ("50%", vec![carl]),
+        ("a_c", vec![abc]),
+        ("_", vec![carl, abc, hundred, ann]),
+        ("ANNABELLA", vec![ann]),
+        (part, vec![carl]),
+        ("nowhere", vec![]),
+    ] {
+        let page = search(words, "").await;
+        assert_eq!(ids(&page["data"]).iter().collect::<Vec<_>>(), expected, "{words}");
+        assert_eq!((&page["meta"]["total"], &page["meta"]["truncated"]), (&json!(expected.len()), &json!(false)));
+    }
+    let first = search("grüsse", "&per_page=1").await;
+    assert_eq!((ids(&first["data"]), &first["meta"]["total"]), (vec![carl.clone()], &json!(null)));
+    let next = first["meta"]["next"].as_str().unwrap();
+    let second = search("grüsse", &format!("&per_page=1&before={next}")).await;
+    assert_eq!(ids(&second["data"]), [abc.as_str()]);
+    let next = second["meta"]["next"].as_str().unwrap();
+    let last = search("grüsse", &format!("&per_page=1&before={next}")).await;
+    assert!(ids(&last["data"]).is_empty() && last["meta"].get("next").is_none(), "{last}");
+    assert_eq!(ids(&search("grüsse", "&user_identifier=carl").await["data"]), [carl.as_str()]);
+    for other in [world.other_workspace_secret(), world.test_secret().await] {
+        let found = other.get("/v1/conversations?search=gr%C3%BCsse").await.expect(200).json();
+        assert_eq!(found["data"], json!([]));
+    }
+}
+
+async fn a_query_that_means_nothing_is_refused(world: &World) {
+    let long = "x".repeat(201);
+    for query in [
+        "status=closed",
+        "bot_id=ch_1",
+        "channel_id=x",
+        "before=msg_1",
+        "from=yesterday",
+        "to=2026-13-01",
+        "search=a%00b",
+        "user_identifier=%0A",
+        "channel=%7F",
+        "search=a&page=2",
+        &format!("search={long}"),
+    ] {
+        let answer = world.secret().get(&format!("/v1/conversations?{query}")).await.refused(400, "INVALID_REQUEST");
+        let name = query.split('=').next().unwrap();
+        assert!(answer.text().contains(name), "{query}: {}", answer.text());
+    }
 }
 
 async fn messages_read_on_from_one(world: &World) {

@@ -105,7 +105,7 @@ async fn a_crash_between_the_commit_and_the_record_makes_nothing_twice(world: &W
         (&by, "/v1/workflows", json!({"name": "Once", "definition": nothing()}), "/data/id"),
         (&by, "/v1/service-accounts", json!({"name": "Once"}), "/data/id"),
         (&by, "/v1/api-keys", json!({"name": "Once"}), "/data/id"),
-        (&by, "/v1/connections", json!({"name": "Once", "origin": "https://example.com", "headers": {}}), "/data/id"),
+        (&by, "/v1/connections", json!({"name": "Once", "origin": "https://example.com", "headers": {"authorization": "Bearer a"}}), "/data/id"),
         (&by, &format!("/v1/bots/{bot}/integrations"), json!({"name": "Once", "kind": "echo"}), "/data/id"),
         (&by, &format!("/v1/workflows/{workflow}/deployments"), json!({}), "/data/id"),
         (&by, "/v1/chat/sessions", json!({"agent_id": bot}), "/conversation_id"),

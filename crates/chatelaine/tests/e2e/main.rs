@@ -43,6 +43,10 @@ mod drain;
 #[cfg(test)]
 mod dropin;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
+mod export;
+#[cfg(test)]
 mod firewall;
 #[cfg(test)]
 mod idempotency;

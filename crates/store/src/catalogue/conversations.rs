@@ -65,9 +65,9 @@ statements! {
         found!("COUNT(*) AS total", "channel_id", "");
     FOUND_CONVERSATION_COUNT_OF_USER "found_conversation_count_of_user"
         found!("COUNT(*) AS total", "user_identifier", "");
-    /// The beginnings of the newest messages before a place.
+    /// The beginnings of the newest messages before a place: no user's is longer.
     MESSAGE_TEXTS "message_texts"
-        "SELECT position, SUBSTR(content, 1, $6) AS content FROM messages
+        "SELECT position, SUBSTR(content, 1, 10000) AS content FROM messages
         WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND position < $4
         ORDER BY position DESC LIMIT $5";
     /// Of a whole environment, the oldest first.

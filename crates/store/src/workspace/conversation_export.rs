@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 
-use ambient::{BotId, ConversationId, Millis};
+use ambient::{BotId, ConversationId, Millis, Ulid};
 
 use super::{Workspace, conversation_search::ids, conversations::conversation_record, messages::message_record};
 use crate::{
@@ -60,9 +60,21 @@ impl Workspace {
         from: Option<Millis>,
         to: Option<Millis>,
     ) -> ConversationExport {
+        let next = self.store.now().plus(1);
+        self.export_between(bot, ids(from, Some(to.map_or(next, |to| to.min(next)))))
+    }
+
+    /// The same of one conversation.
+    #[must_use]
+    pub fn export_conversation(&self, id: ConversationId) -> ConversationExport {
+        let neighbours =
+            [id.0.0.saturating_sub(1), id.0.0.saturating_add(1)].map(|number| ConversationId(Ulid(number)));
+        let [after, end] = neighbours.map(|id| id.to_string());
+        self.export_between(None, (after, end))
+    }
+
+    fn export_between(&self, bot: Option<BotId>, (after, end): (String, String)) -> ConversationExport {
         let as_of = self.store.now();
-        let next = as_of.plus(1);
-        let (after, end) = ids(from, Some(to.map_or(next, |to| to.min(next))));
         let (open, range, current) = (VecDeque::new(), None, None);
         ConversationExport { data: self.clone(), bot, after, end, as_of, open, range, current }
     }

@@ -14,8 +14,6 @@ const BATCH: u32 = 100;
 /// Messages that are read at a time, and of one conversation at most: the newest.
 const TEXTS: u32 = 100;
 const TEXTS_OF_ONE: u32 = 500;
-/// What is searched of a message, in characters: no user's is longer.
-const BEGINNING: u32 = 10_000;
 /// Conversations and messages that one search looks at, and how long it looks.
 const MOST_CONVERSATIONS: u32 = 10_000;
 const MOST_TEXTS: u32 = 100_000;
@@ -168,7 +166,7 @@ impl Workspace {
             if before <= 1 {
                 break;
             }
-            let newest = self.own(&sql::MESSAGE_TEXTS).id(record.id).count(before).count(TEXTS).count(BEGINNING);
+            let newest = self.own(&sql::MESSAGE_TEXTS).id(record.id).count(before).count(TEXTS);
             for row in self.store.rows(newest).await? {
                 *texts += 1;
                 before = row.count("position")?;

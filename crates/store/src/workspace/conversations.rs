@@ -45,7 +45,8 @@ impl Workspace {
         id: ConversationId,
         new: NewConversation,
     ) -> Result<ConversationRecord, StoreError> {
-        let now = self.store.now();
+        // Its id's own, so that a period of time is a range of ids.
+        let now = id.0.time();
         let insert = self.own(&sql::INSERT_CONVERSATION).id(new.bot).id(id).text(&new.channel).maybe_id(new.key);
         let insert = insert.maybe_text(new.user_identifier.as_deref()).maybe_id(new.metadata.as_ref()).time(now);
         tx.change(insert.maybe_id(new.channel_id)).await?;

@@ -34,7 +34,7 @@ impl Workspace {
             let id = ConversationId::mint(self.store.clock(), self.store.random())?;
             let insert = self.own(&sql::INSERT_NAMED_CONVERSATION).id(bot).id(id).text(CHANNEL).text(&external);
             let mut tx = self.store.begin().await?;
-            if tx.execute(insert.maybe_id(key).time(self.store.now())).await? > 0 {
+            if tx.execute(insert.maybe_id(key).time(id.0.time())).await? > 0 {
                 let opened = tx.row(self.own(&conversations::CONVERSATION).id(id)).await?;
                 let opened = conversation_record(&opened.ok_or(StoreError::NotFound)?)?;
                 self.event(&mut tx, EventKind::ConversationCreated, &opened.told()).await?;

@@ -76,7 +76,9 @@ async fn send(operation: &Meta, target: &Target, column: &Column, sender: Option
     if operation.upload.is_some() {
         request = request.body("text/csv", "name\nAda\n");
     } else if operation.form {
-        request = request.body("application/x-www-form-urlencoded", "step=score");
+        let id = target.body.as_ref().and_then(|body| body["conversation_id"].as_str());
+        let fields = id.map_or_else(|| "step=score".to_owned(), |id| format!("conversation_id={id}"));
+        request = request.body("application/x-www-form-urlencoded", fields);
     } else if let Some(body) = &target.body {
         request = request.json(body);
     }

@@ -102,6 +102,7 @@ impl<'a> Objects<'a> {
         let id = match operation.path {
             _ if somebody.is_some() => somebody.unwrap_or_default(),
             "/v1/chat/voice-sessions" => self.voice_bot.clone(),
+            path if path.starts_with("/api/export/conversation") => self.session.id().to_owned(),
             path if !path.contains('{') => self.bot.clone(),
             path if path.starts_with("/v1/admin/conversations/") => self.dropin.clone(),
             path if path.starts_with("/widget/frame/") => self.widget.clone(),
@@ -171,6 +172,7 @@ impl<'a> Objects<'a> {
             "update_api_key" | "update_bot" | "update_service_account" | "update_workflow" | "update_trigger" => {
                 json!({"name": "Renamed"})
             }
+            "export_conversation_form" | "export_conversation_json" => json!({"conversation_id": self.session.id()}),
             "create_trigger" => json!({"kind": "webhook", "name": "New"}),
             "create_channel" => json!({"kind": "widget", "name": "New"}),
             "update_channel" => json!({"name": "Renamed"}),

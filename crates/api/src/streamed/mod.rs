@@ -1,0 +1,131 @@
+//! Files that are written while they are sent: a part of one is in memory, however long it is.
+
+mod idle;
+
+use std::{error::Error, fmt, time::Duration};
+
+use access::{Caller, Refusal};
+use ambient::WorkspaceId;
+use bytes::Bytes;
+use cluster::{Grant, Opener};
+use futures_util::{Stream, stream};
+use gate::{Call, Download, Problem};
+use tokio::time::sleep;
+use tracing::warn;
+
+use crate::{App, places::Place};
+
+/// How long the last words of a file that is cut may take to leave: with the connection goes what is not sent.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How long nobody may take anything of a file before it is cut: it has one of its workspace's few places.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// What a file is made of.
+pub(crate) trait Parts: Send + 'static {
+    /// The next part; `None` after the last. It is asked for when the one before is on its way.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Problem>> + Send;
+
+    /// What says in the file that it ends early, where its form has words for that.
+    fn error(&self, code: &str) -> Option<Bytes>;
+}
+
+/// Why a file is cut. The client sees a connection that breaks.
+#[derive(Clone, Copy, Debug)]
+struct Cut(&'static str);
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl Error for Cut {}
+
+/// One of a workspace's few places for a file, under the key that asked for it.
+pub(crate) struct FilePlace {
+    grant: Option<Grant>,
+    _place: Place<WorkspaceId>,
+}
+
+impl FilePlace {
+    /// Waits for it.
+    pub(crate) async fn take<I>(app: &App, call: &Call<I>) -> Result<Self, Problem> {
+        let place = app.exports().take(call.tenant()?.workspace).await?;
+        let grant = match &call.caller {
+            Caller::Key(key) => {
+                let opener = Opener { key: key.key, epoch: key.epoch, origin: key.origin.clone() };
+                Some(app.cluster().hold_opened(&opener).ok_or(Refusal::InvalidApiKey)?)
+            }
+            _ => None,
+        };
+        Ok(Self { grant, _place: place })
+    }
+
+    /// The file. It ends early when the key that asked for it is revoked, and when nobody takes it.
+    pub(crate) fn file(self, parts: impl Parts, content_type: &'static str, name: &str) -> Download {
+        let writing = Writing { stage: Stage::Parts, parts, place: self };
+        Download::new(content_type, name, idle::cut(stream_of(writing), IDLE, Cut("idle")))
+    }
+}
+
+enum Stage {
+    Parts,
+    Cut(Cut),
+    Over,
+}
+
+struct Writing<P> {
+    stage: Stage,
+    parts: P,
+    place: FilePlace,
+}
+
+impl<P: Parts> Writing<P> {
+    async fn next(&mut self) -> Option<Result<Bytes, Cut>> {
+        match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Over => None,
+            Stage::Cut(cut) => {
+                sleep(LAST_WORDS).await;
+                Some(Err(cut))
+            }
+            Stage::Parts => self.part().await,
+        }
+    }
+
+    async fn part(&mut self) -> Option<Result<Bytes, Cut>> {
+        let read = match &self.place.grant {
+            None => self.parts.next().await,
+            Some(grant) => tokio::select! {
+                biased;
+                _ = grant.cancelled() => return Some(self.cut("revoked")),
+                read = self.parts.next() => read,
+            },
+        };
+        match read {
+            Ok(part) => {
+                let part = part?;
+                self.stage = Stage::Parts;
+                Some(Ok(part))
+            }
+            Err(problem) => {
+                warn!(cause = ?problem.cause(), "an export was cut");
+                Some(self.cut("unavailable"))
+            }
+        }
+    }
+
+    /// Says why, where the form has words for it, and breaks off.
+    fn cut(&mut self, code: &'static str) -> Result<Bytes, Cut> {
+        let Some(said) = self.parts.error(code) else { return Err(Cut(code)) };
+        self.stage = Stage::Cut(Cut(code));
+        Ok(said)
+    }
+}
+
+fn stream_of<P: Parts>(writing: Writing<P>) -> impl Stream<Item = Result<Bytes, Cut>> + Send + 'static {
+    stream::unfold(writing, |mut writing| async move {
+        let part = writing.next().await?;
+        Some((part, writing))
+    })
+}

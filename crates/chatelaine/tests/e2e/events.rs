@@ -1,0 +1,65 @@
+//! What is told of things is what the API shows of them.
+
+use serde_json::{Value, json};
+use testkit::World;
+
+on_both! {
+    a_session_is_told_as_the_api_shows_it;
+    a_run_is_told_as_the_api_shows_it;
+}
+
+/// An endpoint that hears everything, past the server.
+async fn listen(world: &World) {
+    let secret = if world.store().backend() == "sqlite" { "x'00'" } else { "'\\x00'::bytea" };
+    let insert = format!(
+        "INSERT INTO webhooks (workspace_id, environment, id, url, events, secret_sealed, created_at, updated_at)
+        VALUES ('{}', 'live', 'whk_{}', 'https://hooks.invalid', '*', {secret}, 0, 0)",
+        world.workspace(),
+        "0".repeat(26)
+    );
+    assert_eq!(world.server().database().execute(&insert).await, 1);
+}
+
+/// The data of what was told, in order.
+async fn told(world: &World, kind: &str) -> Vec<Value> {
+    let query = format!("SELECT data FROM webhook_events WHERE kind = '{kind}' ORDER BY created_at, id");
+    let texts = world.server().database().texts(&query).await;
+    texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+}
+
+async fn a_session_is_told_as_the_api_shows_it(world: &World) {
+    let (by, bot) = (world.secret(), world.bot().await);
+    listen(world).await;
+    let session = world.open_session("session", &by, &bot).await;
+    let path = format!("/v1/conversations/{}", session.id());
+    assert_eq!(told(world, "conversation.created").await, [by.get(&path).await.expect(200).data()]);
+    let _ = session.say("Hello").await.rest().await;
+    let mut said = told(world, "message.created").await;
+    said.sort_by_key(|message| message["position"].as_u64());
+    let mut shown = by.get(&format!("{path}/messages")).await.expect(200).data();
+    for message in shown.as_array_mut().unwrap() {
+        message["conversation_id"] = json!(session.id());
+        message["truncated"] = json!(false);
+    }
+    assert_eq!(json!(said), shown, "the user's words and the whole reply");
+    let _ = session.end_session().await.expect(200);
+    assert_eq!(told(world, "session.ended").await, [by.get(&path).await.expect(200).data()]);
+}
+
+async fn a_run_is_told_as_the_api_shows_it(world: &World) {
+    let by = world.deployment().await;
+    listen(world).await;
+    let started = by.post("/api/v1/runs", &json!({})).await.expect(202).json();
+    let path = format!("/api/v1/runs/{}", started["run_id"].as_str().unwrap());
+    let done = testkit::eventually(std::time::Duration::from_secs(10), async || {
+        by.get(&path).await.expect(200).json()["status"] == "completed"
+    });
+    assert!(done.await);
+    let begun = told(world, "run.started").await;
+    assert_eq!((begun.len(), &begun[0]["id"], &begun[0]["status"]), (1, &started["run_id"], &json!("pending")));
+    let mut shown = by.get(&path).await.expect(200).json();
+    for name in ["input", "state"] {
+        let _ = shown.as_object_mut().unwrap().remove(name);
+    }
+    assert_eq!(told(world, "run.completed").await, [shown]);
+}
