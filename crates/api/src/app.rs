@@ -14,6 +14,7 @@ use gate::{Metrics, Routes};
 use runs::Runs;
 use store::{Store, Workspace};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
+use webhook::Webhooks;
 
 use crate::{
     leaks::{FetchReporterKeys, Reporters},
@@ -64,6 +65,8 @@ pub struct AppParts {
     pub chat: Chat,
     /// Runs of workflows.
     pub runs: Runs,
+    /// Delivery of events.
+    pub webhooks: Webhooks,
     /// What is derived from the installation's secret.
     pub secrets: Arc<Secrets>,
     /// Signs what browsers are given.
@@ -138,6 +141,12 @@ impl App {
     #[must_use]
     pub fn runs(&self) -> &Runs {
         &self.0.parts.runs
+    }
+
+    /// Delivery of events.
+    #[must_use]
+    pub fn webhooks(&self) -> &Webhooks {
+        &self.0.parts.webhooks
     }
 
     /// What is derived from the installation's secret.

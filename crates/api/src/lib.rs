@@ -45,6 +45,7 @@ mod triggers;
 mod usage;
 mod voice;
 mod webhook_calls;
+mod webhooks;
 mod workflows;
 mod workspace;
 
@@ -88,6 +89,7 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     run_stream::mount(&mut routes);
     triggers::mount(&mut routes);
     webhook_calls::mount(&mut routes);
+    webhooks::mount(&mut routes);
     workspace::mount(&mut routes);
     members::mount(&mut routes);
     invitations::mount(&mut routes);

@@ -255,6 +255,7 @@ impl Running {
         self.stage.send_replace(Stage::Closing);
         drop(self.closing);
         self.app.runs().stop();
+        self.app.webhooks().stop();
         self.app.chat().stop_channels();
         self.replies.close();
         let last = async {

@@ -14,6 +14,7 @@ use gate::{Gate, GateConfig, GateParts, Metrics, OwnPages, SocketTasks};
 use runs::{Runs, RunsParts};
 use store::Store;
 use tokio_util::task::TaskTracker;
+use webhook::{Webhooks, WebhooksParts};
 
 use crate::{Ambient, Config, StartError, dropin as dropin_surface};
 
@@ -71,6 +72,15 @@ pub(crate) async fn wire(
         livekit: config.livekit.server()?,
         session_life_ms: i64::from(config.tokens.session_seconds) * 1000,
     });
+    let webhooks = Webhooks::new(WebhooksParts {
+        store: store.clone(),
+        outbound: outbound.clone(),
+        secrets: secrets.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        drain: replies.clone(),
+    });
+    webhooks.resume();
     let runs = Runs::new(RunsParts {
         store: store.clone(),
         cluster: cluster.clone(),
@@ -89,6 +99,7 @@ pub(crate) async fn wire(
         cluster: cluster.clone(),
         chat,
         runs,
+        webhooks,
         secrets: secrets.clone(),
         tokens: tokens.clone(),
         clock: clock.clone(),

@@ -122,6 +122,8 @@ pub struct AttemptOutcome {
     pub answer: Option<String>,
     /// Milliseconds.
     pub took_ms: u64,
+    /// Until when the endpoint wants to be left alone with whatever else waits for it.
+    pub throttled_until: Option<Millis>,
     /// What is done about it.
     pub then: AfterAttempt,
 }

@@ -65,7 +65,8 @@ impl Inner {
             (Some(410), _) => AfterAttempt::Disable("gone"),
             _ => self.after_failure(job, now, not_before),
         };
-        Some(AttemptOutcome { status, error, answer, took_ms, then })
+        let throttled_until = not_before.filter(|_| matches!(status, Some(429 | 502..=504)));
+        Some(AttemptOutcome { status, error, answer, took_ms, throttled_until, then })
     }
 
     fn after_failure(&self, job: &DeliveryJob, now: Millis, not_before: Option<Millis>) -> AfterAttempt {

@@ -124,12 +124,21 @@ impl World {
             drain: TaskTracker::new(),
         });
         runs.resume();
+        let webhooks = webhook::Webhooks::new(webhook::WebhooksParts {
+            store: store.clone(),
+            outbound: outbound::Client::new(outbound::Policy::default()).unwrap(),
+            secrets: Arc::clone(&secrets),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            drain: TaskTracker::new(),
+        });
         let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
         let app = App::new(AppParts {
             store: store.clone(),
             cluster: cluster.clone(),
             chat,
             runs,
+            webhooks,
             secrets: Arc::clone(&secrets),
             tokens: Arc::clone(&tokens),
             clock: Arc::clone(&clock),

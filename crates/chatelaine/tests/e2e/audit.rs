@@ -6,7 +6,7 @@ use access::Access;
 use serde_json::{Value, json};
 use testkit::{Persona, World, id_of};
 
-use crate::{matrix::table, workflows::survey};
+use crate::{matrix::table, webhooks::new_attempt, workflows::survey};
 
 /// How often each action stands in the log of `by`'s workspace.
 async fn counts(by: &Persona) -> BTreeMap<String, u64> {
@@ -56,6 +56,7 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let channel = json!({"kind": "webhook", "name": "C", "reply_url": "https://app.example.com/replies"});
     let channel = id_of(&by.post(&format!("/v1/bots/{bot}/channels"), &channel).await.expect(201));
     let conversation = world.session().await;
+    let (endpoint, attempt) = new_attempt(world).await;
     let design = json!({"name": "W", "definition": survey()});
     let workflow = id_of(&by.post("/v1/workflows", &design).await.expect(201));
     let spare = id_of(&by.post("/v1/workflows", &design).await.expect(201));
@@ -99,6 +100,23 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("delete_bot", "DELETE", format!("/v1/bots/{bot}"), json!({})),
         ("grant_credits", "POST", "/v1/credits/grants".into(), json!({"amount": 5})),
         ("update_credits", "PATCH", "/v1/credits".into(), json!({"metered": false})),
+        ("create_webhook", "POST", "/v1/webhooks".into(), json!({"url": "https://hooks.example.com/a"})),
+        ("test_webhook", "POST", format!("/v1/webhooks/{endpoint}/test"), json!({})),
+        ("rotate_webhook_secret", "POST", format!("/v1/webhooks/{endpoint}/rotate-secret"), json!({})),
+        (
+            "replay_webhook_attempt",
+            "POST",
+            format!("/v1/webhooks/{endpoint}/attempts/{attempt}/replay"),
+            json!({}),
+        ),
+        (
+            "recover_webhook",
+            "POST",
+            format!("/v1/webhooks/{endpoint}/recover"),
+            json!({"since": "2026-01-01T00:00:00Z"}),
+        ),
+        ("update_webhook", "PATCH", format!("/v1/webhooks/{endpoint}"), json!({"is_active": false})),
+        ("delete_webhook", "DELETE", format!("/v1/webhooks/{endpoint}"), json!({})),
         ("create_workflow", "POST", "/v1/workflows".into(), design),
         ("update_workflow", "PATCH", format!("/v1/workflows/{workflow}"), json!({"name": "V"})),
         ("delete_workflow", "DELETE", format!("/v1/workflows/{spare}"), json!({})),

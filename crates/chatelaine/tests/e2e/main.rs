@@ -79,6 +79,8 @@ mod participant_tokens;
 #[cfg(test)]
 mod participants;
 #[cfg(test)]
+mod receiver;
+#[cfg(test)]
 mod results;
 #[cfg(test)]
 mod results_limits;
@@ -118,6 +120,10 @@ mod usage;
 mod voice;
 #[cfg(test)]
 mod webhook_integration;
+#[cfg(test)]
+mod webhook_sdks;
+#[cfg(test)]
+mod webhooks;
 #[cfg(test)]
 mod widget_keys;
 #[cfg(test)]

@@ -94,6 +94,9 @@ statements! {
         "UPDATE webhook_deliveries SET state = $6, attempts = attempts + 1, due_at = $7, claimed_until = NULL,
             updated_at = $8
         WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 AND event_id = $4 AND claimed_until = $5";
+    THROTTLE_DELIVERIES "throttle_deliveries"
+        "UPDATE webhook_deliveries SET due_at = $4
+        WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 AND due_at < $4 AND claimed_until IS NULL";
     INSERT_ATTEMPT "insert_attempt"
         "INSERT INTO webhook_attempts (workspace_id, environment, webhook_id, event_id, id, status, error, answer,
             took_ms, created_at)

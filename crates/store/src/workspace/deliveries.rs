@@ -157,6 +157,9 @@ impl Workspace {
         tx.execute(failing).await?;
         let finish = self.own(&sql::FINISH_DELIVERY).id(webhook).id(event).time(claim).text(state);
         tx.execute(finish.maybe_time(due).time(now)).await?;
+        if let Some(until) = outcome.throttled_until {
+            tx.execute(self.own(&sql::THROTTLE_DELIVERIES).id(webhook).time(until)).await?;
+        }
         let attempt = self.own(&sql::INSERT_ATTEMPT).id(webhook).id(event).id(id).maybe_count(outcome.status);
         let attempt = attempt.maybe_text(outcome.error).maybe_text(outcome.answer.as_deref());
         tx.execute(attempt.count(outcome.took_ms).time(now)).await?;

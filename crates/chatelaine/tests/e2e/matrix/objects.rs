@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Persona, WIDGET_API_KEY, World, id_of};
 
 use super::{part::Part, people};
-use crate::workflows::survey;
+use crate::{webhooks::new_attempt, workflows::survey};
 
 /// A request, without its credential.
 pub(crate) struct Target {
@@ -57,6 +57,8 @@ pub(crate) struct Objects<'a> {
     trigger: String,
     /// The token of a webhook.
     webhook: String,
+    /// Where events go, and an attempt to reach it.
+    endpoint: (String, String),
 }
 
 impl<'a> Objects<'a> {
@@ -79,6 +81,7 @@ impl<'a> Objects<'a> {
             channel,
             channel_secret,
             webhook: url.rsplit('/').next().unwrap().to_owned(),
+            endpoint: new_attempt(world).await,
             deployment,
             workflow,
             connection: new_connection(world).await,
@@ -138,6 +141,8 @@ impl<'a> Objects<'a> {
                 new_trigger(self.world, &deployment).await.0
             }
             "/api/webhooks/{token}" => self.webhook.clone(),
+            path if path.starts_with("/v1/webhooks/") && operation.method != Method::Delete => self.endpoint.0.clone(),
+            path if path.starts_with("/v1/webhooks/") => new_webhook(self.world, &self.endpoint.0).await,
             path if path.starts_with("/v1/deployments/") => new_deployment(self.world, &self.workflow).await,
             // The steps of the run that is looked at, in order.
             "/api/participant/steps/{step_id}" => "score".to_owned(),
@@ -152,6 +157,9 @@ impl<'a> Objects<'a> {
         let names = |part: &str| part.starts_with('{');
         let path = operation.path.split('/').map(|part| if names(part) { id.as_str() } else { part });
         let mut path = path.collect::<Vec<_>>().join("/");
+        if operation.id == "replay_webhook_attempt" {
+            path = format!("/v1/webhooks/{id}/attempts/{}/replay", self.endpoint.1);
+        }
         if operation.id == "draw_deployment_results" {
             path.push_str("?question=score");
         }
@@ -177,6 +185,12 @@ impl<'a> Objects<'a> {
             "create_channel" => json!({"kind": "widget", "name": "New"}),
             "update_channel" => json!({"name": "Renamed"}),
             "send_channel_message" => json!({"message": "hello", "user": {"id": "ada"}}),
+            "create_webhook" => {
+                make_room(self.world, &self.endpoint.0).await;
+                json!({"url": "https://hooks.example.com/a", "events": ["run.failed"]})
+            }
+            "update_webhook" => json!({"description": "Changed"}),
+            "recover_webhook" => json!({"since": "2026-01-01T00:00:00Z"}),
             "create_workflow" => json!({"name": "New", "definition": survey()}),
             "answer_participant_step" => json!({"value": 7}),
             "say_in_participant_step" => json!({"text": "hello"}),
@@ -196,6 +210,9 @@ impl<'a> Objects<'a> {
             id if people::takes(id) => people::body(self.world, id).await,
             "send_chat_message" => json!({"message": "hello"}),
             "rotate_api_key"
+            | "test_webhook"
+            | "rotate_webhook_secret"
+            | "replay_webhook_attempt"
             | "end_api_key_grace"
             | "end_chat_session"
             | "cancel_chat_reply"
@@ -244,6 +261,24 @@ async fn new_channel(world: &World, bot: &str) -> (String, String) {
     let body = json!({"kind": "webhook", "name": "Object", "reply_url": "https://app.example.com/replies"});
     let made = world.secret().post(&format!("/v1/bots/{bot}/channels"), &body).await.expect(201).data();
     (made["id"].as_str().unwrap().to_owned(), made["secret"].as_str().unwrap().to_owned())
+}
+
+/// Deletes what other calls have made: there is a most of them.
+async fn make_room(world: &World, keep: &str) {
+    let by = world.secret();
+    let all = by.get("/v1/webhooks?per_page=100").await.expect(200).data();
+    let all: Vec<_> = all.as_array().unwrap().iter().filter(|one| one["id"] != keep).collect();
+    if all.len() > 40 {
+        for one in all {
+            let _ = by.delete(&format!("/v1/webhooks/{}", one["id"].as_str().unwrap())).await.expect(204);
+        }
+    }
+}
+
+async fn new_webhook(world: &World, keep: &str) -> String {
+    make_room(world, keep).await;
+    let body = json!({"url": "https://hooks.example.com/a", "events": ["run.failed"]});
+    id_of(&world.secret().post("/v1/webhooks", &body).await.expect(201))
 }
 
 fn connection() -> Value {
