@@ -91,6 +91,8 @@ mod runs;
 #[cfg(test)]
 mod scan;
 #[cfg(test)]
+mod sandbox;
+#[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod secrecy;
