@@ -200,7 +200,7 @@ impl SecretRecord {
     }
 }
 
-/// A use of a secret, to be added to what is stored.
+/// What happened to a secret since the last report, to be added to what is stored.
 #[derive(Clone, Debug)]
 pub struct SecretUse {
     /// Whose key it is, and whose data the key sees.
@@ -282,26 +282,14 @@ pub struct IntegrationRecord {
     pub weight: u32,
     /// Whether it is asked when the chosen one fails.
     pub fallback: bool,
+    /// Signs the questions of a `webhook`.
+    pub secret: SealedSecret,
     /// When it was made.
     pub created_at: Millis,
     /// When it last changed.
     pub updated_at: Millis,
 }
 
-/// An exchange of messages.
-#[derive(Clone, Debug)]
-pub struct ConversationRecord {
-    /// Its id.
-    pub id: ConversationId,
-    /// Who answers.
-    /// Signs the questions of a `webhook`.
-    pub secret: SealedSecret,
-    pub bot: BotId,
-    /// Which door it came through: `session`.
-    pub channel: String,
-    /// The key under which it was opened.
-    pub key: Option<KeyId>,
-    /// The customer's own name for the user.
 /// A secret that signs, and the one before it while that still counts; sealed both.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SealedSecret {
@@ -345,6 +333,18 @@ impl fmt::Debug for SealedSecret {
     }
 }
 
+/// An exchange of messages.
+#[derive(Clone, Debug)]
+pub struct ConversationRecord {
+    /// Its id.
+    pub id: ConversationId,
+    /// Who answers.
+    pub bot: BotId,
+    /// Which door it came through: `session`.
+    pub channel: String,
+    /// The key under which it was opened.
+    pub key: Option<KeyId>,
+    /// The customer's own name for the user.
     pub user_identifier: Option<String>,
     /// The customer's own notes.
     pub metadata: Option<serde_json::Value>,
