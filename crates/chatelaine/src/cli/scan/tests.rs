@@ -81,3 +81,11 @@ fn standard_input_is_searched() {
     let (outcome, out, _) = scan(&[Path::new("-")], false, &format!("a\nb {}", key()));
     assert!(outcome.is_err() && out.starts_with("-:2:3: sk_live_"), "{out}");
 }
+
+#[test]
+fn the_rules_in_the_documentation_are_those_that_are_printed() {
+    let page = include_str!("../../../../../docs/scanning.md");
+    for scanner in [Scanner::Gitleaks, Scanner::Kingfisher, Scanner::Trufflehog, Scanner::DetectSecrets] {
+        assert!(page.contains(rules(Parser::default().prefixes(), scanner).trim_end()), "{scanner:?}");
+    }
+}
