@@ -48,7 +48,8 @@ impl Default for Options {
 /// Models: `echo-words` (and any other name) answers with the last user message word by word,
 /// `slow` sends a token every 50 ms until the client leaves, `status-NNN` answers with that status,
 /// `hang` never answers, `garbage` is not SSE, `midway-error` sends an error after 3 tokens, `cut`
-/// closes the connection after 3 tokens, `huge` sends 10 MiB of tokens.
+/// closes the connection after 3 tokens, `huge` sends 10 MiB of tokens, `script` does what the system message says:
+/// a JSON list of `{"say": text}` and `{"call": [{"name", "arguments"}]}`, one for each answer.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,

@@ -11,6 +11,7 @@ use chat::Chat;
 use cluster::Cluster;
 use credential::{secret::Secrets, token::Tokens};
 use gate::{Metrics, Routes};
+use loops::Loops;
 use runs::Runs;
 use store::{Store, Workspace};
 use tokio::sync::{Mutex, MutexGuard, Semaphore, SemaphorePermit};
@@ -65,6 +66,8 @@ pub struct AppParts {
     pub chat: Chat,
     /// Runs of workflows.
     pub runs: Runs,
+    /// Agent loops.
+    pub loops: Loops,
     /// Delivery of events.
     pub webhooks: Webhooks,
     /// What is derived from the installation's secret.
@@ -147,6 +150,12 @@ impl App {
     #[must_use]
     pub fn webhooks(&self) -> &Webhooks {
         &self.0.parts.webhooks
+    }
+
+    /// Agent loops.
+    #[must_use]
+    pub fn loops(&self) -> &Loops {
+        &self.0.parts.loops
     }
 
     /// What is derived from the installation's secret.

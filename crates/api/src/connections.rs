@@ -42,7 +42,7 @@ pub(crate) const UPDATE_CONNECTION: Operation<ConnectionPatch, Data<Connection>>
 pub(crate) const DELETE_CONNECTION: Operation<Nothing, Empty> = Operation::delete(
     "/v1/connections/{id}",
     "delete_connection",
-    "Delete a connection; not while a deployment that is not revoked names it.",
+    "Delete a connection; not while an agent loop or a deployment that is not revoked names it.",
     WRITE,
 )
 .answers_nothing();
@@ -171,6 +171,9 @@ async fn delete_connection(app: App, call: Call<Nothing>) -> Result<Empty, Probl
     match app.workspace(&call)?.delete_connection(id, call.audit(&actor, None)).await {
         Err(StoreError::Conflict("deployed")) => {
             Err(Problem::conflict("A deployment names this connection; revoke the deployment first"))
+        }
+        Err(StoreError::Conflict("agent_loop")) => {
+            Err(Problem::conflict("An agent loop names this connection; take it out of the loop first"))
         }
         done => Ok(done.map(|()| Empty)?),
     }

@@ -5,6 +5,7 @@
 //! What is never here: SQL, a decision about who may call what (that is the operation's access),
 //! and a way to change a key that does not go through `cluster`.
 
+mod agent_loops;
 mod app;
 mod audit;
 mod bots;
@@ -16,6 +17,7 @@ mod conversations;
 mod credits;
 mod deployments;
 mod encode;
+mod executions;
 mod input;
 mod integrations;
 pub mod invitations;
@@ -95,6 +97,8 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     invitations::mount(&mut routes);
     sign_in::mount(&mut routes);
     audit::mount(&mut routes);
+    agent_loops::mount(&mut routes);
+    executions::mount(&mut routes);
     setup::mount(&mut routes);
     system::mount(&mut routes);
     mount_others(&mut routes);

@@ -257,6 +257,21 @@ pub(crate) struct Asking<'a> {
 }
 
 impl Asking<'_> {
+    /// The question to an `openai` integration, without what is asked.
+    pub(crate) fn call(&self) -> Result<Call, Failure> {
+        let ChatParts { secrets, outbound, .. } = &*self.parts;
+        let Self { tenant, integration, .. } = self;
+        let headers =
+            Headers::open(secrets.sealer(), &place(*tenant, integration.id), integration.headers_sealed.as_deref());
+        let url = integration.url.as_deref().unwrap_or_default();
+        Ok(Call {
+            base: outbound.check_url(url).map_err(|e| Failure::new(ReplyErrorCode::UpstreamUnavailable, e))?,
+            model: integration.model.clone().unwrap_or_default(),
+            headers: headers.map_err(Failure::internal)?.to_wire().map_err(Failure::internal)?,
+            timeout: Duration::from_secs(integration.timeout_seconds.into()),
+        })
+    }
+
     pub(crate) async fn ask(&self, answer: &Answer<'_>) -> Result<Usage, Failure> {
         let integration = self.integration;
         if integration.kind == ECHO {

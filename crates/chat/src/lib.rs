@@ -25,6 +25,7 @@ mod send;
 mod signing;
 mod sse;
 mod text;
+mod tools;
 mod turn;
 mod upstream;
 mod voice;
@@ -44,4 +45,5 @@ pub use send::{MAX_MESSAGE, SayTo, SendOptions};
 pub use signing::{
     SECRET_OVERLAP_MS, channel_place, channel_secret_place, integration_secret_place, new_secret, open_secrets,
 };
+pub use tools::{ToolAnswer, ToolCall, ToolQuestion};
 pub use voice::OpenedVoice;

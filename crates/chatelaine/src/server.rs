@@ -173,6 +173,7 @@ async fn close_when_lost(
     ready.store(false, Ordering::Release);
     // Two nodes that carry the same effects out would call everybody twice.
     app.runs().stop();
+    app.loops().stop();
     app.chat().stop_channels();
     app.cluster().cut_all(CutReason::Shutdown);
     if let Some(stage) = stage.upgrade() {
@@ -255,6 +256,7 @@ impl Running {
         self.stage.send_replace(Stage::Closing);
         drop(self.closing);
         self.app.runs().stop();
+        self.app.loops().stop();
         self.app.webhooks().stop();
         self.app.chat().stop_channels();
         self.replies.close();

@@ -11,6 +11,7 @@ use chat::{Chat, ChatParts, Credits, Prices};
 use cluster::{Cluster, ClusterConfig};
 use credential::{Parser, Secrets, Tokens};
 use gate::{Gate, GateConfig, GateParts, Metrics, OwnPages, SocketTasks};
+use loops::{Loops, LoopsParts};
 use runs::{Runs, RunsParts};
 use store::Store;
 use tokio_util::task::TaskTracker;
@@ -92,6 +93,18 @@ pub(crate) async fn wire(
         drain: replies.clone(),
     });
     runs.resume();
+    let loops = Loops::new(LoopsParts {
+        store: store.clone(),
+        cluster: cluster.clone(),
+        chat: chat.clone(),
+        runs: runs.clone(),
+        outbound: outbound.clone(),
+        secrets: secrets.clone(),
+        clock: clock.clone(),
+        random: random.clone(),
+        drain: replies.clone(),
+    });
+    loops.resume();
     chat.resume_channels();
     let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
     let app = App::new(AppParts {
@@ -99,6 +112,7 @@ pub(crate) async fn wire(
         cluster: cluster.clone(),
         chat,
         runs,
+        loops,
         webhooks,
         secrets: secrets.clone(),
         tokens: tokens.clone(),

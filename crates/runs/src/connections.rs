@@ -1,6 +1,8 @@
 //! Connections: headers with the secrets of tools, sealed at rest, opened for a call of the one origin that
 //! they are for, and shown to nobody again.
 
+use std::fmt;
+
 use access::Tenant;
 use ambient::ConnectionId;
 use chat::{ChatError, Headers};
@@ -38,7 +40,7 @@ pub struct ConnectionUpdate {
 }
 
 /// Headers for one call.
-pub(crate) struct Opened(Vec<(HeaderName, HeaderValue)>);
+pub struct Opened(Vec<(HeaderName, HeaderValue)>);
 
 impl Runs {
     /// Makes a connection. The origin is checked, the headers are sealed.
@@ -101,6 +103,28 @@ impl Runs {
     }
 }
 
+impl Runs {
+    /// The headers that a call of `url` takes along, or the code of why it is not made: `connection_unavailable`, or
+    /// `connection_origin` where the connection is for another one.
+    ///
+    /// # Errors
+    /// [`RunError::Unavailable`].
+    pub async fn open_connection(
+        &self,
+        tenant: Tenant,
+        id: &str,
+        url: &Url,
+    ) -> Result<Result<Opened, &'static str>, RunError> {
+        self.0.open_connection(tenant, id, url).await
+    }
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").finish_non_exhaustive()
+    }
+}
+
 impl Inner {
     /// The headers that a call of `url` takes along, or the code of why it is not made.
     pub(crate) async fn open_connection(
@@ -152,19 +176,19 @@ impl Inner {
 
 impl Opened {
     /// Puts them in the place of headers of the same names.
-    pub(crate) fn join(&self, headers: &mut Vec<(HeaderName, HeaderValue)>) {
+    pub fn join(&self, headers: &mut Vec<(HeaderName, HeaderValue)>) {
         headers.retain(|(name, _)| self.0.iter().all(|(own, _)| own != name));
         headers.extend(self.0.iter().cloned());
     }
 
     /// A tool may answer with what it was sent, and its answer is kept: the secrets are taken out of it.
-    pub(crate) fn hide(&self, answer: &mut Value) {
+    pub fn hide(&self, answer: &mut Value) {
         Secrets::of(self.0.iter().filter_map(|(_, value)| value.to_str().ok())).hide(answer);
     }
 }
 
 /// Where sealed headers belong: in another row, for another tenant or another origin they do not open.
-fn place(tenant: Tenant, id: &dyn std::fmt::Display, origin: &str) -> Vec<u8> {
+fn place(tenant: Tenant, id: &dyn fmt::Display, origin: &str) -> Vec<u8> {
     format!("connection.headers:{}:{}:{id}:{origin}", tenant.workspace, tenant.environment.as_str()).into_bytes()
 }
 

@@ -17,7 +17,7 @@ mod schedule;
 mod turn;
 mod view;
 
-pub use connections::{ConnectionUpdate, NewConnection, connection_place};
+pub use connections::{ConnectionUpdate, NewConnection, Opened, connection_place};
 pub use cron::{Schedule, ScheduleError};
 pub use error::{Cause, RunError};
 pub use follow::RunFollower;

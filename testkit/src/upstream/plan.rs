@@ -44,6 +44,10 @@ impl Plan {
         let head = std::iter::once(answer.delta(&json!({"role": "assistant", "content": ""}), &Value::Null));
         let head = head.map(Step::Text);
         let steps: Box<dyn Iterator<Item = Step> + Send> = match answer.model.as_str() {
+            "script" => {
+                let steps: Vec<Step> = answer.scripted(request).into_iter().collect();
+                Box::new(head.chain(steps))
+            }
             "slow" => {
                 delay = delay.max(SLOW);
                 let token = answer.clone();
@@ -114,6 +118,34 @@ impl Answer {
             prompt_tokens: messages.iter().map(|message| text_of(message).split_whitespace().count()).sum(),
             user,
         }
+    }
+
+    /// The turn of the script in the system message whose number is that of the answers so far, or the last one:
+    /// `{"say": text}` or `{"call": [{"name", "arguments"}]}`.
+    fn scripted(&self, request: &Value) -> Vec<Step> {
+        let messages = request["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let system = messages.iter().find(|message| message["role"] == "system").map(text_of).unwrap_or_default();
+        let answers = messages.iter().filter(|message| message["role"] == "assistant").count();
+        let script: Vec<Value> = serde_json::from_str(&system).unwrap_or_default();
+        let turn = script.get(answers).or_else(|| script.last()).cloned().unwrap_or_default();
+        let Some(calls) = turn["call"].as_array() else {
+            let text = turn["say"].as_str().unwrap_or_default();
+            return std::iter::once(self.token(text)).chain(self.tail(1)).collect();
+        };
+        let mut steps = Vec::new();
+        for (index, call) in calls.iter().enumerate() {
+            let arguments = call["arguments"].to_string();
+            let (first, second) = arguments.split_at(arguments.floor_char_boundary(arguments.len() / 2));
+            let function = json!({"name": call["name"], "arguments": first});
+            let id = format!("call_{answers}_{index}");
+            let begun = json!({"tool_calls": [{"index": index, "id": id, "type": "function", "function": function}]});
+            let rest = json!({"tool_calls": [{"index": index, "function": {"arguments": second}}]});
+            steps.push(Step::Token(self.delta(&begun, &Value::Null)));
+            steps.push(Step::Token(self.delta(&rest, &Value::Null)));
+        }
+        steps.push(Step::Text(self.delta(&json!({}), &json!("tool_calls"))));
+        steps.extend(self.tail(calls.len()).into_iter().skip(1));
+        steps
     }
 
     fn words(&self, options: &Options) -> Vec<String> {

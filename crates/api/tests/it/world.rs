@@ -132,12 +132,24 @@ impl World {
             random: Arc::clone(&random),
             drain: TaskTracker::new(),
         });
+        let loops = loops::Loops::new(loops::LoopsParts {
+            store: store.clone(),
+            cluster: cluster.clone(),
+            chat: chat.clone(),
+            runs: runs.clone(),
+            outbound: outbound::Client::new(outbound::Policy::default()).unwrap(),
+            secrets: Arc::clone(&secrets),
+            clock: Arc::clone(&clock),
+            random: Arc::clone(&random),
+            drain: TaskTracker::new(),
+        });
         let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
         let app = App::new(AppParts {
             store: store.clone(),
             cluster: cluster.clone(),
             chat,
             runs,
+            loops,
             webhooks,
             secrets: Arc::clone(&secrets),
             tokens: Arc::clone(&tokens),

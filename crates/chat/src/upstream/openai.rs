@@ -64,7 +64,7 @@ pub(crate) async fn ask(
 }
 
 /// Where the completions are below a base URL; a query stays.
-fn completions_url(mut base: Url) -> Result<Url, Failure> {
+pub(super) fn completions_url(mut base: Url) -> Result<Url, Failure> {
     match base.path_segments_mut() {
         Ok(mut path) => path.pop_if_empty().extend(["chat", "completions"]),
         Err(()) => return Err(Failure::internal("the stored URL has no path")),

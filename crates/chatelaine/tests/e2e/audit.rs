@@ -69,6 +69,9 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let person = world.member("somebody", "member").await.id().to_owned();
     let invited = json!({"email": "invited@x.example", "role": "member"});
     let invitation = id_of(&by.post("/v1/invitations", &invited).await.expect(201));
+    let looping = json!({"name": "L", "prompt": "Help.", "bot_id": bot});
+    let agent_loop = id_of(&by.post("/v1/agent-loops", &looping).await.expect(201));
+    let execution = crate::agent_loops::waiting_execution(world).await;
     let calls: Vec<(&str, &str, String, Value)> = vec![
         ("create_api_key", "POST", "/v1/api-keys".into(), json!({"name": "K"})),
         ("update_api_key", "PATCH", format!("/v1/api-keys/{}", key.id()), json!({"name": "L"})),
@@ -97,6 +100,11 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("create_connection", "POST", "/v1/connections".into(), connection),
         ("update_connection", "PATCH", format!("/v1/connections/{connected}"), json!({"name": "V"})),
         ("delete_connection", "DELETE", format!("/v1/connections/{connected}"), json!({})),
+        ("create_agent_loop", "POST", "/v1/agent-loops".into(), looping.clone()),
+        ("update_agent_loop", "PATCH", format!("/v1/agent-loops/{agent_loop}"), json!({"name": "V"})),
+        ("run_agent_loop", "POST", format!("/v1/agent-loops/{agent_loop}/run"), json!({})),
+        ("cancel_execution", "POST", format!("/v1/executions/{execution}/cancel"), json!({})),
+        ("delete_agent_loop", "DELETE", format!("/v1/agent-loops/{agent_loop}"), json!({})),
         ("delete_bot", "DELETE", format!("/v1/bots/{bot}"), json!({})),
         ("grant_credits", "POST", "/v1/credits/grants".into(), json!({"amount": 5})),
         ("update_credits", "PATCH", "/v1/credits".into(), json!({"metered": false})),

@@ -9,6 +9,8 @@ mod harness;
 #[cfg(test)]
 mod abuse;
 #[cfg(test)]
+mod agent_loops;
+#[cfg(test)]
 mod audit;
 #[cfg(test)]
 mod auth;

@@ -15,12 +15,25 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cluster", &["ambient", "credential", "access", "store"]),
     ("chat", &["ambient", "credential", "access", "store", "cluster", "outbound"]),
     ("runs", &["ambient", "credential", "access", "store", "cluster", "chat", "outbound", "workflow"]),
+    ("loops", &["ambient", "credential", "access", "store", "cluster", "chat", "outbound", "runs"]),
     ("webhook", &["ambient", "credential", "access", "outbound", "store"]),
     ("contacts", &["ambient", "access", "store"]),
     ("gate", &["ambient", "credential", "access", "store", "cluster"]),
     (
         "api",
-        &["ambient", "credential", "access", "workflow", "store", "cluster", "chat", "runs", "webhook", "gate"],
+        &[
+            "ambient",
+            "credential",
+            "access",
+            "workflow",
+            "store",
+            "cluster",
+            "chat",
+            "runs",
+            "loops",
+            "webhook",
+            "gate",
+        ],
     ),
     ("dashboard", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
     ("dropin", &["ambient", "credential", "access", "store", "cluster", "chat", "gate", "api"]),
@@ -41,6 +54,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "cluster",
             "chat",
             "runs",
+            "loops",
             "webhook",
             "gate",
             "api",
@@ -57,6 +71,7 @@ const RIGS: &[&str] = &["testkit", "bench"];
 
 /// Libraries that are a room's reason to exist, and who may hold them.
 const HOLDERS: &[(&str, &[&str])] = &[
+    ("rmcp", &["loops"]),
     ("axum", &["gate", "api", "dashboard", "chatelaine", "testkit", "bench"]),
     ("sqlx", &["store", "testkit"]),
     ("reqwest", &["outbound"]),

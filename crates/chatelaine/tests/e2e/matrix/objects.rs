@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{Persona, WIDGET_API_KEY, World, id_of};
 
 use super::{part::Part, people};
-use crate::{webhooks::new_attempt, workflows::survey};
+use crate::{agent_loops::waiting_execution, webhooks::new_attempt, workflows::survey};
 
 /// A request, without its credential.
 pub(crate) struct Target {
@@ -53,6 +53,8 @@ pub(crate) struct Objects<'a> {
     voice_bot: String,
     workflow: String,
     connection: String,
+    agent_loop: String,
+    execution: String,
     deployment: String,
     trigger: String,
     /// The token of a webhook.
@@ -72,11 +74,14 @@ impl<'a> Objects<'a> {
         let voice = json!({"name": "Voice", "architecture": "realtime"});
         let workflow = new_workflow(world).await;
         let deployment = new_deployment(world, &workflow).await;
+        let agent_loop = new_loop(world, &bot).await;
         let (trigger, url) = new_trigger(world, &deployment).await;
         let (channel, channel_secret) = new_channel(world, &bot).await;
         Self {
             world,
             part,
+            execution: new_execution(world, &agent_loop).await,
+            agent_loop,
             trigger,
             channel,
             channel_secret,
@@ -130,6 +135,12 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/channels/") => new_channel(self.world, &self.bot).await.0,
             path if path.starts_with("/v1/connections/") && reads => self.connection.clone(),
             path if path.starts_with("/v1/connections/") => new_connection(self.world).await,
+            path if path.starts_with("/v1/agent-loops/") && operation.method != Method::Delete => {
+                self.agent_loop.clone()
+            }
+            path if path.starts_with("/v1/agent-loops/") => new_loop(self.world, &self.bot).await,
+            "/v1/executions/{id}/cancel" => waiting_execution(self.world).await,
+            path if path.starts_with("/v1/executions/") => self.execution.clone(),
             path if path.starts_with("/v1/bots/") && operation.method != Method::Delete => self.bot.clone(),
             path if path.starts_with("/v1/bots/") => self.world.bot().await,
             path if path.starts_with("/v1/workflows/") && operation.method != Method::Delete => self.workflow.clone(),
@@ -198,6 +209,9 @@ impl<'a> Objects<'a> {
             "revoke_deployment" => json!({"runs": "finish"}),
             "create_connection" => connection(),
             "update_connection" => json!({"name": "Renamed"}),
+            "create_agent_loop" => json!({"name": "New", "prompt": "Help.", "bot_id": self.bot}),
+            "update_agent_loop" => json!({"name": "Renamed"}),
+            "run_agent_loop" => json!({"input": "hello"}),
             "create_integration" => json!({"name": "New", "kind": "echo"}),
             "update_integration" => json!({"weight": 3}),
             "create_chat_session" => json!({"agent_id": self.bot}),
@@ -210,6 +224,7 @@ impl<'a> Objects<'a> {
             id if people::takes(id) => people::body(self.world, id).await,
             "send_chat_message" => json!({"message": "hello"}),
             "rotate_api_key"
+            | "cancel_execution"
             | "test_webhook"
             | "rotate_webhook_secret"
             | "replay_webhook_attempt"
@@ -287,6 +302,15 @@ fn connection() -> Value {
 
 async fn new_connection(world: &World) -> String {
     id_of(&world.secret().post("/v1/connections", &connection()).await.expect(201))
+}
+
+async fn new_loop(world: &World, bot: &str) -> String {
+    let body = json!({"name": "Object", "prompt": "Help.", "bot_id": bot});
+    id_of(&world.secret().post("/v1/agent-loops", &body).await.expect(201))
+}
+
+async fn new_execution(world: &World, agent_loop: &str) -> String {
+    id_of(&world.secret().post(&format!("/v1/agent-loops/{agent_loop}/run"), &json!({})).await.expect(202))
 }
 
 async fn new_workflow(world: &World) -> String {
