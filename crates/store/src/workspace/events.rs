@@ -55,7 +55,7 @@ impl Workspace {
     /// happened. Without a listener nothing is written.
     pub(crate) async fn event(&self, tx: &mut Tx, kind: EventKind, data: &Value) -> Result<(), StoreError> {
         let (id, now) = (EventId::mint(self.store.clock(), self.store.random())?, self.store.now());
-        let event = self.own(&sql::INSERT_EVENT).text(kind.as_str()).id(id).text(&data.to_string()).time(now);
+        let event = self.own(&sql::INSERT_EVENT).text(kind.as_str()).id(id).text(data.to_string()).time(now);
         if tx.execute(event).await? > 0 {
             tx.execute(self.own(&sql::INSERT_DELIVERIES).text(kind.as_str()).id(id).time(now)).await?;
             tx.ring();
@@ -84,7 +84,7 @@ impl Workspace {
         data: &Value,
     ) -> Result<Option<EventId>, StoreError> {
         let (id, now) = (EventId::mint(self.store.clock(), self.store.random())?, self.store.now());
-        let event = self.own(&sql::INSERT_EVENT_FOR).text(kind).id(id).text(&data.to_string()).time(now).id(webhook);
+        let event = self.own(&sql::INSERT_EVENT_FOR).text(kind).id(id).text(data.to_string()).time(now).id(webhook);
         if tx.execute(event).await? == 0 {
             return Ok(None);
         }
