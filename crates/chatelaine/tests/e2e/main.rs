@@ -55,6 +55,8 @@ mod idempotency;
 #[cfg(test)]
 mod import_keys;
 #[cfg(test)]
+mod key_events;
+#[cfg(test)]
 mod key_rotation;
 #[cfg(test)]
 mod keys;
