@@ -138,12 +138,11 @@ impl Encoder {
                 let (conversations, messages) = (self.conversations, self.messages);
                 line(&mut out, &Line::End { conversations, messages });
             }
-            Form::Csv => {}
             Form::Json | Form::Markdown if self.conversations == 0 => {
                 return Err(Problem::unavailable("the conversation was deleted at this moment"));
             }
             Form::Json => out.extend(b"\n]}\n"),
-            Form::Markdown => {}
+            Form::Csv | Form::Markdown => {}
         }
         Ok(out)
     }

@@ -13,7 +13,7 @@ async fn begin(workspace: &Workspace, body: Digest, now: Millis) -> Idempotent {
 async fn fresh(workspace: &Workspace, body: Digest, now: Millis) -> Attempt {
     match begin(workspace, body, now).await {
         Idempotent::Fresh(attempt) => attempt,
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
