@@ -245,7 +245,7 @@ impl Workspace {
         let reply = self.insert_message(&mut tx, id, turn.conversation, said, token_count, None).await?;
         let message =
             json!({"id": reply.id, "role": reply.role, "content": reply.content, "created_at": reply.created_at});
-        let mut data = about(turn, user);
+        let mut data = about(turn, &user);
         data["message"] = message;
         self.send_to_channel(&mut tx, turn, REPLY, &data).await?;
         tx.commit().await
@@ -258,7 +258,7 @@ impl Workspace {
     pub async fn fail_channel_message(&self, turn: &ChannelTurn, code: &str) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         let Some(user) = self.finish_channel_message(&mut tx, turn).await? else { return Ok(()) };
-        let mut data = about(turn, user);
+        let mut data = about(turn, &user);
         data["error"] = json!(code);
         self.send_to_channel(&mut tx, turn, FAILED, &data).await?;
         tx.commit().await
@@ -367,7 +367,7 @@ impl Store {
 }
 
 /// What both kinds of delivery say.
-fn about(turn: &ChannelTurn, user: Value) -> Value {
+fn about(turn: &ChannelTurn, user: &Value) -> Value {
     json!({
         "channel_id": turn.channel, "conversation_id": turn.conversation, "in_reply_to": turn.message, "user": user,
     })
