@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Scan(Scan),
     /// Take over keys that were made elsewhere, by their hashes.
     Import(Import),
+    /// Make workspaces and list them, while no server uses the database.
+    Workspaces(Workspaces),
     /// Print every setting with its default and what it does.
     Config,
     /// Print a completion script for a shell.
@@ -123,6 +125,46 @@ pub(crate) enum KeysAction {
         /// The configuration file, where the prefixes of keys are not the default.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Workspaces {
+    #[command(subcommand)]
+    pub(crate) action: WorkspacesAction,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The configuration file (see `chatelaine config`).
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The data directory.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// PostgreSQL, as postgres://… (a password is better put into CHATELAINE_DATABASE_URL).
+    #[arg(long, value_name = "URL", global = true)]
+    database_url: Option<Concealed>,
+}
+
+impl Workspaces {
+    pub(crate) fn flags(&self) -> Flags {
+        let (config, data, database_url) = (self.config.clone(), self.data.clone(), self.database_url.clone());
+        Flags { config, data, listen: None, database_url }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum WorkspacesAction {
+    /// List the workspaces with the number of their members.
+    List,
+    /// Make a workspace, and print the link by which its owner joins.
+    Create {
+        /// What it is called.
+        #[arg(long)]
+        name: String,
+        /// The owner's address.
+        #[arg(long)]
+        email: String,
     },
 }
 

