@@ -9,6 +9,7 @@ use ambient::{Clock, Random, Ulid, WorkspaceId};
 use bytes::Bytes;
 use chat::Chat;
 use cluster::Cluster;
+use contacts::Imports;
 use credential::{secret::Secrets, token::Tokens};
 use gate::{Metrics, Routes};
 use loops::Loops;
@@ -40,6 +41,8 @@ struct Inner {
     pages: Places<WorkspaceId>,
     exports: Places<WorkspaceId>,
     guesses: Places<IpAddr>,
+    contact_searches: Places<WorkspaceId>,
+    uploads: Places<WorkspaceId>,
     reporters: Reporters,
 }
 
@@ -53,6 +56,10 @@ const COUNTERS: Share = Share { at_once: 1, waiting: 4, patience: Duration::from
 const PAGES: Share = Share { at_once: 2, waiting: 8, patience: Duration::from_secs(10) };
 /// Exports that a workspace has at once.
 const EXPORTS: Share = Share { at_once: 2, waiting: 4, patience: Duration::from_secs(10) };
+/// Lists and counts of contacts that are made for a workspace at once: some of them go through all contacts.
+const CONTACT_SEARCHES: Share = Share { at_once: 4, waiting: 64, patience: Duration::from_secs(10) };
+/// Files that a workspace sends at once.
+const UPLOADS: Share = Share { at_once: 2, waiting: 2, patience: Duration::from_secs(10) };
 /// Tokens of triggers that are looked up at once for an address that guesses them.
 const GUESSES: Share = Share { at_once: 2, waiting: 30, patience: Duration::from_secs(5) };
 
@@ -66,6 +73,8 @@ pub struct AppParts {
     pub chat: Chat,
     /// Runs of workflows.
     pub runs: Runs,
+    /// Imports of contacts.
+    pub imports: Imports,
     /// Agent loops.
     pub loops: Loops,
     /// Delivery of events.
@@ -117,6 +126,8 @@ impl App {
             pages: Places::new(PAGES),
             exports: Places::new(EXPORTS),
             guesses: Places::new(GUESSES),
+            contact_searches: Places::new(CONTACT_SEARCHES),
+            uploads: Places::new(UPLOADS),
             reporters: Reporters::default(),
             parts,
         }))
@@ -221,6 +232,20 @@ impl App {
 
     pub(crate) fn exports(&self) -> &Places<WorkspaceId> {
         &self.0.exports
+    }
+
+    pub(crate) fn contact_searches(&self) -> &Places<WorkspaceId> {
+        &self.0.contact_searches
+    }
+
+    pub(crate) fn uploads(&self) -> &Places<WorkspaceId> {
+        &self.0.uploads
+    }
+
+    /// Imports of contacts.
+    #[must_use]
+    pub fn imports(&self) -> &Imports {
+        &self.0.parts.imports
     }
 
     pub(crate) fn guesses(&self) -> &Places<IpAddr> {

@@ -12,6 +12,7 @@ mod bots;
 mod channel_messages;
 mod channels;
 mod connections;
+mod contacts;
 mod conversation_export;
 mod conversations;
 mod credits;
@@ -82,6 +83,7 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     voice::mount(&mut routes);
     conversations::mount(&mut routes);
     conversation_export::mount(&mut routes);
+    contacts::mount(&mut routes);
     credits::mount(&mut routes);
     usage::mount(&mut routes);
     workflows::mount(&mut routes);

@@ -173,8 +173,9 @@ async fn close_when_lost(
     ready.store(false, Ordering::Release);
     // Two nodes that carry the same effects out would call everybody twice.
     app.runs().stop();
-    app.loops().stop();
     app.chat().stop_channels();
+    app.loops().stop();
+    app.imports().stop();
     app.cluster().cut_all(CutReason::Shutdown);
     if let Some(stage) = stage.upgrade() {
         stage.send_replace(Stage::Closing);
@@ -256,9 +257,10 @@ impl Running {
         self.stage.send_replace(Stage::Closing);
         drop(self.closing);
         self.app.runs().stop();
-        self.app.loops().stop();
-        self.app.webhooks().stop();
         self.app.chat().stop_channels();
+        self.app.loops().stop();
+        self.app.imports().stop();
+        self.app.webhooks().stop();
         self.replies.close();
         let last = async {
             self.connections.wait().await;

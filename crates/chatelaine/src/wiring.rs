@@ -9,6 +9,7 @@ use api::{App, AppParts, AppSettings};
 use axum::Router;
 use chat::{Chat, ChatParts, Credits, Prices};
 use cluster::{Cluster, ClusterConfig};
+use contacts::{Imports, ImportsParts};
 use credential::{Parser, Secrets, Tokens};
 use gate::{Gate, GateConfig, GateParts, Metrics, OwnPages, SocketTasks};
 use loops::{Loops, LoopsParts};
@@ -93,6 +94,7 @@ pub(crate) async fn wire(
         drain: replies.clone(),
     });
     runs.resume();
+    chat.resume_channels();
     let loops = Loops::new(LoopsParts {
         store: store.clone(),
         cluster: cluster.clone(),
@@ -105,13 +107,15 @@ pub(crate) async fn wire(
         drain: replies.clone(),
     });
     loops.resume();
-    chat.resume_channels();
+    let imports = Imports::new(ImportsParts { store: store.clone(), clock: clock.clone(), drain: replies.clone() });
+    imports.resume();
     let (metrics, ready) = (Metrics::new(), Arc::new(AtomicBool::new(true)));
     let app = App::new(AppParts {
         store: store.clone(),
         cluster: cluster.clone(),
         chat,
         runs,
+        imports,
         loops,
         webhooks,
         secrets: secrets.clone(),

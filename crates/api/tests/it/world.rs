@@ -132,6 +132,11 @@ impl World {
             random: Arc::clone(&random),
             drain: TaskTracker::new(),
         });
+        let imports = contacts::Imports::new(contacts::ImportsParts {
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            drain: TaskTracker::new(),
+        });
         let loops = loops::Loops::new(loops::LoopsParts {
             store: store.clone(),
             cluster: cluster.clone(),
@@ -150,6 +155,7 @@ impl World {
             chat,
             runs,
             loops,
+            imports,
             webhooks,
             secrets: Arc::clone(&secrets),
             tokens: Arc::clone(&tokens),

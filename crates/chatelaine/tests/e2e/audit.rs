@@ -6,7 +6,12 @@ use access::Access;
 use serde_json::{Value, json};
 use testkit::{Persona, World, id_of};
 
-use crate::{matrix::table, webhooks::new_attempt, workflows::survey};
+use crate::{
+    imports::{begin, large},
+    matrix::table,
+    webhooks::new_attempt,
+    workflows::survey,
+};
 
 /// How often each action stands in the log of `by`'s workspace.
 async fn counts(by: &Persona) -> BTreeMap<String, u64> {
@@ -55,6 +60,7 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let signed = id_of(&by.post(&format!("/v1/bots/{bot}/integrations"), &signed).await.expect(201));
     let channel = json!({"kind": "webhook", "name": "C", "reply_url": "https://app.example.com/replies"});
     let channel = id_of(&by.post(&format!("/v1/bots/{bot}/channels"), &channel).await.expect(201));
+    let contact = id_of(&by.post("/v1/contacts", &json!({"name": "C"})).await.expect(201));
     let conversation = world.session().await;
     let (endpoint, attempt) = new_attempt(world).await;
     let design = json!({"name": "W", "definition": survey()});
@@ -66,12 +72,12 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let trigger = id_of(&by.post(&triggers, &hook).await.expect(201));
     let connection = json!({"name": "C", "origin": "https://api.example.com", "headers": {"x-a": "1"}});
     let connected = id_of(&by.post("/v1/connections", &connection).await.expect(201));
-    let person = world.member("somebody", "member").await.id().to_owned();
-    let invited = json!({"email": "invited@x.example", "role": "member"});
-    let invitation = id_of(&by.post("/v1/invitations", &invited).await.expect(201));
     let looping = json!({"name": "L", "prompt": "Help.", "bot_id": bot});
     let agent_loop = id_of(&by.post("/v1/agent-loops", &looping).await.expect(201));
     let execution = crate::agent_loops::waiting_execution(world).await;
+    let person = world.member("somebody", "member").await.id().to_owned();
+    let invited = json!({"email": "invited@x.example", "role": "member"});
+    let invitation = id_of(&by.post("/v1/invitations", &invited).await.expect(201));
     let calls: Vec<(&str, &str, String, Value)> = vec![
         ("create_api_key", "POST", "/v1/api-keys".into(), json!({"name": "K"})),
         ("update_api_key", "PATCH", format!("/v1/api-keys/{}", key.id()), json!({"name": "L"})),
@@ -108,15 +114,13 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("delete_bot", "DELETE", format!("/v1/bots/{bot}"), json!({})),
         ("grant_credits", "POST", "/v1/credits/grants".into(), json!({"amount": 5})),
         ("update_credits", "PATCH", "/v1/credits".into(), json!({"metered": false})),
+        ("create_contact", "POST", "/v1/contacts".into(), json!({"name": "C"})),
+        ("update_contact", "PATCH", format!("/v1/contacts/{contact}"), json!({"name": "D"})),
+        ("delete_contact", "DELETE", format!("/v1/contacts/{contact}"), json!({})),
         ("create_webhook", "POST", "/v1/webhooks".into(), json!({"url": "https://hooks.example.com/a"})),
         ("test_webhook", "POST", format!("/v1/webhooks/{endpoint}/test"), json!({})),
         ("rotate_webhook_secret", "POST", format!("/v1/webhooks/{endpoint}/rotate-secret"), json!({})),
-        (
-            "replay_webhook_attempt",
-            "POST",
-            format!("/v1/webhooks/{endpoint}/attempts/{attempt}/replay"),
-            json!({}),
-        ),
+        ("replay_webhook_attempt", "POST", format!("/v1/webhooks/{endpoint}/attempts/{attempt}/replay"), json!({})),
         (
             "recover_webhook",
             "POST",
@@ -156,10 +160,15 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
     let session = world.session().await;
     let before = counts(&by).await;
     let _ = session.end_session().await.expect(200);
+    // Long enough to be stopped.
+    let import = begin(&by, "match=none", large(20_000, "p").0).await;
+    let _ = by.post(&format!("/v1/contacts/imports/{import}/cancel"), &json!({})).await.expect(200);
     let after = counts(&by).await;
+    assert_eq!((after.get("import_contacts"), after.get("cancel_contact_import")), (Some(&1), Some(&1)));
     assert_eq!(after.get("end_chat_session").copied(), Some(before.get("end_chat_session").unwrap_or(&0) + 1));
 
-    let elsewhere = ["end_chat_session", "complete_setup"].into_iter().chain(BY_PEOPLE);
+    let elsewhere =
+        ["end_chat_session", "complete_setup", "import_contacts", "cancel_contact_import"].into_iter().chain(BY_PEOPLE);
     let tried: Vec<&str> = calls.iter().map(|(id, ..)| *id).chain(elsewhere).collect();
     let missing: Vec<&str> = table(world)
         .iter()

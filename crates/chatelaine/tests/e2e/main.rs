@@ -31,6 +31,8 @@ mod connections;
 #[cfg(test)]
 mod connections_of_tools;
 #[cfg(test)]
+mod contacts;
+#[cfg(test)]
 mod continuity;
 #[cfg(test)]
 mod conversations;
@@ -58,6 +60,8 @@ mod import_keys;
 mod key_events;
 #[cfg(test)]
 mod key_rotation;
+#[cfg(test)]
+mod imports;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]

@@ -19,8 +19,8 @@ const KIND: &str = "contact";
 /// What is searched is cut here: an index has room for so much.
 const MAX_SEARCH_BYTES: usize = 2000;
 
-/// How many contacts' labels one statement reads.
-const TAGS_AT_ONCE: usize = 10;
+/// How many contacts one statement reads.
+const AT_ONCE: usize = 10;
 
 impl Workspace {
     /// Makes a contact.
@@ -62,9 +62,8 @@ impl Workspace {
             return Ok(Page { rows: Vec::new(), total: 0 });
         }
         let rows = super::limits(self.filtered(statements(filter).page, filter), page);
-        let mut page = self.page(rows, self.filtered(statements(filter).count, filter), contact_record).await?;
-        self.read_tags(&mut page.rows).await?;
-        Ok(page)
+        let ids = self.page(rows, self.filtered(statements(filter).count, filter), |row| row.id("id")).await?;
+        Ok(Page { rows: self.contacts_by_id(&ids.rows).await?, total: ids.total })
     }
 
     /// The next contacts behind one, the oldest first.
@@ -82,10 +81,9 @@ impl Workspace {
         }
         let after = after.map(|id| id.to_string()).unwrap_or_default();
         let bound = self.filtered(statements(filter).after, filter).text(after).count(limit);
-        let mut rows =
-            self.store.rows(bound).await?.iter().map(contact_record).collect::<Result<Vec<_>, StoreError>>()?;
-        self.read_tags(&mut rows).await?;
-        Ok(rows)
+        let ids =
+            self.store.rows(bound).await?.iter().map(|row| row.id("id")).collect::<Result<Vec<_>, StoreError>>()?;
+        self.contacts_by_id(&ids).await
     }
 
     /// How many contacts there are.
@@ -179,19 +177,29 @@ impl Workspace {
         rows.iter().map(|row| row.string("tag")).collect()
     }
 
-    async fn read_tags(&self, contacts: &mut [ContactRecord]) -> Result<(), StoreError> {
-        for some in contacts.chunks_mut(TAGS_AT_ONCE) {
-            let ids = some.iter().map(|contact| contact.id.to_string());
-            let ids = ids.chain(std::iter::repeat(String::new())).take(TAGS_AT_ONCE);
-            let mut tags: HashMap<ContactId, Vec<String>> = HashMap::new();
-            for row in self.store.rows(ids.fold(self.own(&sql::TAGS_OF_CONTACTS), Bound::text)).await? {
+    /// In the order of the ids; without those that have gone meanwhile.
+    async fn contacts_by_id(&self, ids: &[ContactId]) -> Result<Vec<ContactRecord>, StoreError> {
+        let mut contacts = Vec::with_capacity(ids.len());
+        for some in ids.chunks(AT_ONCE) {
+            let ten = |statement| {
+                let texts = some.iter().map(ToString::to_string).chain(std::iter::repeat(String::new()));
+                texts.take(AT_ONCE).fold(self.own(statement), Bound::text)
+            };
+            let (mut tags, mut found): (HashMap<ContactId, Vec<String>>, HashMap<_, _>) = Default::default();
+            for row in self.store.rows(ten(&sql::TAGS_OF_CONTACTS)).await? {
                 tags.entry(row.id("contact_id")?).or_default().push(row.string("tag")?);
             }
-            for contact in some {
-                contact.tags = tags.remove(&contact.id).unwrap_or_default();
+            for row in self.store.rows(ten(&sql::CONTACTS_BY_ID)).await? {
+                let contact = contact_record(&row)?;
+                found.insert(contact.id, contact);
+            }
+            for id in some {
+                if let Some(contact) = found.remove(id) {
+                    contacts.push(ContactRecord { tags: tags.remove(id).unwrap_or_default(), ..contact });
+                }
             }
         }
-        Ok(())
+        Ok(contacts)
     }
 
     fn filtered(&self, statement: &Statement, filter: &ContactFilter) -> Bound {
@@ -223,10 +231,8 @@ fn statements(filter: &ContactFilter) -> Statements {
         (&sql::CONTACTS_OF_EXTERNAL_ID, &sql::CONTACT_COUNT_OF_EXTERNAL_ID, &sql::CONTACTS_OF_EXTERNAL_ID_AFTER)
     } else if filter.email.is_some() {
         (&sql::CONTACTS_OF_EMAIL, &sql::CONTACT_COUNT_OF_EMAIL, &sql::CONTACTS_OF_EMAIL_AFTER)
-    } else if filter.tags.is_empty() {
-        (&sql::CONTACTS, &sql::CONTACT_COUNT, &sql::CONTACTS_AFTER)
     } else {
-        (&sql::CONTACTS_OF_TAG, &sql::CONTACT_COUNT_OF_TAG, &sql::CONTACTS_OF_TAG_AFTER)
+        (&sql::CONTACTS, &sql::CONTACT_COUNT, &sql::CONTACTS_AFTER)
     };
     Statements { page, count, after }
 }

@@ -7,7 +7,12 @@ use serde_json::{Value, json};
 use testkit::{Persona, WIDGET_API_KEY, World, id_of};
 
 use super::{part::Part, people};
-use crate::{agent_loops::waiting_execution, webhooks::new_attempt, workflows::survey};
+use crate::{
+    agent_loops::waiting_execution,
+    imports::{begin, large},
+    webhooks::new_attempt,
+    workflows::survey,
+};
 
 /// A request, without its credential.
 pub(crate) struct Target {
@@ -29,7 +34,14 @@ impl Target {
         let absent = format!("{prefix}_00000000000000000000000001");
         let body =
             self.body.as_ref().map(|body| serde_json::from_str(&body.to_string().replace(&self.id, &absent)).unwrap());
-        Self { path: self.path.replace(&self.id, &absent), body, session: self.session.clone(), headers: Vec::new(), id: absent, ..*self }
+        Self {
+            path: self.path.replace(&self.id, &absent),
+            body,
+            session: self.session.clone(),
+            headers: Vec::new(),
+            id: absent,
+            ..*self
+        }
     }
 }
 
@@ -53,6 +65,8 @@ pub(crate) struct Objects<'a> {
     voice_bot: String,
     workflow: String,
     connection: String,
+    contact: String,
+    import: String,
     agent_loop: String,
     execution: String,
     deployment: String,
@@ -90,6 +104,8 @@ impl<'a> Objects<'a> {
             deployment,
             workflow,
             connection: new_connection(world).await,
+            contact: new_contact(world).await,
+            import: begin(&world.secret(), "", "name\nAda\n").await,
             dropin: said["conversationId"].as_str().unwrap().to_owned(),
             widget: world.widget().await.id().to_owned(),
             script: script.split('"').next().unwrap().to_owned(),
@@ -133,6 +149,13 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/integrations/") => self.new_integration().await,
             path if path.starts_with("/v1/channels/") && operation.method != Method::Delete => self.channel.clone(),
             path if path.starts_with("/v1/channels/") => new_channel(self.world, &self.bot).await.0,
+            path if path.starts_with("/v1/contacts/imports/") && reads => self.import.clone(),
+            // Many rows, so that it is not over before it is stopped.
+            path if path.starts_with("/v1/contacts/imports/") => {
+                begin(&self.world.secret(), "match=none", large(2000, "p").0).await
+            }
+            path if path.starts_with("/v1/contacts/") && reads => self.contact.clone(),
+            path if path.starts_with("/v1/contacts/") => new_contact(self.world).await,
             path if path.starts_with("/v1/connections/") && reads => self.connection.clone(),
             path if path.starts_with("/v1/connections/") => new_connection(self.world).await,
             path if path.starts_with("/v1/agent-loops/") && operation.method != Method::Delete => {
@@ -216,6 +239,9 @@ impl<'a> Objects<'a> {
             "update_integration" => json!({"weight": 3}),
             "create_chat_session" => json!({"agent_id": self.bot}),
             "create_voice_session" => json!({"agent_id": self.voice_bot}),
+            "create_contact" => json!({"name": "New"}),
+            "update_contact" => json!({"archived": true}),
+            "import_contacts" | "cancel_contact_import" => json!({}),
             "update_credits" => json!({"metered": false}),
             "grant_credits" => json!({"amount": 5}),
             "send_dropin_message" | "stream_dropin_message" | "stream_dropin_message_legacy" => {
@@ -224,10 +250,10 @@ impl<'a> Objects<'a> {
             id if people::takes(id) => people::body(self.world, id).await,
             "send_chat_message" => json!({"message": "hello"}),
             "rotate_api_key"
-            | "cancel_execution"
             | "test_webhook"
             | "rotate_webhook_secret"
             | "replay_webhook_attempt"
+            | "cancel_execution"
             | "end_api_key_grace"
             | "end_chat_session"
             | "cancel_chat_reply"
@@ -298,6 +324,10 @@ async fn new_webhook(world: &World, keep: &str) -> String {
 
 fn connection() -> Value {
     json!({"name": "New", "origin": "https://api.example.com", "headers": {"authorization": "Bearer a"}})
+}
+
+async fn new_contact(world: &World) -> String {
+    id_of(&world.secret().post("/v1/contacts", &json!({"name": "Object"})).await.expect(201))
 }
 
 async fn new_connection(world: &World) -> String {
