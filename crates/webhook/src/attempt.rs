@@ -91,7 +91,7 @@ impl Inner {
         // Judged at each attempt: the policy may have changed since it was saved.
         let url = self.parts.outbound.check_url(&job.webhook.url).map_err(|_| Refused::Theirs("refused"))?;
         let request = Request { url, headers, body: Bytes::from(body), timeout: TIMEOUT };
-        let response = self.parts.outbound.post_json_stream(request).await.map_err(refused)?;
+        let response = self.parts.outbound.post_json_stream(request).await.map_err(|error| refused(&error))?;
         let asked = response.headers.get("retry-after").and_then(|value| value.to_str().ok());
         let not_before = asked.and_then(|text| retry_after(text, now));
         Ok(Answer { status: response.status, not_before, text: first_kilobyte(response).await })
@@ -106,7 +106,7 @@ enum Refused {
     Theirs(&'static str),
 }
 
-fn refused(error: OutboundError) -> Refused {
+fn refused(error: &OutboundError) -> Refused {
     match error {
         OutboundError::Busy | OutboundError::Setup(_) | OutboundError::Header(_) => Refused::Ours(error.to_string()),
         OutboundError::Refused(_) => Refused::Theirs("refused"),
