@@ -6,7 +6,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use access::{Access, Limit, Role, Scope};
+use access::{Access, Actor, Limit, Role, Scope};
 use ambient::{KeyId, LeakId, Millis};
 use bytes::Bytes;
 use cluster::Leak;
@@ -218,31 +218,38 @@ impl Reporters {
 }
 
 async fn report_leaks(app: App, call: Call<LeakReports>) -> Result<Bare<Vec<LeakVerdict>>, Problem> {
-    let started = tokio::time::Instant::now();
     let sent = call.request.sent.as_ref().ok_or_else(|| Problem::unavailable("the request was not handed over"))?;
     let is_signed = app.reporters().is_signed(sent, app.clock().elapsed()).await?;
     let reports = read(sent)?;
     let _place = app.reporters().places.take(call.request.address).await?;
     let actor = call.actor();
+    if is_signed {
+        return deal_with(&app, reports, &actor, true).await.map(Bare);
+    }
+    let (dealt, ()) = tokio::join!(deal_with(&app, reports, &actor, false), tokio::time::sleep(EVEN));
+    dealt?;
+    Ok(Bare(Vec::new()))
+}
+
+async fn deal_with(
+    app: &App,
+    reports: Vec<LeakReport>,
+    actor: &Actor,
+    is_signed: bool,
+) -> Result<Vec<LeakVerdict>, Problem> {
     let mut verdicts = Vec::new();
     for report in reports {
-        let audit = AuditEntry { actor: &actor, action: "api_key.exposed", detail: None };
+        let audit = AuditEntry { actor, action: "api_key.exposed", detail: None };
         let url = Some(visible(&report.url)).filter(|url| !url.is_empty());
         let leak = Leak { source: visible(&report.source), url };
-        let is_ours = app.cluster().report_leak(&report.token, leak, is_signed, audit).await;
-        let is_ours = is_ours.map_err(Problem::unavailable)?;
-        if is_signed {
-            verdicts.push(LeakVerdict {
-                token_hash: Digest::of_import(&report.token).to_hex(),
-                token_type: report.kind,
-                label: if is_ours { Label::TruePositive } else { Label::FalsePositive },
-            });
-        }
+        let is_ours = app.cluster().report_leak(&report.token, leak, is_signed, audit).await?;
+        verdicts.push(LeakVerdict {
+            token_hash: Digest::of_import(&report.token).to_hex(),
+            token_type: report.kind,
+            label: if is_ours { Label::TruePositive } else { Label::FalsePositive },
+        });
     }
-    if !is_signed {
-        tokio::time::sleep_until(started + EVEN).await;
-    }
-    Ok(Bare(verdicts))
+    Ok(verdicts)
 }
 
 /// Strangers' words, which are shown to the workspace's people.

@@ -1,6 +1,5 @@
 //! Asks a server whether a key still works, with the key itself: it goes to that server and nowhere else.
 
-use credential::Family;
 use outbound::{ApiClient, Method};
 use serde_json::Value;
 use tokio::runtime::{Builder, Runtime};
@@ -44,10 +43,9 @@ impl Asker {
 
     /// `GET /v1/me`: the server says who the key is, that it was let in and may not, or that it knows no such key.
     pub(super) fn ask(&self, found: &Found) -> Standing {
-        let family = match found.kind {
-            What::Key(family, _) => family,
-            What::Trigger | What::WebhookSecret => return Standing::Unknown("it cannot be asked about".to_owned()),
-        };
+        if matches!(found.kind, What::Trigger | What::WebhookSecret) {
+            return Standing::Unknown("it cannot be asked about".to_owned());
+        }
         let url = format!("{}/v1/me", self.url);
         let sent = self.runtime.block_on(self.http.send(Method::GET, &url, Some(&found.text), None));
         let (status, body) = match sent {
@@ -55,18 +53,16 @@ impl Asker {
             Err(error) => return Standing::Unknown(format!("the server was not reached: {error}")),
         };
         let answer: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
-        judge(status, answer["error"]["code"].as_str().unwrap_or_default(), family)
+        judge(status, answer["error"]["code"].as_str().unwrap_or_default())
     }
 }
 
-fn judge(status: u16, code: &str, family: Family) -> Standing {
+fn judge(status: u16, code: &str) -> Standing {
     match (status, code) {
-        (200, _) => Standing::Live,
+        // 403 with a code of ours: it is known, and another place or another operation would have let it in.
+        (200, _) | (403, "ORIGIN_NOT_ALLOWED" | "WRONG_CREDENTIAL" | "INSUFFICIENT_PERMISSIONS") => Standing::Live,
         (401, "API_KEY_EXPIRED") => Standing::Dead("expired".to_owned()),
         (401, "INVALID_API_KEY") => Standing::Dead("unknown there, or revoked".to_owned()),
-        // It is known: another place, another address or another page would have been let in.
-        (403, "ORIGIN_NOT_ALLOWED" | "WRONG_CREDENTIAL" | "INSUFFICIENT_PERMISSIONS") => Standing::Live,
-        (403, _) if family != Family::Widget => Standing::Live,
         (429, _) => Standing::Unknown("the server asks to wait".to_owned()),
         _ => Standing::Unknown(format!("the server answered {status}")),
     }
@@ -78,12 +74,13 @@ mod tests {
 
     #[test]
     fn a_server_s_own_failure_never_makes_a_key_dead() {
-        assert_eq!(judge(200, "", Family::Secret), Standing::Live);
-        assert_eq!(judge(403, "ORIGIN_NOT_ALLOWED", Family::Widget), Standing::Live);
-        assert!(matches!(judge(401, "API_KEY_EXPIRED", Family::Secret), Standing::Dead(why) if why == "expired"));
-        assert!(matches!(judge(401, "INVALID_API_KEY", Family::Secret), Standing::Dead(_)));
-        for (status, code) in [(429, "RATE_LIMITED"), (503, "UNAVAILABLE"), (404, ""), (401, ""), (302, "")] {
-            assert!(matches!(judge(status, code, Family::Secret), Standing::Unknown(_)), "{status}");
+        assert_eq!(judge(200, ""), Standing::Live);
+        assert_eq!(judge(403, "ORIGIN_NOT_ALLOWED"), Standing::Live);
+        assert!(matches!(judge(401, "API_KEY_EXPIRED"), Standing::Dead(why) if why == "expired"));
+        assert!(matches!(judge(401, "INVALID_API_KEY"), Standing::Dead(_)));
+        for (status, code) in [(429, "RATE_LIMITED"), (503, "UNAVAILABLE"), (404, ""), (401, ""), (302, ""), (403, "")]
+        {
+            assert!(matches!(judge(status, code), Standing::Unknown(_)), "{status}");
         }
     }
 }

@@ -27,7 +27,7 @@ use search::{Found, Search};
 /// Different keys that a server is asked about; more are told without.
 const MAX_ASKED: usize = 1000;
 
-pub(super) fn run(arguments: Scan, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Scan, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
     let file = match &arguments.action {
         Some(ScanAction::Rules { config, .. }) => config.clone(),
         None => arguments.config.clone(),
@@ -62,7 +62,7 @@ pub(super) fn run(arguments: Scan, environment: &Environment, terminal: &Termina
                 let said = RefCell::new(&mut reporter);
                 let tell = |found: Found| {
                     let standing = asker.as_mut().map(|asked| asked.standing(&found));
-                    said.borrow_mut().found(name, is_packed, &found, standing);
+                    said.borrow_mut().found(name, is_packed, &found, standing.as_ref());
                 };
                 match search.run(input, tell, |bytes| said.borrow_mut().read(bytes)) {
                     // What was packed well need not be searched as it is packed.

@@ -60,13 +60,13 @@ impl<'a> Reporter<'a> {
         plain(&name.display().to_string())
     }
 
-    pub(super) fn found(&mut self, name: &Path, is_packed: bool, found: &Found, standing: Option<Standing>) {
+    pub(super) fn found(&mut self, name: &Path, is_packed: bool, found: &Found, standing: Option<&Standing>) {
         self.keys += 1;
         self.clear();
         let (display, (kind, environment)) = (self.display(found), named(found.kind));
         let (file, line, column) = (self.said_of(name), found.line, found.column);
         if self.json {
-            let (state, why) = standing.as_ref().map_or((None, None), Standing::words);
+            let (state, why) = standing.map_or((None, None), Standing::words);
             let row = json!({
                 "file": file, "packed": is_packed, "line": line, "column": column, "display": display, "kind": kind,
                 "environment": environment, "standing": state, "why": why,
@@ -75,7 +75,7 @@ impl<'a> Reporter<'a> {
             return;
         }
         let environment = environment.map(|text| format!(", {text}")).unwrap_or_default();
-        let standing = match standing.as_ref().map(Standing::words) {
+        let standing = match standing.map(Standing::words) {
             Some((Some(state), Some(why))) => format!(": {state} ({})", plain(&why)),
             Some((Some(state), None)) => format!(": {state}"),
             _ => String::new(),

@@ -17,7 +17,7 @@ fn scan(paths: &[&Path], json: bool, input: &str) -> (Result<(), Failure>, Strin
     let terminal = Terminal::of_streams(std::io::Cursor::new(input.to_owned()), out.clone(), err.clone());
     let paths = paths.iter().map(|path| path.to_path_buf()).collect();
     let arguments = Scan { action: None, paths, server: None, config: None, json };
-    let outcome = run(arguments, &Environment::default(), &terminal);
+    let outcome = run(&arguments, &Environment::default(), &terminal);
     let said = (out.text(), err.text());
     (outcome, said.0, said.1)
 }
