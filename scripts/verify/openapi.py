@@ -25,7 +25,7 @@ PASSWORD = "a password for this test alone " + secrets.token_hex(8)
 BUDGETS = """\
 workspace_per_minute sessions_per_minute messages_per_minute history_per_minute public_per_minute failures_per_minute
 widget_messages_per_minute participant_per_minute participant_per_address_per_minute public_starts_per_minute public_starts_per_day
-public_replies_per_day triggers_per_minute""".split()
+public_replies_per_day triggers_per_minute sign_ins_per_minute sign_ins_per_account_per_minute""".split()
 WORKFLOW = {
     "type": "Workflow",
     "id": "root",
@@ -37,6 +37,7 @@ WORKFLOW = {
 def config(settings):
     known = set(settings)
     lines = ["[limits]", *(f"{name} = 1000000" for name in BUDGETS if name in known)]
+    lines += ["[dropin]", "rate_limit_max_requests = 1000000"]
     lines += ["[livekit]", 'url = "wss://livekit.example.com"', 'api_key = "devkey"', f'api_secret = "{secrets.token_hex(32)}"']
     return "\n".join(lines) + "\n"
 

@@ -2,7 +2,7 @@
 
 use access::{Access, Limit, Role, Scope};
 use ambient::{AuditId, Millis};
-use gate::{Call, List, ListMeta, Operation, PageQuery, Problem, Routes};
+use gate::{Call, List, ListMeta, LogQuery, Operation, Problem, Routes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{AuditRecord, PageRequest};
@@ -24,7 +24,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct AuditQuery {
     /// Which page, from 1.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     page: Option<u32>,
     /// How many rows: 20 by default, 100 at most.
     #[schemars(range(min = 1, max = 100))]
@@ -83,7 +83,7 @@ impl From<AuditRecord> for AuditEvent {
 
 async fn list_audit_log(app: App, call: Call<AuditQuery>) -> Result<List<AuditEvent>, Problem> {
     let AuditQuery { page, per_page, after: id, action } = &call.input;
-    let query = PageQuery { page: *page, per_page: *per_page, after: id.clone() };
+    let query = LogQuery { page: *page, per_page: *per_page, after: id.clone() };
     let request = query.request()?;
     let data = app.workspace(&call)?;
     let action = action.as_deref();

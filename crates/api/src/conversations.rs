@@ -2,7 +2,7 @@
 
 use access::{Access, Limit, Role, Scope};
 use ambient::{BotId, ChannelId, ConversationId, KeyId, MessageId, Millis};
-use gate::{Bare, Call, Data, Empty, List, ListMeta, Nothing, Operation, PageQuery, Problem, Routes};
+use gate::{Bare, Call, Data, Empty, List, ListMeta, LogQuery, Nothing, Operation, PageQuery, Problem, Routes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{ConversationFilter, ConversationRecord, FoundConversations, MessageRecord, PageRequest};
@@ -32,7 +32,7 @@ pub(crate) const DELETE_CONVERSATION: Operation<Nothing, Empty> = Operation::del
     Access::closed(Limit::Write).member(Role::Admin).key(Scope::ConversationsWrite).audited(),
 )
 .answers_nothing();
-pub(crate) const LIST_MESSAGES: Operation<PageQuery, List<Message>> = Operation::get(
+pub(crate) const LIST_MESSAGES: Operation<LogQuery, List<Message>> = Operation::get(
     "/v1/conversations/{id}/messages",
     "list_messages",
     "List the messages of a conversation, the oldest first; `after` reads on from one.",
@@ -57,7 +57,7 @@ macro_rules! conversation_query {
         #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
         pub(crate) struct $name {
             /// Which page, from 1; not with `search`.
-            #[schemars(range(min = 1))]
+            #[schemars(range(min = 1, max = 1_000_000))]
             page: Option<u32>,
             /// How many rows: 20 by default, 100 at most.
             #[schemars(range(min = 1, max = 100))]
@@ -111,7 +111,7 @@ macro_rules! conversation_query {
                     let message = "The query parameters `search` and `page` exclude each other; go on with `before`";
                     return Err(Problem::invalid_request(message));
                 }
-                let page = PageQuery { page: self.page, per_page: self.per_page, after: None }.request()?;
+                let page = PageQuery { page: self.page, per_page: self.per_page }.request()?;
                 Ok(Asked { page, search, filter })
             }
         }
@@ -315,7 +315,7 @@ async fn delete_conversation(app: App, call: Call<Nothing>) -> Result<Empty, Pro
     Ok(Empty)
 }
 
-async fn list_messages(app: App, call: Call<PageQuery>) -> Result<List<Message>, Problem> {
+async fn list_messages(app: App, call: Call<LogQuery>) -> Result<List<Message>, Problem> {
     let request = call.input.request()?;
     let data = app.workspace(&call)?;
     let conversation = call.id("id")?;
@@ -329,7 +329,7 @@ async fn list_messages(app: App, call: Call<PageQuery>) -> Result<List<Message>,
 }
 
 /// The id in `after`. It reads on from a row, so it has no pages.
-pub(crate) fn after<T: std::str::FromStr>(query: &PageQuery) -> Result<Option<T>, Problem> {
+pub(crate) fn after<T: std::str::FromStr>(query: &LogQuery) -> Result<Option<T>, Problem> {
     let Some(text) = &query.after else { return Ok(None) };
     if query.page.is_some() {
         return Err(Problem::invalid_request("The query parameters `page` and `after` exclude each other"));
@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn after_is_an_id_of_the_list_and_has_no_pages() {
-        let query = |after: Option<&str>, page| PageQuery { page, per_page: None, after: after.map(str::to_owned) };
+        let query = |after: Option<&str>, page| LogQuery { page, per_page: None, after: after.map(str::to_owned) };
         let id = MessageId(ambient::Ulid(7));
         assert_eq!(after::<MessageId>(&query(None, Some(2))).unwrap(), None);
         assert_eq!(after(&query(Some(&id.to_string()), None)).unwrap(), Some(id));

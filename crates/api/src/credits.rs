@@ -3,7 +3,7 @@
 use access::{Access, Limit, Refusal, Role, Scope, Tenant};
 use ambient::{ConversationId, CreditEntryId, Millis};
 use credential::Environment;
-use gate::{Call, Data, FieldError, List, ListMeta, Nothing, Operation, PageQuery, Problem, Routes};
+use gate::{Call, Data, FieldError, List, ListMeta, LogQuery, Nothing, Operation, Problem, Routes};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{CreditAccount, PageRequest};
@@ -30,7 +30,7 @@ pub(crate) const GRANT_CREDITS: Operation<NewGrant, Data<Entry>> = Operation::po
     Access::closed(Limit::Write).member(Role::Owner).key(Scope::Admin).audited(),
 )
 .creates();
-pub(crate) const LIST_CREDIT_ENTRIES: Operation<PageQuery, List<Entry>> = Operation::get(
+pub(crate) const LIST_CREDIT_ENTRIES: Operation<LogQuery, List<Entry>> = Operation::get(
     "/v1/credits/entries",
     "list_credit_entries",
     "List what was granted and charged, the newest first; `after` reads on from an entry, the oldest first.",
@@ -160,7 +160,7 @@ async fn grant_credits(app: App, call: Call<NewGrant>) -> Result<Data<Entry>, Pr
     Ok(Data::new(granted.map_err(of_chat)?.into()))
 }
 
-async fn list_credit_entries(app: App, call: Call<PageQuery>) -> Result<List<Entry>, Problem> {
+async fn list_credit_entries(app: App, call: Call<LogQuery>) -> Result<List<Entry>, Problem> {
     let request = call.input.request()?;
     let data = app.workspace(&call)?;
     let Some(after) = after(&call.input)? else {

@@ -104,13 +104,12 @@ pub(crate) enum Challenge {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct DeploymentQuery {
     /// Which page, from 1.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     page: Option<u32>,
     /// How many rows: 20 by default, 100 at most.
     #[schemars(range(min = 1, max = 100))]
     per_page: Option<u32>,
     /// Of this workflow alone.
-    #[schemars(with = "Option<String>")]
     workflow_id: Option<WorkflowId>,
 }
 
@@ -310,7 +309,7 @@ async fn create_deployment(app: App, call: Call<NewDeployment>) -> Result<Data<D
 
 async fn list_deployments(app: App, call: Call<DeploymentQuery>) -> Result<List<Deployment>, Problem> {
     let DeploymentQuery { page, per_page, workflow_id } = call.input;
-    let request = PageQuery { page, per_page, after: None }.request()?;
+    let request = PageQuery { page, per_page }.request()?;
     let page = app.workspace(&call)?.deployments(request, workflow_id).await?;
     Ok(List::of(page, request, Deployment::from))
 }

@@ -109,7 +109,7 @@ impl UsageQuery {
 
 async fn get_usage(app: App, call: Call<UsageQuery>) -> Result<List<UsageRow>, Problem> {
     let UsageQuery { page, per_page, .. } = call.input;
-    let request = PageQuery { page, per_page, after: None }.request()?;
+    let request = PageQuery { page, per_page }.request()?;
     let filter = call.input.filter(call.request.now)?;
     let group = match call.input.group {
         None => UsageGroup::Neither,

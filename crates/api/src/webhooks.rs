@@ -3,7 +3,7 @@
 use access::{Access, Limit, Role, Scope};
 use ambient::{AttemptId, EventId, Millis, WebhookId};
 use credential::webhook::{MintedSecret, mint_sealed, secret_place};
-use gate::{Call, Data, Empty, FieldError, List, ListMeta, Nothing, Operation, PageQuery, Problem, Routes};
+use gate::{Call, Data, Empty, FieldError, List, ListMeta, LogQuery, Nothing, Operation, PageQuery, Problem, Routes};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::json;
@@ -54,7 +54,7 @@ pub(crate) const ROTATE_WEBHOOK_SECRET: Operation<Nothing, Data<WebhookWithSecre
     "Give an endpoint another secret, shown once; for 24 hours the one before signs along.",
     WRITE,
 );
-pub(crate) const LIST_WEBHOOK_ATTEMPTS: Operation<PageQuery, List<Attempt>> = Operation::get(
+pub(crate) const LIST_WEBHOOK_ATTEMPTS: Operation<LogQuery, List<Attempt>> = Operation::get(
     "/v1/webhooks/{id}/attempts",
     "list_webhook_attempts",
     "List the attempts to reach an endpoint, the newest first; `after` reads on from one, the oldest first.",
@@ -420,7 +420,7 @@ async fn rotate_webhook_secret(app: App, call: Call<Nothing>) -> Result<Data<Web
     Ok(Data::new(WebhookWithSecret { webhook, secret: minted.shown.to_string() }))
 }
 
-async fn list_webhook_attempts(app: App, call: Call<PageQuery>) -> Result<List<Attempt>, Problem> {
+async fn list_webhook_attempts(app: App, call: Call<LogQuery>) -> Result<List<Attempt>, Problem> {
     let (request, id) = (call.input.request()?, call.id("id")?);
     let data = app.workspace(&call)?;
     data.webhook(id).await?;

@@ -5,7 +5,10 @@ use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use schemars::JsonSchema;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize,
+    de::{self, DeserializeOwned},
+};
 
 use crate::{FieldError, Problem};
 
@@ -68,22 +71,69 @@ pub(crate) fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem>
     })
 }
 
+/// An operation's input: an object.
+pub(crate) fn parse_input<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    // serde fills a struct from a list, too, member by member: nobody means that.
+    if body.trim_ascii_start().first() == Some(&b'[') && serde_json::from_slice::<de::IgnoredAny>(body).is_ok() {
+        return Err(Problem::validation(vec![FieldError::new(String::new(), "must be an object")]));
+    }
+    parse_json(body)
+}
+
 /// Malformed JSON is 400; JSON of a wrong shape is 422 and names the field. Nothing is `{}`.
 pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
+    read_json(text).or_else(|error| {
+        // 17.0 is an integer to JSON Schema, and to callers whose language knows one kind of number.
+        let is_fraction = error.inner().classify() == serde_json::error::Category::Data
+            && error.inner().to_string().contains("floating point");
+        let whole = if is_fraction { with_whole_numbers(text) } else { None };
+        whole.map_or(Err(error), |text| read_json(&text)).map_err(refusal)
+    })
+}
+
+fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_path_to_error::Error<serde_json::Error>> {
     let mut reader = serde_json::Deserializer::from_slice(text);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        let inner = error.into_inner();
-        if inner.classify() == serde_json::error::Category::Data {
-            let field = if path == "." { String::new() } else { path };
-            Problem::validation(vec![FieldError::new(field, without_position(&inner.to_string()))])
-        } else {
-            malformed(&inner)
+    let mut track = serde_path_to_error::Track::new();
+    let value = T::deserialize(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
+    value
+        .and_then(|value| reader.end().map(|()| value))
+        .map_err(|error| serde_path_to_error::Error::new(track.path(), error))
+}
+
+/// The same JSON, where a number without a fraction is written as an integer; nothing when there is none.
+fn with_whole_numbers(text: &[u8]) -> Option<Vec<u8>> {
+    fn walk(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Number(number) => {
+                // Up to here a double holds every integer.
+                let whole =
+                    number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_991.0);
+                if let (true, Some(float)) = (number.is_f64(), whole)
+                    && let Ok(integer) = format!("{float:.0}").parse::<i64>()
+                {
+                    *number = integer.into();
+                }
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(walk),
+            serde_json::Value::Object(members) => members.values_mut().for_each(walk),
+            _ => {}
         }
-    })?;
-    reader.end().map_err(|error| malformed(&error))?;
-    Ok(value)
+    }
+    let mut value = serde_json::from_slice(text).ok()?;
+    walk(&mut value);
+    serde_json::to_vec(&value).ok()
+}
+
+fn refusal(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+    let path = error.path().to_string();
+    let inner = error.into_inner();
+    if inner.classify() == serde_json::error::Category::Data {
+        let field = if path == "." { String::new() } else { path };
+        Problem::validation(vec![FieldError::new(field, without_position(&inner.to_string()))])
+    } else {
+        malformed(&inner)
+    }
 }
 
 /// A wrong parameter is 400, and named.
@@ -165,7 +215,7 @@ mod tests {
     }
 
     fn code(body: &str) -> (u16, String) {
-        let problem = parse_json::<Thing>(body.as_bytes()).unwrap_err();
+        let problem = parse_input::<Thing>(body.as_bytes()).unwrap_err();
         (problem.status().as_u16(), format!("{problem:?}"))
     }
 
@@ -177,7 +227,20 @@ mod tests {
         assert!(status == 422 && text.contains("sizes[1]") && !text.contains("line"), "{text}");
         let (status, text) = code("{\"name\":\"a\",\"admin\":true}");
         assert!(status == 422 && text.contains("admin"), "{text}");
+        for list in ["[]", " [\"a\", [1]]"] {
+            assert_eq!(code(list).0, 422, "{list} is not filled in by position");
+        }
+        assert_eq!(code("[").0, 400);
         assert_eq!(code("").0, 422, "an absent body is an empty object, and lacks its name");
+    }
+
+    #[test]
+    fn a_number_without_a_fraction_is_an_integer_however_it_is_written() {
+        let thing = parse_json::<Thing>(b"{\"name\":\"17.0\",\"sizes\":[17.0,1e3]}").unwrap();
+        assert_eq!((thing.name.as_str(), thing.sizes), ("17.0", vec![17, 1000]));
+        for wrong in ["1.5", "-1.0", "1e300", "4294967296.0"] {
+            assert_eq!(code(&format!("{{\"name\":\"a\",\"sizes\":[{wrong}]}}")).0, 422, "{wrong}");
+        }
     }
 
     #[test]

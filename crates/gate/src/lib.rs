@@ -39,7 +39,7 @@ pub use member::{SIGN_IN_PURPOSE, SignInCookie};
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use operation::{Meta, Method, Operation, Refused, Surface};
-pub use output::{Bare, Data, Empty, EventStream, List, ListMeta, Output, PageQuery, Raw};
+pub use output::{Bare, Data, Empty, EventStream, List, ListMeta, LogQuery, Output, PageQuery, Raw};
 pub use places::SocketPlaces;
 pub use problem::{FieldError, Problem};
 pub use request_log::{LogLine, LogSink, RequestLog};

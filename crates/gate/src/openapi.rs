@@ -67,7 +67,7 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
         .path
         .split('/')
         .filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}}))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}}))
         .collect();
     let mut out = json!({
         "operationId": meta.id,
@@ -76,7 +76,6 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
         "x-required-scopes": meta.access.required_scope().map(|scope| vec![scope.as_str()]).unwrap_or_default(),
         "x-allowed-roles": allowed_roles(&meta.access),
         "x-admits": admits(&meta.access),
-        "responses": responses(row, output),
     });
     out["security"] = match meta.surface {
         _ if meta.access.is_public() => json!([]),
@@ -95,9 +94,16 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
     if meta.raw {
         let types = json!({"application/json": {}, "application/x-www-form-urlencoded": {}});
         out["requestBody"] = json!({ "content": types });
+        // A list that is read as it was signed: no form can be one.
+        let list = input.as_ref().filter(|schema| target(schema, definitions)["type"] == "array");
+        if let Some(schema) = list {
+            out["requestBody"] = json!({"required": true, "content": {"application/json": {"schema": schema}}});
+        }
     }
+    let after = output.as_ref().and_then(|output| pattern_of_rows(output, definitions));
+    out["responses"] = responses(row, output);
     if let Some(rule) = &meta.upload {
-        let kinds = rule.media_types.iter().map(|kind| ((*kind).to_owned(), json!({"schema": {"type": "string"}})));
+        let kinds = rule.media_types.iter().map(|kind| ((*kind).to_owned(), json!({})));
         out["requestBody"] = json!({"required": true, "content": kinds.collect::<Map<_, _>>()});
         parameters.extend(input.iter().flat_map(|schema| properties(schema, definitions)).map(query_parameter));
     }
@@ -106,17 +112,28 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
             input.filter(|_| meta.upload.is_none()).filter(|schema| !properties(schema, definitions).is_empty())
         {
             let media_type = if meta.form { "application/x-www-form-urlencoded" } else { "application/json" };
-            out["requestBody"] = json!({"content": {media_type: {"schema": schema}}});
+            let required = is_required(&schema, definitions);
+            out["requestBody"] = json!({"required": required, "content": {media_type: {"schema": schema}}});
+        } else if meta.form {
+            // Which fields a form has is for the run to say.
+            let schema = json!({"type": "object"});
+            out["requestBody"] =
+                json!({"required": true, "content": {"application/x-www-form-urlencoded": {"schema": schema}}});
         }
         if meta.creates {
             parameters.push(json!({
                 "name": "Idempotency-Key", "in": "header", "required": false,
                 "description": "The same key and body get the same answer for 24 h",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
             }));
         }
     } else if let Some(schema) = input {
-        parameters.extend(properties(&schema, definitions).into_iter().map(query_parameter));
+        for (name, mut schema) in properties(&schema, definitions) {
+            if let (true, Some(pattern)) = (name == "after", &after) {
+                schema["pattern"] = json!(pattern);
+            }
+            parameters.push(query_parameter((name, schema)));
+        }
     }
     if !parameters.is_empty() {
         out["parameters"] = Value::Array(parameters);
@@ -124,8 +141,32 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
     out
 }
 
+/// What a reference names; another schema is itself.
+fn target<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
+    let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
+    name.and_then(|name| definitions.get(name)).unwrap_or(schema)
+}
+
+/// The members of an object schema, also behind a reference.
+fn properties(schema: &Value, definitions: &Map<String, Value>) -> Map<String, Value> {
+    target(schema, definitions)["properties"].as_object().cloned().unwrap_or_default()
+}
+
+/// Whether nothing at all would be refused.
+fn is_required(schema: &Value, definitions: &Map<String, Value>) -> bool {
+    target(schema, definitions)["required"].as_array().is_some_and(|names| !names.is_empty())
+}
+
+/// What the ids of a list's rows look like: `after` is one of them.
+fn pattern_of_rows(output: &Value, definitions: &Map<String, Value>) -> Option<String> {
+    let rows = properties(output, definitions).remove("data")?;
+    let id = properties(rows.get("items")?, definitions).remove("id")?;
+    id["pattern"].as_str().map(str::to_owned)
+}
+
 /// A text that holds JSON is described by what is in it.
 fn query_parameter((name, mut schema): (String, Value)) -> Value {
+    without_null(&mut schema);
     match schema.get_mut("contentSchema").map(Value::take) {
         Some(inner) => {
             json!({"name": name, "in": "query", "required": false, "description": schema["description"],
@@ -135,11 +176,20 @@ fn query_parameter((name, mut schema): (String, Value)) -> Value {
     }
 }
 
-/// The members of an object schema, also behind a reference.
-fn properties(schema: &Value, definitions: &Map<String, Value>) -> Map<String, Value> {
-    let name = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next());
-    let target = name.and_then(|name| definitions.get(name)).unwrap_or(schema);
-    target["properties"].as_object().cloned().unwrap_or_default()
+/// A query has no null: what is optional is absent.
+fn without_null(schema: &mut Value) {
+    if let Some(types) = schema.get_mut("type").and_then(Value::as_array_mut) {
+        types.retain(|name| name != "null");
+        if let [only] = types.as_slice() {
+            schema["type"] = only.clone();
+        }
+    }
+    if let Some(choices) = schema.get_mut("anyOf").and_then(Value::as_array_mut) {
+        choices.retain(|choice| choice["type"] != "null");
+    }
+    if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        values.retain(|value| !value.is_null());
+    }
 }
 
 fn responses(row: &Row, output: Option<Value>) -> Value {
@@ -165,7 +215,8 @@ fn responses(row: &Row, output: Option<Value>) -> Value {
     if !(meta.access.is_public() && meta.access.limit() == access::Limit::Unlimited) {
         refusals.extend([401, 403]);
     }
-    if meta.path.contains('{') {
+    // What a body names may be absent, too.
+    if meta.path.contains('{') || meta.method.has_body() {
         refusals.insert(404);
     }
     if meta.method.has_body() {

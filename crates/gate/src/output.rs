@@ -127,8 +127,29 @@ pub struct PageQuery {
     /// How many rows: 20 by default, 100 at most.
     #[schemars(range(min = 1, max = 100))]
     pub per_page: Option<u32>,
-    /// On lists that only grow: the rows after this id.
+}
+
+/// Which rows of a list that only grows are asked for.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+pub struct LogQuery {
+    /// Which page, from 1 to 1,000,000; not with `after`.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub page: Option<u32>,
+    /// How many rows: 20 by default, 100 at most.
+    #[schemars(range(min = 1, max = 100))]
+    pub per_page: Option<u32>,
+    /// The rows after this id.
     pub after: Option<String>,
+}
+
+impl LogQuery {
+    /// As [`PageQuery::request`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn request(&self) -> Result<PageRequest, crate::Problem> {
+        PageQuery { page: self.page, per_page: self.per_page }.request()
+    }
 }
 
 impl PageQuery {

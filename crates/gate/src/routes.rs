@@ -63,9 +63,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             let input = if meta.form {
                 body::parse_form::<I>(&body)
             } else if meta.raw {
-                body::parse_json::<I>(b"{}")
+                body::parse_input::<I>(b"{}")
             } else if meta.method.has_body() && meta.upload.is_none() {
-                body::parse_json::<I>(&body)
+                body::parse_input::<I>(&body)
             } else {
                 body::parse_query::<I>(context.uri.query().unwrap_or(""))
             };

@@ -20,7 +20,7 @@ use serde_json::json;
 use self::{
     chart::Theme,
     export::{Format, Head},
-    rows::{Filter, ResultRow, Rows, columns, rounds_of, state_of},
+    rows::{DayOrTime, Filter, ResultRow, Rows, columns, rounds_of, state_of},
     tally::{QuestionSummary, QuestionView, Tallies, Tally, find},
 };
 use crate::{App, problem::of_run};
@@ -68,15 +68,18 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct ResultsQuery {
     /// Runs that were started at this time or later: RFC 3339, or a day in UTC.
+    #[schemars(with = "Option<DayOrTime>")]
     from: Option<String>,
     /// Runs that were started before this time: RFC 3339, or a day in UTC.
+    #[schemars(with = "Option<DayOrTime>")]
     to: Option<String>,
     /// Those of one status alone.
     status: Option<String>,
     /// Runs that were started before this one, by its id: where a page that was cut goes on.
+    #[schemars(with = "Option<RunId>")]
     before: Option<String>,
     /// Which page, from 1.
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 1_000_000))]
     page: Option<u32>,
     /// How many rows: 20 by default, 100 at most.
     #[schemars(range(min = 1, max = 100))]
@@ -87,8 +90,10 @@ pub(crate) struct ResultsQuery {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct SummaryQuery {
     /// Runs that were started at this time or later: RFC 3339, or a day in UTC.
+    #[schemars(with = "Option<DayOrTime>")]
     from: Option<String>,
     /// Runs that were started before this time: RFC 3339, or a day in UTC.
+    #[schemars(with = "Option<DayOrTime>")]
     to: Option<String>,
     /// Those of one status alone.
     status: Option<String>,
@@ -100,8 +105,10 @@ pub(crate) struct ChartQuery {
     /// The id of a question.
     question: String,
     /// Runs that were started at this time or later: RFC 3339, or a day in UTC.
+    #[schemars(with = "Option<DayOrTime>")]
     from: Option<String>,
     /// Runs that were started before this time: RFC 3339, or a day in UTC.
+    #[schemars(with = "Option<DayOrTime>")]
     to: Option<String>,
     /// Those of one status alone.
     status: Option<String>,
@@ -117,8 +124,10 @@ pub(crate) struct ExportQuery {
     #[serde(default)]
     format: Format,
     /// Runs that were started at this time or later: RFC 3339, or a day in UTC.
+    #[schemars(with = "Option<DayOrTime>")]
     from: Option<String>,
     /// Runs that were started before this time: RFC 3339, or a day in UTC.
+    #[schemars(with = "Option<DayOrTime>")]
     to: Option<String>,
     /// Those of one status alone.
     status: Option<String>,
@@ -197,7 +206,7 @@ async fn list_results(app: App, call: Call<ResultsQuery>) -> Result<Bare<Results
         let wrong = |_| Problem::invalid_request("The query parameter `before` is the id of a run");
         rows.end_before(text.parse().map_err(wrong)?);
     }
-    let request = PageQuery { page: *page, per_page: *per_page, after: None }.request()?;
+    let request = PageQuery { page: *page, per_page: *per_page }.request()?;
     let offset = u64::from(request.page - 1) * u64::from(request.per_page);
     let _place = app.pages().take(call.tenant()?.workspace).await?;
     let total = rows.count().await?;
