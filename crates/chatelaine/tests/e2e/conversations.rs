@@ -90,7 +90,9 @@ async fn a_filter_finds_what_it_names_and_nothing_else(world: &World) {
 async fn a_search_finds_words_and_goes_on_where_it_ended(world: &World) {
     let (by, bot) = (world.secret(), world.bot().await);
     let mut made = Vec::new();
-    for (user, words) in [("annabella", "Grüße an ALLE"), ("100%", "nothing"), ("a_c", "grüsse"), ("carl", "GRÜSSE 50% off")] {
+    for (user, words) in
+        [("annabella", "Grüße an ALLE"), ("100%", "nothing"), ("a_c", "grüsse"), ("carl", "GRÜSSE 50% off")]
+    {
         let body = json!({"agent_id": bot, "user_identifier": user});
         let opened = by.post("/v1/chat/sessions", &body).await.expect(201).json();
         let id = opened["conversation_id"].as_str().unwrap().to_owned();

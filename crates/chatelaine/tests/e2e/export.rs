@@ -96,7 +96,8 @@ async fn a_workspace_leaves_line_by_line(world: &World) {
     let kinds: Vec<_> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
     let (c, m) = ("conversation", "message");
     assert_eq!(kinds, [c, m, m, m, m, c, c, m, m, "end"]);
-    let opened: Vec<_> = lines.iter().filter(|line| line["type"] == c).map(|line| line["id"].as_str().unwrap()).collect();
+    let opened: Vec<_> =
+        lines.iter().filter(|line| line["type"] == c).map(|line| line["id"].as_str().unwrap()).collect();
     assert_eq!(opened, [first.id(), empty.id(), last.id()], "the oldest first, also without a message");
     for (line, session) in [(1, &first), (4, &first), (7, &last)] {
         assert_eq!(lines[line]["conversation_id"], session.id());

@@ -105,7 +105,12 @@ async fn a_crash_between_the_commit_and_the_record_makes_nothing_twice(world: &W
         (&by, "/v1/workflows", json!({"name": "Once", "definition": nothing()}), "/data/id"),
         (&by, "/v1/service-accounts", json!({"name": "Once"}), "/data/id"),
         (&by, "/v1/api-keys", json!({"name": "Once"}), "/data/id"),
-        (&by, "/v1/connections", json!({"name": "Once", "origin": "https://example.com", "headers": {"authorization": "Bearer a"}}), "/data/id"),
+        (
+            &by,
+            "/v1/connections",
+            json!({"name": "Once", "origin": "https://example.com", "headers": {"authorization": "Bearer a"}}),
+            "/data/id",
+        ),
         (&by, &format!("/v1/bots/{bot}/integrations"), json!({"name": "Once", "kind": "echo"}), "/data/id"),
         (&by, &format!("/v1/workflows/{workflow}/deployments"), json!({}), "/data/id"),
         (&by, "/v1/chat/sessions", json!({"agent_id": bot}), "/conversation_id"),
@@ -119,7 +124,7 @@ async fn a_crash_between_the_commit_and_the_record_makes_nothing_twice(world: &W
         let again = send().await;
         assert_eq!(again.status, first.status, "{path}: {}", again.text());
         let (first, again) = (first.json(), again.json());
-        assert!(first.pointer(id).is_some_and(|id| id.is_string()), "{path}: {first}");
+        assert!(first.pointer(id).is_some_and(Value::is_string), "{path}: {first}");
         assert_eq!(again.pointer(id), first.pointer(id), "{path}");
         // From now on it is an answer like any other.
         let replayed = send().await;
