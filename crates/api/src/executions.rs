@@ -53,6 +53,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 /// A text or an object.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "ExecutionInput")]
 pub(crate) enum Given {
     /// As the bot reads it.
     Text(String),
@@ -75,6 +76,7 @@ pub(crate) struct RunInput {
 /// How an execution stands.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "ExecutionStatus")]
 pub(crate) enum Status {
     /// Its turn has not come yet.
     Pending,
@@ -92,6 +94,7 @@ pub(crate) enum Status {
 
 /// An execution that was just started.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StartedExecution")]
 pub(crate) struct Started {
     /// Its id.
     id: ExecutionId,
@@ -101,6 +104,7 @@ pub(crate) struct Started {
 
 /// What a bot read and wrote.
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionUsage")]
 pub(crate) struct Tokens {
     /// Tokens that it read.
     input_tokens: u64,
@@ -152,6 +156,7 @@ pub(crate) struct ExecutionWithSteps {
 
 /// One thing that an execution did.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExecutionStep")]
 pub(crate) struct Step {
     /// Which, from 1.
     position: u32,

@@ -15,6 +15,7 @@ pub(crate) const MAX_TRANSCRIPT: usize = 1024 * 1024;
 
 /// A call as a step shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "ToolCall")]
 pub struct CallData {
     /// What its result is given back under.
     pub id: String,
