@@ -21,13 +21,19 @@ macro_rules! has_tag {
     };
 }
 
-/// What every filter asks besides where it begins: `$3` archived, `$4` a pattern, `$5` to `$9` tags, `$10` an address,
-/// `$11` an external id. What is not asked is empty.
+/// What every filter asks: `$3` archived, `$4` a pattern; empty when it is not asked.
+macro_rules! stands {
+    () => {
+        "($3 = 'any' OR ($3 = 'false' AND archived_at IS NULL) OR ($3 = 'true' AND archived_at IS NOT NULL))
+            AND ($4 = '' OR search LIKE $4 ESCAPE '!')"
+    };
+}
+
+/// And what some ask besides: `$5` to `$9` tags, `$10` an address, `$11` an external id.
 macro_rules! fits {
     () => {
         concat!(
-            "($3 = 'any' OR ($3 = 'false' AND archived_at IS NULL) OR ($3 = 'true' AND archived_at IS NOT NULL))
-            AND ($4 = '' OR search LIKE $4 ESCAPE '!')",
+            stands!(),
             has_tag!("$5"),
             has_tag!("$6"),
             has_tag!("$7"),
@@ -38,8 +44,13 @@ macro_rules! fits {
     };
 }
 
-/// Every contact, through the index that holds all that [`fits`] asks but for tags, address and external id.
+/// Every contact, through the index that holds all that is asked.
 macro_rules! of_all {
+    () => {
+        concat!("FROM contacts WHERE workspace_id = $1 AND environment = $2 AND ", stands!())
+    };
+}
+macro_rules! of_tags {
     () => {
         concat!("FROM contacts WHERE workspace_id = $1 AND environment = $2 AND ", fits!())
     };
@@ -59,17 +70,18 @@ macro_rules! of_external_id {
 }
 
 /// Which are on a page, the newest first. What they are is read by their ids: a database that knows little of the
-/// table yet would join the two from the wrong end.
+/// table yet would join the two from the wrong end. And `order` is no column where few are found, or it would go
+/// through all of them in their order.
 macro_rules! page {
-    ($of:expr) => {
-        concat!("SELECT id ", $of, " ORDER BY id DESC LIMIT $12 OFFSET $13")
+    ($of:expr, $order:literal, $limit:literal) => {
+        concat!("SELECT id ", $of, " ORDER BY ", $order, " DESC LIMIT ", $limit)
     };
 }
 
-/// Which come next behind `$12`, the oldest first.
+/// Which come next behind one, the oldest first.
 macro_rules! after {
-    ($of:expr) => {
-        concat!("SELECT id ", $of, " AND id > $12 ORDER BY id LIMIT $13")
+    ($of:expr, $after:literal, $order:literal, $limit:literal) => {
+        concat!("SELECT id ", $of, " AND id > ", $after, " ORDER BY ", $order, " LIMIT ", $limit)
     };
 }
 
@@ -114,15 +126,19 @@ statements! {
     /// Its tags go with it, by the foreign key.
     DELETE_CONTACT "delete_contact" "DELETE FROM contacts WHERE workspace_id = $1 AND environment = $2 AND id = $3";
 
-    CONTACTS "contacts" page!(of_all!());
-    CONTACTS_OF_EMAIL "contacts_of_email" page!(of_email!());
-    CONTACTS_OF_EXTERNAL_ID "contacts_of_external_id" page!(of_external_id!());
+    CONTACTS "contacts" page!(of_all!(), "id", "$5 OFFSET $6");
+    CONTACTS_OF_TAGS "contacts_of_tags" page!(of_tags!(), "id", "$12 OFFSET $13");
+    CONTACTS_OF_EMAIL "contacts_of_email" page!(of_email!(), "id || ''", "$12 OFFSET $13");
+    CONTACTS_OF_EXTERNAL_ID "contacts_of_external_id" page!(of_external_id!(), "id || ''", "$12 OFFSET $13");
     CONTACT_COUNT "contact_count" count!(of_all!());
+    CONTACT_COUNT_OF_TAGS "contact_count_of_tags" count!(of_tags!());
     CONTACT_COUNT_OF_EMAIL "contact_count_of_email" count!(of_email!());
     CONTACT_COUNT_OF_EXTERNAL_ID "contact_count_of_external_id" count!(of_external_id!());
-    CONTACTS_AFTER "contacts_after" after!(of_all!());
-    CONTACTS_OF_EMAIL_AFTER "contacts_of_email_after" after!(of_email!());
-    CONTACTS_OF_EXTERNAL_ID_AFTER "contacts_of_external_id_after" after!(of_external_id!());
+    CONTACTS_AFTER "contacts_after" after!(of_all!(), "$5", "id", "$6");
+    CONTACTS_OF_TAGS_AFTER "contacts_of_tags_after" after!(of_tags!(), "$12", "id", "$13");
+    CONTACTS_OF_EMAIL_AFTER "contacts_of_email_after" after!(of_email!(), "$12", "id || ''", "$13");
+    CONTACTS_OF_EXTERNAL_ID_AFTER "contacts_of_external_id_after"
+        after!(of_external_id!(), "$12", "id || ''", "$13");
     /// Ten contacts; fewer are filled up with nobody.
     CONTACTS_BY_ID "contacts_by_id" concat!(
         "SELECT ", contact_columns!(), " FROM contacts WHERE workspace_id = $1 AND environment = $2

@@ -205,6 +205,9 @@ impl Workspace {
     fn filtered(&self, statement: &Statement, filter: &ContactFilter) -> Bound {
         let pattern = filter.search.as_deref().map(pattern).unwrap_or_default();
         let bound = self.own(statement).text(filter.archived.as_str()).text(pattern);
+        if filter.tags.is_empty() && filter.email.is_none() && filter.external_id.is_none() {
+            return bound;
+        }
         let tags = filter.tags.iter().map(String::as_str).chain(std::iter::repeat("")).take(MAX_TAGS_ASKED);
         let bound = tags.fold(bound, Bound::text);
         bound.text(filter.email.as_deref().unwrap_or_default()).text(filter.external_id.as_deref().unwrap_or_default())
@@ -231,8 +234,10 @@ fn statements(filter: &ContactFilter) -> Statements {
         (&sql::CONTACTS_OF_EXTERNAL_ID, &sql::CONTACT_COUNT_OF_EXTERNAL_ID, &sql::CONTACTS_OF_EXTERNAL_ID_AFTER)
     } else if filter.email.is_some() {
         (&sql::CONTACTS_OF_EMAIL, &sql::CONTACT_COUNT_OF_EMAIL, &sql::CONTACTS_OF_EMAIL_AFTER)
-    } else {
+    } else if filter.tags.is_empty() {
         (&sql::CONTACTS, &sql::CONTACT_COUNT, &sql::CONTACTS_AFTER)
+    } else {
+        (&sql::CONTACTS_OF_TAGS, &sql::CONTACT_COUNT_OF_TAGS, &sql::CONTACTS_OF_TAGS_AFTER)
     };
     Statements { page, count, after }
 }
