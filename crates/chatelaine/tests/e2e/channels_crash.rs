@@ -35,7 +35,7 @@ fn what_was_taken_in_before_a_kill_is_answered_once_after_it() {
                 let channel = json!({"kind": "webhook", "name": "C", "reply_url": server.url("/replies")});
                 made = Some(post(&format!("/v1/bots/{bot}/channels"), channel).await.expect(201).data());
             }
-            let channel = Channel::of(made.as_ref().unwrap(), client.clone(), Arc::new(SystemClock::new()));
+            let channel = Channel::of(made.as_ref().unwrap(), client, Arc::new(SystemClock::new()));
             for user in 0..5 {
                 let name = format!("msg_{round}_{user}");
                 let answer = channel.say(&name, &format!("user {user}"), &name).await.expect(202).data();

@@ -211,13 +211,17 @@ impl<'a> Objects<'a> {
             "create_api_key" | "create_bot" | "create_service_account" | "create_service_account_key" => {
                 json!({"name": "New"})
             }
-            "update_api_key" | "update_bot" | "update_service_account" | "update_workflow" | "update_trigger" => {
-                json!({"name": "Renamed"})
-            }
+            "update_agent_loop"
+            | "update_api_key"
+            | "update_bot"
+            | "update_channel"
+            | "update_connection"
+            | "update_service_account"
+            | "update_workflow"
+            | "update_trigger" => json!({"name": "Renamed"}),
             "export_conversation_form" | "export_conversation_json" => json!({"conversation_id": self.session.id()}),
             "create_trigger" => json!({"kind": "webhook", "name": "New"}),
             "create_channel" => json!({"kind": "widget", "name": "New"}),
-            "update_channel" => json!({"name": "Renamed"}),
             "send_channel_message" => json!({"message": "hello", "user": {"id": "ada"}}),
             "create_webhook" => {
                 make_room(self.world, &self.endpoint.0).await;
@@ -231,9 +235,7 @@ impl<'a> Objects<'a> {
             "create_participant_token" => json!({"role": "customer"}),
             "revoke_deployment" => json!({"runs": "finish"}),
             "create_connection" => connection(),
-            "update_connection" => json!({"name": "Renamed"}),
             "create_agent_loop" => json!({"name": "New", "prompt": "Help.", "bot_id": self.bot}),
-            "update_agent_loop" => json!({"name": "Renamed"}),
             "run_agent_loop" => json!({"input": "hello"}),
             "create_integration" => json!({"name": "New", "kind": "echo"}),
             "update_integration" => json!({"weight": 3}),
