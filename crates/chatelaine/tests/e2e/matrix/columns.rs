@@ -86,7 +86,16 @@ pub(crate) struct Column {
 const LISTS_ELSEWHERE: [&str; 1] = ["list_bot_conversations"];
 
 /// Operations that name something in the body.
-const NAMES_IN_BODY: [&str; 2] = ["create_chat_session", "create_voice_session"];
+const NAMES_IN_BODY: [&str; 4] = [
+    "create_agent_loop",
+    "create_chat_session",
+    "create_voice_session",
+    "export_conversation_form",
+    "export_conversation_json",
+];
+
+/// Operations that name something in the body, as a field that may be wrong.
+const FIELD_IN_BODY: [&str; 1] = ["create_agent_loop"];
 
 /// Operations on the run that the token names.
 const NAMED_BY_TOKEN: [&str; 4] =
@@ -156,6 +165,7 @@ impl Column {
                     Expected::Word("kind")
                 }
                 Expected::Word("ok") if access.is_public() => Expected::Word("ok"),
+                Expected::Word("ok") if FIELD_IN_BODY.contains(&operation.id) => Expected::Word("field"),
                 Expected::Word("ok") if LISTS_ELSEWHERE.contains(&operation.id) => Expected::Empty,
                 Expected::Word("ok") if names_something(operation) => Expected::NotFound,
                 decided => decided,

@@ -37,6 +37,9 @@ fn observed(operation: &Meta, answer: &Answer) -> String {
         (200..=299 | 303, _) => "ok",
         // Admitted; and what is sent is no handshake.
         (400, "INVALID_REQUEST") if operation.is_socket() => "ok",
+        // Likewise: what is sent is not signed.
+        (401, "INVALID_SIGNATURE") => "ok",
+        (422, "VALIDATION_FAILED") => "field",
         (400, "MULTIPLE_CREDENTIALS") => "400",
         (401, "MISSING_CREDENTIAL" | "INVALID_API_KEY" | "API_KEY_EXPIRED" | "INVALID_TOKEN" | "TOKEN_EXPIRED") => {
             "401"

@@ -17,7 +17,8 @@ server's own. After a change:
 UPDATE_MATRIX=1 cargo nextest run -p chatelaine matrix, then read the difference.
 
 Cells
-  ok      admitted, and it succeeds (a WebSocket: 400, because what is sent is no handshake)
+  ok      admitted, and it succeeds (a WebSocket: 400, because what is sent is no handshake; a message of
+          a channel: 401 INVALID_SIGNATURE, because it has no signature)
   .       401: proves nothing (or, where nothing was sent: something is needed)
   400     more than one credential
   scope   403 INSUFFICIENT_PERMISSIONS: the key lacks the scope, which the answer names
@@ -28,6 +29,7 @@ Cells
   other   403 CONVERSATION_MISMATCH: the token is for another conversation
   404     not visible to this credential: the same bytes as for what never was
   none    an empty list, as for what never was
+  field   422: what a field names is not visible to this credential, as for what never was
 ";
 
 /// The whole page.
