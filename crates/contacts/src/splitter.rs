@@ -99,7 +99,7 @@ impl Splitter {
                 ReadRecordResult::InputEmpty | ReadRecordResult::End => return (read, None),
                 ReadRecordResult::Record => return (if is_end { 0 } else { read }, Some(self.take(false))),
                 ReadRecordResult::OutputFull if self.bytes.len() < MAX_ROW => {
-                    self.bytes.resize(self.bytes.len() * 2, 0)
+                    self.bytes.resize(self.bytes.len() * 2, 0);
                 }
                 ReadRecordResult::OutputEndsFull if self.ends.len() < MAX_FIELDS => {
                     self.ends.resize(self.ends.len() * 2, 0);
