@@ -147,7 +147,9 @@ mod tests {
         let rung = Arc::new(AtomicUsize::new(0));
         let desk = Desk::new({
             let rung = Arc::clone(&rung);
-            move || drop(rung.fetch_add(1, Relaxed))
+            move || {
+                rung.fetch_add(1, Relaxed);
+            }
         });
         drop(admit(&desk, 1, Environment::Live, 0..1));
         assert_eq!(rung.load(Relaxed), 0);
