@@ -86,13 +86,8 @@ pub(crate) struct Column {
 const LISTS_ELSEWHERE: [&str; 1] = ["list_bot_conversations"];
 
 /// Operations that name something in the body.
-const NAMES_IN_BODY: [&str; 4] = [
-    "create_agent_loop",
-    "create_chat_session",
-    "create_voice_session",
-    "export_conversation_form",
-    "export_conversation_json",
-];
+const NAMES_IN_BODY: [&str; 4] =
+    ["create_chat_session", "create_voice_session", "export_conversation_form", "export_conversation_json"];
 
 /// Operations that name something in the body, as a field that may be wrong.
 const FIELD_IN_BODY: [&str; 1] = ["create_agent_loop"];
