@@ -48,7 +48,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Workflow(arguments) => (arguments.is_json(), workflow::run(arguments, terminal)),
         Command::Import(arguments) => (arguments.is_json(), import::run(arguments, environment, terminal)),
         Command::Scan(arguments) => (arguments.json, scan::run(&arguments, environment, terminal)),
-        Command::Workspaces(arguments) => (arguments.json, workspaces::run(arguments, environment, terminal)),
+        Command::Workspaces(arguments) => (arguments.json, workspaces::run(&arguments, environment, terminal)),
         Command::Config => {
             terminal.out(DEFAULTS.trim_end());
             (false, Ok(()))

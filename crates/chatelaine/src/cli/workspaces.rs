@@ -15,7 +15,7 @@ use crate::{
     rest::AtRest,
 };
 
-pub(super) fn run(arguments: Workspaces, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
+pub(super) fn run(arguments: &Workspaces, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
     let config = Config::load(&arguments.flags(), environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -146,9 +146,8 @@ impl Column {
             Standing::Static(_) | Standing::Worthless => Expected::Word("401"),
             Standing::Twice => Expected::Word("400"),
             Standing::InBrowser => Expected::Word("leak"),
-            Standing::Own(caller) => decided(access, caller),
             Standing::Person(_) if access.admits_strangers() => decided(access, &Caller::Anonymous),
-            Standing::Person(caller) => decided(access, caller),
+            Standing::Own(caller) | Standing::Person(caller) => decided(access, caller),
             Standing::OnForeignPage(caller) => match decided(access, caller) {
                 Expected::Word("ok") => Expected::Word("page"),
                 refused => refused,
