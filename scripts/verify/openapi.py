@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.request
 
 HERE = pathlib.Path(__file__).parent
@@ -61,27 +62,40 @@ def member(base, owner):
 
 def credentials(base, setup_token):
     owner = {"email": "owner@example.com", "password": PASSWORD}
-    key = call(base, "/v1/setup", {"token": setup_token, "workspace_name": "Test", **owner})[0]["key"]
+    made = call(base, "/v1/setup", {"token": setup_token, "workspace_name": "Test", **owner})[0]
+    key = made["key"]
     bot = call(base, "/v1/bots", {"name": "Ada"}, key)[0]["data"]["id"]
-    session = call(base, "/v1/chat/sessions", {"agent_id": bot}, key)[0]["session_token"]
+    session = call(base, "/v1/chat/sessions", {"agent_id": bot}, key)[0]
     workflow = call(base, "/v1/workflows", {"name": "w", "definition": WORKFLOW}, key)[0]["data"]["id"]
-    deployment = call(base, f"/v1/workflows/{workflow}/deployments", {"survey_mode": True}, key)[0]["data"]["key"]
+    deployed = call(base, f"/v1/workflows/{workflow}/deployments", {"survey_mode": True}, key)[0]["data"]
+    deployment = deployed["key"]
     run = call(base, "/api/v1/runs", {}, deployment)[0]["run_id"]
     token = call(base, f"/api/v1/runs/{run}/tokens", {"role": "guest"}, deployment)[0]["participant_token"]
 
     def bearer(text):
         return {"Authorization": f"Bearer {text}"}
 
-    return {
+    signed_in = member(base, owner)
+    doors = {
         "any_credential": bearer(key),
         "secret_key": bearer(key),
-        "session_token": bearer(session),
+        "session_token": bearer(session["session_token"]),
         "deployment_key": bearer(deployment),
         "participant_token": bearer(token),
         "static_widget_key": {"X-API-Key": os.environ["WIDGET_API_KEY"]},
         "static_admin_key": {"X-Admin-Api-Key": os.environ["ADMIN_API_KEY"]},
-        "member": {"Cookie": member(base, owner), "Sec-Fetch-Site": "same-origin"},
+        "member": signed_in and {"Cookie": signed_in, "Sec-Fetch-Site": "same-origin"},
     }
+    ids = {
+        "session_token": {"id": session["conversation_id"]},
+        "deployment_key": {"id": run},
+        "participant_token": {"step_id": "q"},
+        "anyone": {"deployment_id": deployed["id"]},
+    }
+    # Who deletes one of these has nothing to go on with.
+    kept = [made["key_id"], made["owner_id"], deployed["id"], deployed["id"].replace("dep_", "key_")]
+    return {"credentials": doors, "ids": ids, "kept": kept}
+
 
 
 def main():

@@ -20,7 +20,7 @@ use serde_json::json;
 use self::{
     chart::Theme,
     export::{Format, Head},
-    rows::{DayOrTime, Filter, ResultRow, Rows, columns, rounds_of, state_of},
+    rows::{DayOrTime, Filter, ResultRow, Rows, StatusName, columns, rounds_of, state_of},
     tally::{QuestionSummary, QuestionView, Tallies, Tally, find},
 };
 use crate::{App, problem::of_run};
@@ -74,6 +74,7 @@ pub(crate) struct ResultsQuery {
     #[schemars(with = "Option<DayOrTime>")]
     to: Option<String>,
     /// Those of one status alone.
+    #[schemars(with = "Option<StatusName>")]
     status: Option<String>,
     /// Runs that were started before this one, by its id: where a page that was cut goes on.
     #[schemars(with = "Option<RunId>")]
@@ -96,6 +97,7 @@ pub(crate) struct SummaryQuery {
     #[schemars(with = "Option<DayOrTime>")]
     to: Option<String>,
     /// Those of one status alone.
+    #[schemars(with = "Option<StatusName>")]
     status: Option<String>,
 }
 
@@ -111,6 +113,7 @@ pub(crate) struct ChartQuery {
     #[schemars(with = "Option<DayOrTime>")]
     to: Option<String>,
     /// Those of one status alone.
+    #[schemars(with = "Option<StatusName>")]
     status: Option<String>,
     /// `light` by default.
     #[serde(default)]
@@ -130,6 +133,7 @@ pub(crate) struct ExportQuery {
     #[schemars(with = "Option<DayOrTime>")]
     to: Option<String>,
     /// Those of one status alone.
+    #[schemars(with = "Option<StatusName>")]
     status: Option<String>,
     /// Of CSV: `1` names the columns by the questions' words, and not by their ids.
     #[schemars(range(max = 1))]

@@ -87,6 +87,23 @@ impl Filter<'_> {
     }
 }
 
+/// The words of `status`, in the document.
+pub(crate) struct StatusName;
+
+impl JsonSchema for StatusName {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StatusName".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": STATUSES})
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+}
+
 /// What [`time`] reads, in the document.
 pub(crate) struct DayOrTime;
 
