@@ -194,7 +194,7 @@ impl Execution {
 }
 
 impl Step {
-    fn of(record: ExecutionStepRecord) -> Result<Self, Problem> {
+    fn of(record: &ExecutionStepRecord) -> Result<Self, Problem> {
         let data = serde_json::from_str(&record.data).map_err(Problem::unavailable)?;
         Ok(Self { position: record.position, data, took_ms: record.took_ms, created_at: record.at })
     }
@@ -235,7 +235,7 @@ async fn get_execution(app: App, call: Call<Nothing>) -> Result<Data<ExecutionWi
     let (data, id) = (app.workspace(&call)?, call.id::<ExecutionId>("id")?);
     let record = data.execution(id).await?;
     let steps = data.execution_steps(id, MAX_STEPS).await?;
-    let steps = steps.into_iter().map(Step::of).collect::<Result<_, _>>()?;
+    let steps = steps.iter().map(Step::of).collect::<Result<_, _>>()?;
     let input = serde_json::from_str(&record.input).map_err(Problem::unavailable)?;
     Ok(Data::new(ExecutionWithSteps { execution: Execution::of(record)?, input, steps }))
 }

@@ -207,7 +207,6 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]
-    #[expect(dead_code, reason = "only its errors are looked at")]
     struct Thing {
         name: String,
         #[serde(default)]

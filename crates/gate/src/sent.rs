@@ -54,20 +54,20 @@ impl Sent {
         body::parse_json(&self.body)
     }
 
-    /// The body as a value of this type, from JSON alone.
-    ///
-    /// # Errors
-    /// 400 for malformed JSON, 415 for a body of another kind, 422 for one that does not fit.
-    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, Problem> {
-        body::check_media_type(&self.headers, &self.body)?;
-        body::parse_json(&self.body)
-    }
-
     /// The body as JSON, where nothing else is taken.
     ///
     /// # Errors
     /// 400 for malformed JSON, 415 for a body of another kind.
     pub fn json(&self) -> Result<Value, Problem> {
+        body::check_media_type(&self.headers, &self.body)?;
+        body::parse_json(&self.body)
+    }
+
+    /// The body as a value of this type, from JSON alone.
+    ///
+    /// # Errors
+    /// 400 for malformed JSON, 415 for a body of another kind, 422 for one that does not fit.
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T, Problem> {
         body::check_media_type(&self.headers, &self.body)?;
         body::parse_json(&self.body)
     }

@@ -106,11 +106,11 @@ mod tests {
     #[tokio::test]
     async fn a_file_ends_at_its_limit_whatever_was_declared() {
         let kind = (header::CONTENT_TYPE, "Text/CSV; charset=utf-8");
-        let upload = open(&[kind.clone()], &["12345", "", "67890"]).unwrap();
+        let upload = open(std::slice::from_ref(&kind), &["12345", "", "67890"]).unwrap();
         assert_eq!(upload.next().await.unwrap().as_deref(), Some(&b"12345"[..]));
         assert_eq!(upload.next().await.unwrap().as_deref(), Some(&b"67890"[..]));
         assert!(upload.next().await.unwrap().is_none());
-        let upload = open(&[kind.clone()], &["12345", "678901"]).unwrap();
+        let upload = open(std::slice::from_ref(&kind), &["12345", "678901"]).unwrap();
         assert!(upload.next().await.is_ok());
         assert_eq!(upload.next().await.unwrap_err().status(), 413);
         assert_eq!(open(&[kind.clone(), (header::CONTENT_LENGTH, "11")], &[]).unwrap_err().status(), 413);

@@ -351,9 +351,8 @@ mod tests {
     use super::*;
 
     fn options(query: &[(&str, &str)]) -> Result<ImportOptions, Problem> {
-        let pairs = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>();
-        let reader = de::value::SeqDeserializer::<_, de::value::Error>::new(pairs.into_iter());
-        let query = ImportQuery::deserialize(reader).map_err(|error| Problem::invalid_request(error.to_string()))?;
+        let query = ImportQuery::deserialize(serde_json::json!(query));
+        let query = query.map_err(|error| Problem::invalid_request(error.to_string()))?;
         query.options()
     }
 

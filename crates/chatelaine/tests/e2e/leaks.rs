@@ -13,7 +13,6 @@ use testkit::{Answer, Persona, World, now};
 on_both! {
     a_reported_key_is_dead_at_once_and_everybody_concerned_is_told;
     a_stranger_learns_nothing_from_a_report;
-    the_workspace_s_endpoints_hear_of_it;
     a_workspace_that_rotates_gives_a_leaked_key_its_grace;
     a_workspace_that_wants_to_know_only_is_told_once;
     a_secret_that_was_replaced_takes_nothing_with_it;
@@ -31,9 +30,9 @@ async fn report(world: &World, token: &str) -> Answer {
     world.client().post("/v1/leaks", &found(token)).send().await.expect(202)
 }
 
-async fn set_policy(world: &World, policy: &str, grace_seconds: i64) {
-    let sql = format!("UPDATE workspaces SET leak_policy = '{policy}', leak_grace_seconds = {grace_seconds}");
-    assert!(world.server().database().execute(&sql).await > 0);
+async fn set_policy(world: &World, policy: &str, grace_seconds: u32) {
+    let body = json!({"leak_policy": policy, "leak_grace_seconds": grace_seconds});
+    let _ = world.secret().patch("/v1/workspace", &body).await.expect(200);
 }
 
 async fn leaks(by: &Persona) -> Vec<Value> {
@@ -66,22 +65,6 @@ async fn a_reported_key_is_dead_at_once_and_everybody_concerned_is_told(world: &
     assert_eq!((leaks(&owner).await.len(), audited(&owner).await.len()), (1, 1), "it was dead already");
     let _ = owner.get("/v1/me").await.expect(200);
     assert!(leaks(&world.other_workspace_secret()).await.is_empty());
-}
-
-async fn the_workspace_s_endpoints_hear_of_it(world: &World) {
-    let by = world.secret();
-    let _ = by.post("/v1/webhooks", &json!({"url": "https://hooks.example.com/a"})).await.expect(201);
-    let key = world.key("leaked", json!({"name": "Leaked"})).await;
-    let _ = report(world, key.credential()).await;
-    let told = "SELECT data FROM webhook_events WHERE kind = 'api_key.exposed'";
-    let told = world.server().database().texts(told).await;
-    let data: Value = serde_json::from_str(&told[0]).unwrap();
-    assert_eq!((told.len(), &data["id"], &data["action"]), (1, &json!(key.id()), &json!("revoked")));
-    assert!(data["url"].as_str().unwrap().ends_with(".env") && data["source"] == "commit" && data["name"] == "Leaked");
-    assert!(!told[0].contains(key.credential()));
-    let revoked =
-        world.server().database().texts("SELECT data FROM webhook_events WHERE kind = 'api_key.revoked'").await;
-    assert_eq!(revoked.len(), 1);
 }
 
 async fn a_stranger_learns_nothing_from_a_report(world: &World) {
