@@ -42,13 +42,13 @@ pub use change::{
     BotChange, IntegrationChange, KeyChange, KeyFilter, NewBot, NewConversation, NewIntegration, NewKey, NewMember,
     NewServiceAccount, NewWorkspace, ServiceAccountChange,
 };
-pub use contacts::{
-    Archived, ContactChange, ContactFilter, ContactRecord, ImportBatch, ImportDone, ImportError, ImportMatch,
-    ImportRecord, MAX_TAGS_ASKED, NewContact,
-};
 pub use channels::{
     ChannelChange, ChannelRecord, ChannelTurn, DueChannelMessage, NewChannel, NewChannelMessage, NewReplyEndpoint,
     TakenMessage,
+};
+pub use contacts::{
+    Archived, ContactChange, ContactFilter, ContactRecord, ImportBatch, ImportDone, ImportError, ImportMatch,
+    ImportRecord, MAX_TAGS_ASKED, NewContact,
 };
 pub use error::StoreError;
 pub use lease::Lease;
@@ -68,16 +68,16 @@ pub use record::{
 pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
-pub use workspace::{
-    MAX_CUSTOM_BYTES, MAX_CUSTOM_FIELDS, MAX_KEPT_IMPORTS, MAX_OPEN_BYTES, MAX_OPEN_IMPORTS, MAX_TAGS,
-};
 pub use webhooks::{
     AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery, NewWebhook, WebhookChange, WebhookRecord,
 };
 pub use workspace::{
     ConnectionDraft, ConnectionRecord, ConversationExport, ConversationFilter, CreditAccount, CreditEntry, CreditHold,
-    CreditReserve, EventKind, Exported, FoundConversations, Idempotent, MAX_AGENT_LOOPS, MAX_CHANNELS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS,
-    MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
+    CreditReserve, EventKind, Exported, FoundConversations, Idempotent, LeakAction, LeakRecord, MAX_AGENT_LOOPS,
+    MAX_CHANNELS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, NewLeak,
+    Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
 };
-pub use workspace::{LeakAction, LeakRecord, NewLeak};
+pub use workspace::{
+    MAX_CUSTOM_BYTES, MAX_CUSTOM_FIELDS, MAX_KEPT_IMPORTS, MAX_OPEN_BYTES, MAX_OPEN_IMPORTS, MAX_TAGS,
+};
 pub use workspace::{MemberChange, SignInRecord, WorkspaceChange};

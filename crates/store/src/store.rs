@@ -340,7 +340,7 @@ impl Store {
     }
 
     /// Forgets the answers to requests that are older than 24 hours, triggers' events that are older than three
-    /// days, and events that were told and the attempts to tell them after 30 days, and the usage of keys after 400; how many.
+    /// days, events that were told and the attempts to tell them after 30 days, and the usage of keys after 400; how many.
     ///
     /// # Errors
     /// When the database cannot be used.
