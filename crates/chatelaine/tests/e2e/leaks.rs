@@ -223,13 +223,8 @@ async fn a_known_reporter_hears_which_tokens_were_keys(world: &World) {
     let _ = world.secret().delete(&format!("/v1/api-keys/{}", dead.id())).await.expect(200);
     let never = world.server().running().parser();
     let never = never.mint(credential::Family::Secret, credential::Environment::Live, &ambient::OsRandom).unwrap();
-    let tokens = [
-        live.credential(),
-        dead.credential(),
-        never.expose(),
-        "nonsense",
-        &world.widget().await.credential().to_owned(),
-    ];
+    let widget = world.widget().await;
+    let tokens = [live.credential(), dead.credential(), never.expose(), "nonsense", widget.credential()];
     let body: Vec<Value> = tokens.iter().map(|token| json!({"token": token, "type": "t"})).collect();
     let body = Value::from(body).to_string();
     let reporter = trusted(world);

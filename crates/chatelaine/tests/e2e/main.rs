@@ -57,11 +57,11 @@ mod idempotency;
 #[cfg(test)]
 mod import_keys;
 #[cfg(test)]
+mod imports;
+#[cfg(test)]
 mod key_events;
 #[cfg(test)]
 mod key_rotation;
-#[cfg(test)]
-mod imports;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]

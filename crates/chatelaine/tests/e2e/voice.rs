@@ -126,7 +126,7 @@ async fn verified(program: &str, script: &str, token: &str, secret: &str) -> Opt
 }
 
 #[expect(clippy::disallowed_methods, reason = "where the SDKs are is no configuration of the server")]
-fn tool(name: &str) -> String {
+pub(crate) fn tool(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| panic!("run scripts/test, or set {name}"))
 }
 

@@ -6,7 +6,10 @@ use serde_json::{Value, json};
 use testkit::World;
 use tokio::{io::AsyncWriteExt, process::Command};
 
-use crate::receiver::{Received, Receiver, Reply};
+use crate::{
+    receiver::{Received, Receiver, Reply},
+    voice::tool,
+};
 
 on_both! {
     libraries_of_others_verify_what_is_sent_before_during_and_after_a_rotation;
@@ -32,9 +35,9 @@ async fn run(program: &str, script: &str, input: &Value) -> Value {
 async fn check(deliveries: &[Value], secrets: &[&str], wrong: &str, plain: &[&str]) {
     let input = json!({"deliveries": deliveries, "secrets": secrets, "wrong": wrong, "plain": plain});
     let expected = json!({"verified": 2 * deliveries.len() * secrets.len()});
-    let python = std::env::var("CHATELAINE_TEST_PYTHON").expect("run scripts/test, or set CHATELAINE_TEST_PYTHON");
+    let python = tool("CHATELAINE_TEST_PYTHON");
     assert_eq!(run(&python, "webhooks.py", &input).await, expected);
-    assert!(std::env::var("CHATELAINE_TEST_NODE_MODULES").is_ok(), "run scripts/test");
+    let _ = tool("CHATELAINE_TEST_NODE_MODULES");
     assert_eq!(run("node", "webhooks.mjs", &input).await, expected);
 }
 

@@ -24,10 +24,12 @@ on_both! {
     an_execution_keeps_the_loop_it_was_started_with;
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "a script is written where it is passed")]
 pub(crate) fn script(turns: Value) -> String {
     turns.to_string()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "as above")]
 pub(crate) fn call(name: &str, arguments: Value) -> Value {
     json!({"call": [{"name": name, "arguments": arguments}]})
 }
