@@ -13,7 +13,10 @@ use hashbrown::HashTable;
 use parking_lot::{RwLock, RwLockWriteGuard};
 use store::LiveKey;
 
-use crate::entry::{AccountEntry, AccountState, KeyEntry, KeyHandle, Secret, WorkspaceEntry};
+use crate::{
+    entry::{AccountEntry, AccountState, KeyEntry, KeyHandle, Secret},
+    workspace_entry::WorkspaceEntry,
+};
 
 /// A power of two; one lock each.
 const SHARDS: usize = 64;

@@ -22,10 +22,11 @@ mod starts;
 mod tasks;
 mod usage;
 mod uses;
+mod workspace_entry;
 
 pub use changes::{NewKey, Receipt};
 pub use cluster::{Cluster, ClusterConfig, Lookup};
-pub use entry::{KeyEntry, KeyHandle, WorkspaceEntry};
+pub use entry::{KeyEntry, KeyHandle};
 pub use error::ClusterError;
 pub use grant::{CutReason, Grant, Opener};
 pub use leaks::Leak;
@@ -33,3 +34,4 @@ pub use limits::{Bucket, Verdict};
 pub use sessions::{SESSION_IDLE_MS, SessionEntry, SessionState};
 pub use starts::StartOutlook;
 pub use uses::FreshUses;
+pub use workspace_entry::WorkspaceEntry;
