@@ -9,7 +9,7 @@ use std::{
 };
 
 use access::{KeyCaller, KeyKind, Scope, ScopeSet, Tenant};
-use ambient::{KeyId, Millis, ServiceAccountId, WorkspaceId};
+use ambient::{KeyId, Millis, ServiceAccountId};
 use credential::{
     key::{Environment, Family},
     origin::AllowedOrigins,
@@ -111,7 +111,7 @@ impl KeyEntry {
     /// Whose data it sees.
     #[must_use]
     pub fn tenant(&self) -> Tenant {
-        Tenant { workspace: self.workspace.id, environment: self.environment }
+        Tenant { workspace: self.workspace.id(), environment: self.environment }
     }
 
     /// What it is for.
