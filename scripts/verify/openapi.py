@@ -1,8 +1,8 @@
 """Sends what the OpenAPI document allows, and what it forbids, to every operation of a real server (schemathesis, all checks).
 
-usage: target/verify-venv/bin/python scripts/verify/openapi.py [--binary target/debug/chatelaine] [--examples 200] [-- MORE FOR SCHEMATHESIS]
+usage: target/verify-venv/bin/python scripts/verify/openapi.py [--binary target/debug/chatelaine] [--examples 200] [MORE FOR SCHEMATHESIS]
 
-Starts a throw-away server, makes a credential of each kind, and gives each operation the one that it admits. Exit code 1 when a check fails.
+`scripts/test` installs what it needs. Starts a throw-away server, makes a credential of each kind, and gives each operation the one that it admits. Exit code 1 when a check fails.
 """
 
 import argparse
@@ -102,8 +102,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--binary", default="target/debug/chatelaine")
     arguments.add_argument("--examples", default="200")
-    arguments.add_argument("more", nargs="*")
-    options = arguments.parse_args()
+    options, more = arguments.parse_known_args()
     os.environ["WIDGET_API_KEY"], os.environ["ADMIN_API_KEY"] = secrets.token_hex(24), secrets.token_hex(24)
     # Addresses that a generated body may name are refused, as everywhere; nothing leaves this machine.
     with tempfile.TemporaryDirectory(prefix="chatelaine-openapi.") as scratch:
@@ -132,7 +131,7 @@ def main():
             done = subprocess.run(
                 [
                     pathlib.Path(sys.executable).with_name("schemathesis"), "--config-file", HERE / "schemathesis.toml",
-                    "run", base + "/openapi.json", "--max-examples", options.examples, *options.more,
+                    "run", base + "/openapi.json", "--max-examples", options.examples, *more,
                 ],
                 env=environment, cwd=scratch, check=False,
             )
