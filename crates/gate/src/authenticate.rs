@@ -108,7 +108,8 @@ impl Inner {
         }
         if !key.allows_address(around.address) {
             self.cluster.refuse(&key);
-            return Err(self.failed(around, Refusal::AddressNotAllowed));
+            let said = format!("This API key is not allowed from {}", around.address);
+            return Err(self.failed_as(around, Problem::from(Refusal::AddressNotAllowed).saying(said)));
         }
         if key.has_unread_day() {
             self.cluster.resume_requests(&key, around.now).await?;
@@ -333,8 +334,13 @@ impl Inner {
 
     /// A wrong credential, and a good one in the wrong place, cost their address, never a workspace.
     pub(crate) fn failed(&self, around: Surroundings<'_>, refusal: Refusal) -> Problem {
+        self.failed_as(around, refusal.into())
+    }
+
+    /// The same, where more is said of it.
+    pub(crate) fn failed_as(&self, around: Surroundings<'_>, problem: Problem) -> Problem {
         let verdict = self.cluster.charge(&[Some(Bucket::FailuresOf(around.address))], self.clock.elapsed());
-        if verdict.allowed { refusal.into() } else { Problem::limited(verdict) }
+        if verdict.allowed { problem } else { Problem::limited(verdict) }
     }
 
     /// Written to the audit log once a minute for each key: a page that retries is one exposure.

@@ -66,8 +66,7 @@ pub(crate) fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem>
     let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(body));
     serde_path_to_error::deserialize(reader).map_err(|error| {
         let path = error.path().to_string();
-        let field = if path == "." { String::new() } else { path };
-        Problem::validation(vec![FieldError::new(field, error.into_inner().to_string())])
+        Problem::validation(vec![named(&path, &error.into_inner().to_string())])
     })
 }
 
@@ -88,7 +87,7 @@ pub(crate) fn parse_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem>
         let is_fraction = error.inner().classify() == serde_json::error::Category::Data
             && error.inner().to_string().contains("floating point");
         let whole = if is_fraction { with_whole_numbers(text) } else { None };
-        whole.map_or(Err(error), |text| read_json(&text)).map_err(refusal)
+        whole.map_or(Err(error), |text| read_json(&text)).map_err(|error| refusal(error, text))
     })
 }
 
@@ -125,14 +124,38 @@ fn with_whole_numbers(text: &[u8]) -> Option<Vec<u8>> {
     serde_json::to_vec(&value).ok()
 }
 
-fn refusal(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
+fn refusal(error: serde_path_to_error::Error<serde_json::Error>, text: &[u8]) -> Problem {
     let path = error.path().to_string();
     let inner = error.into_inner();
-    if inner.classify() == serde_json::error::Category::Data {
-        let field = if path == "." { String::new() } else { path };
-        Problem::validation(vec![FieldError::new(field, without_position(&inner.to_string()))])
-    } else {
-        malformed(&inner)
+    if inner.classify() != serde_json::error::Category::Data {
+        return malformed(&inner);
+    }
+    // A wrong member is noticed before what follows it is read: broken JSON is broken first.
+    match serde_json::from_slice::<de::IgnoredAny>(text) {
+        Err(broken) => malformed(&broken),
+        Ok(_) => Problem::validation(vec![named(&path, without_position(&inner.to_string()))]),
+    }
+}
+
+/// The field that serde means: a missing one has no path of its own, and an unknown one not always.
+fn named(path: &str, text: &str) -> FieldError {
+    let path = if path == "." { "" } else { path };
+    let join = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    if let Some(name) = text.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`')) {
+        return FieldError::new(join(name), "is missing");
+    }
+    // What the caller wrote may hold any of these words; the last of them are serde's.
+    let known = |rest: &'_ str| rest.rfind("`, expected ").or_else(|| rest.rfind("`, there are no fields"));
+    if let Some(rest) = text.strip_prefix("unknown field `")
+        && let Some(name) = known(rest).and_then(|end| rest.get(..end))
+    {
+        let has_it = path == name || path.strip_suffix(name).is_some_and(|before| before.ends_with('.'));
+        return FieldError::new(if has_it { path.to_owned() } else { join(name) }, text);
+    }
+    let is_variant = text.starts_with("unknown variant `");
+    match text.rsplit_once("`, expected ").filter(|_| is_variant) {
+        Some((_, list)) => FieldError::new(path, format!("must be {list}")),
+        None => FieldError::new(path, text),
     }
 }
 
@@ -159,8 +182,8 @@ fn malformed(error: &serde_json::Error) -> Problem {
 }
 
 /// serde ends its sentences with a position that means nothing next to a field's name.
-fn without_position(text: &str) -> String {
-    text.split(" at line ").next().unwrap_or(text).to_owned()
+fn without_position(text: &str) -> &str {
+    text.rsplit_once(" at line ").map_or(text, |(text, _)| text)
 }
 
 /// Helpers for `PATCH` bodies.
@@ -231,6 +254,59 @@ mod tests {
         }
         assert_eq!(code("[").0, 400);
         assert_eq!(code("").0, 422, "an absent body is an empty object, and lacks its name");
+    }
+
+    #[test]
+    fn the_field_that_is_meant_is_named() {
+        #[derive(Debug, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Size {
+            Small,
+            Large,
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(tag = "kind", rename_all = "snake_case")]
+        enum Part {
+            Wheel {
+                #[expect(dead_code, reason = "only its errors are looked at")]
+                size: Size,
+            },
+        }
+        #[derive(Debug, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only its errors are looked at")]
+        struct Whole {
+            thing: Thing,
+            #[serde(default)]
+            parts: Vec<Part>,
+        }
+        let first = |body: &str| {
+            let problem = parse_input::<Whole>(body.as_bytes()).unwrap_err();
+            (problem.errors()[0].field.clone(), problem.errors()[0].message.clone())
+        };
+        let (name, missing) = ("{\"name\":\"a\"}", "is missing".to_owned());
+        assert_eq!(first(""), ("thing".to_owned(), missing.clone()));
+        assert_eq!(first("{\"thing\":{}}"), ("thing.name".to_owned(), missing.clone()));
+        let of = |parts: &str| first(&format!("{{\"thing\":{name},\"parts\":[{parts}]}}"));
+        assert_eq!(of("{\"kind\":\"wheel\"}"), ("parts[0].size".to_owned(), missing));
+        let wrong = of("{\"kind\":\"wheel\",\"size\":\"a`, expected b at line 1\"}");
+        assert!(wrong.0.starts_with("parts[0]") && wrong.1 == "must be `small` or `large`", "{wrong:?}");
+        for (body, field) in [
+            ("{\"admin\":1}", "admin"),
+            ("{\"thing\":{\"thing\":1}}", "thing.thing"),
+            ("{\"a`, expected b\":1}", "a`, expected b"),
+        ] {
+            let (named, text) = first(body);
+            assert!(named == field && text.contains("expected `"), "{body}: {named}: {text}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_broken_whatever_stands_before_the_break() {
+        for body in ["{\"x\"", "{\"x\":1", "{\"name\":1,", "{\"name\":\"a\",\"sizes\":[\"x\"}", "{\"x\":1} {"] {
+            assert_eq!(code(body).0, 400, "{body}");
+        }
+        assert_eq!(code("{\"x\":1}").0, 422);
     }
 
     #[test]

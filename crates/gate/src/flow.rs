@@ -298,7 +298,8 @@ impl Inner {
         // A form crosses origins without asking first, and with its cookies; and nobody is signed in by a page of
         // somebody else.
         if (meta.form || meta.own_pages) && !cors::is_of_our_form(&parts.headers, &self.config.own_pages) {
-            return Err(self.failed(around, Refusal::OriginNotAllowed));
+            let said = "This comes from a page of another site; our own pages alone may send it";
+            return Err(self.failed_as(around, Problem::from(Refusal::OriginNotAllowed).saying(said)));
         }
         if meta.surface == Surface::House {
             let token = trigger_token(meta, parts.uri.path());

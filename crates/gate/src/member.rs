@@ -82,6 +82,13 @@ pub(crate) fn is_from_own_page(headers: &HeaderMap, own: &OwnPages) -> bool {
     is_same_site && cors::is_for_our_page(headers, own)
 }
 
+/// What whoever signs in without a browser must send besides.
+fn not_from_own_page(own: &OwnPages) -> Problem {
+    let rule = "a signed-in person's changes come from our own pages";
+    let said = own.origins.first().map_or_else(|| rule.to_owned(), |origin| format!("Send `Origin: {origin}`: {rule}"));
+    Problem::from(Refusal::OriginNotAllowed).saying(said)
+}
+
 impl Inner {
     /// Who is signed in, if anybody is; asked of the database, so that a change of role, a removal and a sign-out
     /// are in force with the next request.
@@ -106,7 +113,7 @@ impl Inner {
         // Whatever a page of somebody else makes this browser send, the person did not ask for.
         let acts = meta.method.changes() || meta.is_socket();
         if acts && !is_from_own_page(around.headers, &self.config.own_pages) {
-            return Err(self.failed(around, Refusal::OriginNotAllowed));
+            return Err(self.failed_as(around, not_from_own_page(&self.config.own_pages)));
         }
         let environment = environment(around.headers)?;
         if around.now.since(sign_in.seen_at) >= NOTE_EVERY_MS

@@ -235,7 +235,18 @@ impl Problem {
     /// 429 with the numbers of the budget that refused.
     #[must_use]
     pub fn limited(verdict: cluster::Verdict) -> Self {
-        Self::rate_limited(verdict.retry_after_s).with(|details| details.verdict = Some(verdict))
+        let spent = match verdict.policy {
+            "daily-requests" => Some("`daily_requests`: this key has made all its requests of the day"),
+            "daily-sessions" => Some("`daily_sessions`: this key has opened all its sessions of 24 hours"),
+            "daily-messages" => Some("`daily_messages`: all messages of 24 hours under this key are sent"),
+            "key" => Some("`rate_limit`: this key has made all its requests of the minute"),
+            _ => None,
+        };
+        let problem = Self::rate_limited(verdict.retry_after_s).with(|details| details.verdict = Some(verdict));
+        match spent {
+            Some(spent) => problem.saying(format!("{spent}; try again in {} s", verdict.retry_after_s.max(1))),
+            None => problem,
+        }
     }
 
     /// 503 `UNAVAILABLE`: our own fault, never a 401. The cause is for the log.
@@ -269,6 +280,11 @@ impl Problem {
     /// 403 `WRONG_CREDENTIAL`, where more can be said than that this kind is not accepted.
     pub fn wrong_credential(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "WRONG_CREDENTIAL", message)
+    }
+
+    /// The same in other words, where more is known.
+    pub(crate) fn saying(self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.with(|details| details.message = message.into())
     }
 
     /// What the drop-in surface says instead of what follows from the status: its clients' own words.
