@@ -172,6 +172,10 @@ impl Inner {
             if progress.is_too_large() {
                 return Err(Halt::End(end("stopped", "too_large", progress.said.take()), Vec::new()));
             }
+            // Also what the last answer calls is not called: nobody would look at the result.
+            if progress.iterations >= frozen.max_iterations {
+                return Err(Halt::End(end("stopped", "max_iterations", progress.said.take()), Vec::new()));
+            }
             if progress.calls.is_empty() {
                 self.ask(place, frozen, &toolbox, &mut progress, cut).await?;
             } else {
@@ -188,9 +192,6 @@ impl Inner {
         progress: &mut Progress,
         cut: &CancellationToken,
     ) -> Result<(), Halt> {
-        if progress.iterations >= frozen.max_iterations {
-            return Err(Halt::End(end("stopped", "max_iterations", progress.said.take()), Vec::new()));
-        }
         let (messages, tools) = (progress.messages.clone(), toolbox.told().to_vec());
         let question = ToolQuestion { instructions: frozen.prompt.clone(), messages, tools };
         let started = self.parts.clock.elapsed();

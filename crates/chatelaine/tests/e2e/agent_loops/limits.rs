@@ -25,7 +25,9 @@ async fn a_bot_that_calls_for_ever_is_stopped(world: &World) {
     let agent_loop = scripted(world, &upstream, json!([call("http__more", json!({}))]), extra).await;
     let done = run(world, &agent_loop).await;
     assert_eq!((&done["status"], &done["reason"]), (&json!("stopped"), &json!("max_iterations")), "{done}");
-    assert_eq!((&done["iterations"], server.seen("/more").len(), upstream.requests().len()), (&json!(3), 3, 3));
+    assert_eq!((&done["iterations"], server.seen("/more").len(), upstream.requests().len()), (&json!(3), 2, 3));
+    let last = done["steps"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["kind"], "model", "what the last answer calls is shown, and not called: {last}");
 }
 
 async fn a_tool_that_misbehaves_is_an_error_to_the_model_and_no_more(world: &World) {
