@@ -15,6 +15,7 @@ pub(super) fn read(text: &str, format: KeyFormat, parser: &Parser, now: Millis) 
             let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty() && !line.starts_with('#'));
             Ok(lines.map(|(line, number)| (number, reader.plain(line, format))).collect())
         }
+        KeyFormat::Chatelaine => Err("it is read otherwise".to_owned()),
         KeyFormat::Unkey | KeyFormat::Litellm | KeyFormat::BetterAuth => {
             let all = elements(text)?;
             let verdict = |element: &Value| match element {
@@ -56,6 +57,9 @@ struct Reader<'a> {
     now: Millis,
 }
 
+/// Never the text itself.
+const TELLS: &str = "a text beside the hash is the key itself; keys are never imported in clear. Treat it as leaked";
+
 type Fields = Map<String, Value>;
 
 fn text<'a>(fields: &'a Fields, names: &[&str]) -> Option<&'a str> {
@@ -86,15 +90,35 @@ impl Reader<'_> {
     fn plain(&self, line: &str, format: KeyFormat) -> Verdict {
         let (hash, name) = line.trim().split_once([' ', '\t', ',']).unwrap_or((line.trim(), ""));
         match self.digest(hash, format) {
+            Ok(digest) if self.tells(&digest, name) => Verdict::Refuse(TELLS.to_owned()),
             Ok(digest) => Verdict::Import(Box::new(Row::new(digest).named(name))),
             Err(why) => Verdict::Refuse(why),
+        }
+    }
+
+    /// Whether one of the words is the key whose digest this is, or a key of ours: it would be kept in clear.
+    fn tells(&self, digest: &Digest, text: &str) -> bool {
+        std::iter::once(text.trim()).chain(text.split([' ', '\t', ',', ';', '"', '\''])).any(|word| {
+            let is_ours = matches!(self.parser.parse(word), Ok(credential::Form::Generated { .. }));
+            is_ours || (!word.is_empty() && Digest::of_import(word) == *digest)
+        })
+    }
+
+    fn tells_anywhere(&self, digest: &Digest, value: &Value) -> bool {
+        match value {
+            Value::String(text) => self.tells(digest, text),
+            Value::Array(items) => items.iter().any(|item| self.tells_anywhere(digest, item)),
+            Value::Object(members) => {
+                members.iter().any(|(name, item)| self.tells(digest, name) || self.tells_anywhere(digest, item))
+            }
+            _ => false,
         }
     }
 
     fn digest(&self, text: &str, format: KeyFormat) -> Result<Digest, String> {
         let text = text.trim();
         let (encoding, digest) = match format {
-            KeyFormat::Sha256Hex | KeyFormat::Litellm => ("hex", Digest::from_hex(text)),
+            KeyFormat::Sha256Hex | KeyFormat::Litellm | KeyFormat::Chatelaine => ("hex", Digest::from_hex(text)),
             KeyFormat::Sha256Base64 | KeyFormat::Unkey => ("base64", Digest::from_base64(text)),
             KeyFormat::Sha256Base64url | KeyFormat::BetterAuth => ("base64url", Digest::from_base64url(text)),
         };
@@ -107,6 +131,9 @@ impl Reader<'_> {
             KeyFormat::Litellm => self.litellm(fields)?,
             _ => self.better_auth(fields)?,
         };
+        if fields.values().any(|value| self.tells_anywhere(&row.digest, value)) {
+            return Err(TELLS.to_owned());
+        }
         let is_off = flag(fields, &["enabled"]) == Some(false) || flag(fields, &["blocked"]) == Some(true);
         let is_used_up = number(fields, &["remaining", "remaining_requests"]).or_else(|| credits(fields)) == Some(0);
         let is_deleted = ["deletedAt", "deleted_at_m", "deleted_at"]

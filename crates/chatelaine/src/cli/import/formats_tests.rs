@@ -168,3 +168,21 @@ fn a_key_that_begins_like_ours_is_refused_because_it_could_never_be_used() {
     let (left_out, text) = why(&json!({"hash": hash, "start": "sk_live_0"}), KeyFormat::Unkey);
     assert!(!left_out && text.contains("[keys.prefixes]"), "{text}");
 }
+
+#[test]
+fn a_key_in_clear_beside_its_hash_is_refused_and_not_repeated() {
+    let (key, random) = ("legacy-key-0123456789", ambient::SeededRandom::new(5));
+    let hash = Digest::of_import(key).to_hex();
+    let verdicts = all(&format!("{hash},{key}"), KeyFormat::Sha256Hex);
+    assert!(matches!(verdicts.as_slice(), [Verdict::Refuse(why)] if !why.contains(key)));
+    let ours = Parser::default().mint(Family::Secret, Environment::Live, &random).unwrap();
+    let verdicts = all(&format!("{hash} {}", ours.expose()), KeyFormat::Sha256Hex);
+    assert!(matches!(verdicts.as_slice(), [Verdict::Refuse(_)]));
+    let base64 = data_encoding_of(&Digest::of_import(key));
+    for extra in [json!({"ownerId": key}), json!({"meta": {"a": [{"note": format!("was {key} once")}]}})] {
+        let mut row = json!({"hash": {"value": base64, "variant": "sha256_base64"}, "name": "ci"});
+        row.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+        let (left_out, words) = why(&row, KeyFormat::Unkey);
+        assert!(!left_out && words.contains("in clear") && !words.contains(key), "{words}");
+    }
+}

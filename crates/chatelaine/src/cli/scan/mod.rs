@@ -73,9 +73,8 @@ pub(super) fn run(arguments: &Scan, environment: &Environment, terminal: &Termin
         });
     }
     reporter.end();
-    if reporter.keys > 0 {
-        let count = if reporter.keys == 1 { "one key".to_owned() } else { format!("{} keys", reporter.keys) };
-        return Err(Failure::new(Kind::Failure, "KEYS_FOUND", format!("{count} found")));
+    if reporter.places > 0 {
+        return Err(Failure::new(Kind::Failure, "KEYS_FOUND", format!("{} found", reporter.keys_found())));
     }
     if reporter.unreadable > 0 {
         let message = format!("no key found, and {} could not be read", reporter.unreadable);

@@ -1,9 +1,9 @@
 //! What is said of what was found: places and display forms, never a whole key.
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use ambient::{Clock as _, SystemClock};
-use credential::{Environment, Parser};
+use credential::{Digest, Environment, Parser};
 use serde_json::json;
 
 use super::{
@@ -24,7 +24,9 @@ pub(super) struct Reporter<'a> {
     said: Duration,
     files: u64,
     bytes: u64,
-    pub(super) keys: u64,
+    /// Each key once.
+    keys: HashSet<Digest>,
+    pub(super) places: u64,
     pub(super) unreadable: u64,
     passed_over: u64,
 }
@@ -32,7 +34,8 @@ pub(super) struct Reporter<'a> {
 impl<'a> Reporter<'a> {
     pub(super) fn new(terminal: &'a Terminal, parser: Parser, json: bool) -> Self {
         let (clock, said) = (SystemClock::new(), Duration::ZERO);
-        Self { terminal, parser, json, clock, said, files: 0, bytes: 0, keys: 0, unreadable: 0, passed_over: 0 }
+        let keys = HashSet::new();
+        Self { terminal, parser, json, clock, said, files: 0, bytes: 0, keys, places: 0, unreadable: 0, passed_over: 0 }
     }
 
     pub(super) fn file(&mut self) {
@@ -49,11 +52,23 @@ impl<'a> Reporter<'a> {
     }
 
     fn figures(&self, now: Duration) -> String {
+        let files = if self.files == 1 { "1 file".to_owned() } else { format!("{} files", self.files) };
         let megabytes = self.bytes / 1_000_000;
         let per_second = u128::from(self.bytes) / 1000 / now.as_millis().max(1);
-        let keys = if self.keys == 1 { "1 key".to_owned() } else { format!("{} keys", self.keys) };
-        let files = if self.files == 1 { "1 file".to_owned() } else { format!("{} files", self.files) };
-        format!("{files}, {megabytes} MB, {per_second} MB/s, {keys}")
+        // Of little, both would be 0.
+        let read = match (megabytes, per_second) {
+            (0, _) => String::new(),
+            (_, 0) => format!(", {megabytes} MB"),
+            _ => format!(", {megabytes} MB, {per_second} MB/s"),
+        };
+        format!("{files}{read}, {}", self.keys_found())
+    }
+
+    /// How many keys, and where that is another number, in how many places.
+    pub(super) fn keys_found(&self) -> String {
+        let (keys, places) = (self.keys.len() as u64, self.places);
+        let text = if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
+        if keys == places { text } else { format!("{text} in {places} places") }
     }
 
     fn said_of(&self, name: &Path) -> String {
@@ -61,7 +76,8 @@ impl<'a> Reporter<'a> {
     }
 
     pub(super) fn found(&mut self, name: &Path, is_packed: bool, found: &Found, standing: Option<&Standing>) {
-        self.keys += 1;
+        self.places += 1;
+        self.keys.insert(Digest::of_import(&found.text));
         self.clear();
         let (display, (kind, environment)) = (self.display(found), named(found.kind));
         let (file, line, column) = (self.said_of(name), found.line, found.column);

@@ -90,6 +90,8 @@ impl Search {
         // Prefixes are looked for from `next` on; what is before it is kept, because a prefix ends there.
         let (mut filled, mut next, mut total) = (0, 0, 0_u64);
         let mut place = Place { line: 1, column: 1 };
+        // What went wrong behind the last byte: what came before it is searched all the same.
+        let mut broken = None;
         loop {
             let ended = match input.read(&mut buffer[filled..]) {
                 Ok(0) => true,
@@ -100,7 +102,10 @@ impl Search {
                     false
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    broken = Some(error);
+                    true
+                }
             };
             if !ended && filled < buffer.len() {
                 continue;
@@ -108,15 +113,20 @@ impl Search {
             let bytes = &buffer[..filled];
             // Of what begins later, the end may not be here yet.
             let until = if ended { filled } else { filled - LONGEST };
+            // Each key's place is counted on from the one before.
+            let (mut here, mut counted) = (Place { ..place }, 0);
             for at in memchr::memchr_iter(b'_', &bytes[next..until]).map(|at| next + at) {
                 if let Some((start, text, kind)) = self.at(bytes, at) {
-                    let mut here = Place { ..place };
-                    here.advance(&bytes[..start]);
+                    if start < counted {
+                        (here, counted) = (Place { ..place }, 0);
+                    }
+                    here.advance(&bytes[counted..start]);
+                    counted = start;
                     found(Found { text, kind, line: here.line, column: here.column });
                 }
             }
             if ended {
-                return Ok(total);
+                return broken.map_or(Ok(total), Err);
             }
             let kept = until.saturating_sub(LONGEST);
             place.advance(&bytes[..kept]);
@@ -131,6 +141,11 @@ impl Search {
         [1, 2].into_iter().find_map(|step| {
             self.prefixes.iter().find_map(|prefix| {
                 let start = at.checked_sub((prefix.len() - 1) * step)?;
+                // Before anything is made of it: a file may be nothing but underscores.
+                let mut units = bytes[start..].iter().step_by(step);
+                if !prefix.bytes().all(|byte| units.next() == Some(&byte)) {
+                    return None;
+                }
                 let text = characters(&bytes[start..], step, prefix.len() + *WEBHOOK_BODY.end() + 2);
                 if !text.starts_with(prefix) {
                     return None;
@@ -268,6 +283,34 @@ mod tests {
             }
             assert_eq!(search(Trickle(text.as_bytes())), [(key, 2, 1)]);
         }
+    }
+
+    /// Breaks off behind its bytes.
+    struct Broken<'a>(&'a [u8]);
+    impl Read for Broken<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            match self.0.read(buffer)? {
+                0 => Err(std::io::Error::other("cut")),
+                count => Ok(count),
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_an_error_is_searched_and_the_error_is_told() {
+        let (key, mut all) = (&keys()[0], Vec::new());
+        let keep = |found: Found| all.push(found.text.to_string());
+        let ended = Search::new(Parser::default()).run(Broken(key.as_bytes()), keep, |_| ());
+        assert_eq!((ended.unwrap_err().to_string(), all), ("cut".to_owned(), vec![key.clone()]));
+    }
+
+    #[test]
+    fn many_keys_have_their_own_lines_and_columns() {
+        let key = &keys()[0];
+        let text = format!("{key} {key}\n{}{}\n {key}", "x".repeat(3 * CHUNK), "_".repeat(9_999));
+        let column = key.len() as u64 + 2;
+        let found: Vec<_> = search(text.as_bytes()).into_iter().map(|(_, line, column)| (line, column)).collect();
+        assert_eq!(found, [(1, 1), (1, column), (3, 2)]);
     }
 
     #[test]
