@@ -139,7 +139,7 @@ impl KeyView {
         let last_used = record.secrets.iter().filter(|secret| secret.last_used_at.is_some());
         let last_used = last_used.max_by_key(|secret| secret.last_used_at);
         let (last_used_at, last_used_ip) =
-            last_used.map_or((None, None), |secret| (secret.last_used_at, secret.last_used_ip));
+            last_used.map_or((None, None), |secret| (used_at(secret), secret.last_used_ip));
         let settings = record.settings;
         Self {
             id: record.id,
@@ -177,13 +177,18 @@ impl KeyView {
 impl SecretView {
     fn of(secret: SecretRecord) -> Self {
         Self {
+            last_used_at: used_at(&secret),
             display: secret.display,
             created_at: secret.created_at,
             expires_at: secret.expires_at,
-            last_used_at: secret.last_used_at,
             uses: secret.uses,
         }
     }
+}
+
+/// Uses are noted to the second, cut off: nothing was used before it was made.
+fn used_at(secret: &SecretRecord) -> Option<Millis> {
+    secret.last_used_at.map(|at| at.max(secret.created_at))
 }
 
 fn status_of(record: &KeyRecord, disabled: bool, now: Millis) -> KeyStatus {

@@ -88,6 +88,19 @@ fn the_body_has_the_fields_of_the_contract() {
 }
 
 #[test]
+fn nothing_was_used_before_it_was_made() {
+    let mut record = record();
+    record.secrets[1].last_used_at = Some(Millis(NOW.0 - 700));
+    let view = serde_json::to_value(KeyView::of(record, false, NOW)).unwrap();
+    let made = serde_json::to_value(NOW).unwrap();
+    assert_eq!((&view["last_used_at"], &view["secrets"][1]["last_used_at"]), (&made, &made), "seconds are cut off");
+    let mut later = self::record();
+    later.secrets[1].last_used_at = Some(NOW.plus(5000));
+    let view = serde_json::to_value(KeyView::of(later, false, NOW)).unwrap();
+    assert_eq!(view["secrets"][1]["last_used_at"], serde_json::to_value(NOW.plus(5000)).unwrap());
+}
+
+#[test]
 fn no_view_shows_a_digest_or_where_it_came_from() {
     let text = serde_json::to_string(&KeyView::of(record(), false, NOW)).unwrap();
     assert!(!text.contains("digest") && !text.contains("pepper") && !text.contains("\"key\""), "{text}");

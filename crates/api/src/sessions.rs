@@ -69,8 +69,9 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(END_CHAT_SESSION, end_chat_session);
 }
 
-/// A session to be opened. Other fields are ignored: existing widgets send more.
+/// A session to be opened.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct NewSession {
     /// The bot that answers: its `bot_…` id. `bot_id` is read as well.
     #[serde(alias = "bot_id")]
@@ -313,9 +314,12 @@ mod tests {
     }
 
     #[test]
-    fn what_a_widget_sends_besides_is_ignored() {
-        let session: NewSession = serde_json::from_value(json!({"agent_id": "bot_x", "theme": "dark"})).unwrap();
+    fn a_session_is_what_its_fields_say_and_a_message_may_bring_more() {
+        let session: NewSession = serde_json::from_value(json!({"bot_id": "bot_x", "metadata": {"a": 1}})).unwrap();
         assert!(session.check().is_ok());
+        // Whoever sends it believes that it is kept.
+        let dropped = json!({"agent_id": "bot_x", "user": {"email": "ada@example.com"}});
+        assert!(serde_json::from_value::<NewSession>(dropped).unwrap_err().to_string().contains("`user`"));
         assert!(serde_json::from_value::<NewMessage>(json!({"message": "hi", "stream": true})).is_ok());
         let long =
             json!({"agent_id": "bot_x", "user_identifier": "u".repeat(256), "metadata": {"a": "x".repeat(5000)}});
