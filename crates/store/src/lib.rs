@@ -69,7 +69,8 @@ pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
 pub use triggers::{Fired, NewTrigger, TriggerChange, TriggerFire, TriggerRecord};
 pub use webhooks::{
-    AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery, NewWebhook, WebhookChange, WebhookRecord,
+    AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery, FinishedAttempt, NewWebhook, WebhookChange,
+    WebhookRecord,
 };
 pub use workspace::{
     ConnectionDraft, ConnectionRecord, ConversationExport, ConversationFilter, CreditAccount, CreditEntry, CreditHold,

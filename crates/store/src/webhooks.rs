@@ -128,6 +128,17 @@ pub struct AttemptOutcome {
     pub then: AfterAttempt,
 }
 
+/// An attempt that is over.
+#[derive(Clone, Debug)]
+pub struct FinishedAttempt {
+    /// What was sent.
+    pub due: DueDelivery,
+    /// The `until` that it was claimed with.
+    pub claim: Millis,
+    /// What it came to.
+    pub outcome: AttemptOutcome,
+}
+
 /// What is done after an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AfterAttempt {

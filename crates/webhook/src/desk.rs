@@ -60,6 +60,11 @@ impl Desk {
         self.0.is_awaited.store(is_awaited, Relaxed);
     }
 
+    /// How many have a place.
+    pub(crate) fn under_way(&self) -> usize {
+        self.0.places.lock().all
+    }
+
     pub(crate) fn admit(&self, tenant: Tenant, webhook: WebhookId) -> Option<Place> {
         let (workspace, is_test) = (tenant.workspace, tenant.environment == Environment::Test);
         let mut places = self.0.places.lock();

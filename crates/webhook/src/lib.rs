@@ -11,6 +11,7 @@ mod desk;
 mod schedule;
 mod sender;
 mod signed;
+mod writer;
 
 pub use schedule::{DELAYS, MAX_ATTEMPTS};
 pub use sender::{Webhooks, WebhooksParts};

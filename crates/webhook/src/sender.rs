@@ -2,18 +2,21 @@
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
 use ambient::{Clock, Millis, Random};
 use credential::Secrets;
 use outbound::{Client, Url, UrlRefusal};
-use store::{DueDelivery, Store, StoreError};
-use tokio::time::sleep;
+use store::{DueDelivery, FinishedAttempt, Store, StoreError};
+use tokio::{sync::mpsc, time::sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::desk::{Desk, MAX_CALLS, Place};
+use crate::{
+    desk::{Desk, MAX_CALLS, Place},
+    writer::{Finished, queue, write},
+};
 
 /// How much is looked at. Where more is due, some of each endpoint is looked at.
 const SCAN: usize = 512;
@@ -54,6 +57,8 @@ pub struct Webhooks(Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) parts: WebhooksParts,
     desk: Desk,
+    /// Where what is over goes, once there is somebody who writes it down.
+    finished: OnceLock<mpsc::Sender<Finished>>,
     stopping: CancellationToken,
 }
 
@@ -75,12 +80,17 @@ impl Webhooks {
     pub fn new(parts: WebhooksParts) -> Self {
         let bell = parts.store.clone();
         let desk = Desk::new(move || bell.wake_deliveries());
-        Self(Arc::new(Inner { parts, desk, stopping: CancellationToken::new() }))
+        Self(Arc::new(Inner { parts, desk, finished: OnceLock::new(), stopping: CancellationToken::new() }))
     }
 
     /// Begins to send what is due, first what a crash has left. Once.
     pub fn resume(&self) {
         let (weak, stopping, store) = (Arc::downgrade(&self.0), self.0.stopping.clone(), self.0.parts.store.clone());
+        let (sender, finished) = queue();
+        if self.0.finished.set(sender).is_err() {
+            return;
+        }
+        self.0.parts.drain.spawn(write(store.clone(), self.0.desk.clone(), finished, stopping.clone()));
         tokio::spawn(async move { stopping.run_until_cancelled(work(weak, store)).await });
     }
 
@@ -140,8 +150,9 @@ impl Inner {
     async fn begin_due(self: &Arc<Self>, waiting: &mut Waiting) -> Result<Duration, StoreError> {
         loop {
             let now = self.parts.clock.now();
-            // What is left found no place; where all that was due is in it, what is new is looked for, too.
-            if waiting.due.is_empty() || !waiting.has_more || self.parts.clock.elapsed() >= waiting.good_until {
+            // What is left found no place yet.
+            let is_new = waiting.due.is_empty() || self.parts.clock.elapsed() >= waiting.good_until;
+            if is_new {
                 *waiting = self.read_due(now).await?;
             }
             // Before the look for a place: one that becomes free from here on rings.
@@ -157,33 +168,34 @@ impl Inner {
             let has_begun = !admitted.is_empty();
             self.begin(admitted, now).await?;
             let is_left = !waiting.due.is_empty();
-            if has_begun && waiting.has_more && !is_left {
+            if !is_left && (!is_new || has_begun && waiting.has_more) {
                 continue;
             }
-            if !is_left && !waiting.has_more {
+            if is_left && (!is_new || waiting.has_more) {
+                // What is not in it, or came since, is looked for then.
+                return Ok(waiting.good_until.saturating_sub(self.parts.clock.elapsed()).max(GOOD_FOR_AT_LEAST));
+            }
+            if !is_left {
                 self.desk.await_room(false);
             }
-            let look_every = match is_left && waiting.has_more {
-                true => waiting.good_until.saturating_sub(self.parts.clock.elapsed()).max(GOOD_FOR_AT_LEAST),
-                false => LOOK_EVERY,
-            };
-            let Some(next) = self.parts.store.next_delivery_after(now).await? else { return Ok(look_every) };
+            let Some(next) = self.parts.store.next_delivery_after(now).await? else { return Ok(LOOK_EVERY) };
             let pause = u64::try_from(next.since(self.parts.clock.now())).map(Duration::from_millis);
-            return Ok(pause.unwrap_or_default().clamp(Duration::from_millis(1), look_every));
+            return Ok(pause.unwrap_or_default().clamp(Duration::from_millis(1), LOOK_EVERY));
         }
     }
 
     /// What is due of everybody: however much is due of one, some of each other is in it.
     async fn read_due(&self, now: Millis) -> Result<Waiting, StoreError> {
-        let due = self.parts.store.due_deliveries(now, u32::try_from(SCAN).unwrap_or(u32::MAX)).await?;
-        if due.len() < SCAN {
-            return Ok(Waiting { due, ..Waiting::default() });
+        let mut before = self.parts.clock.elapsed();
+        let mut due = self.parts.store.due_deliveries(now, u32::try_from(SCAN).unwrap_or(u32::MAX)).await?;
+        let has_more = due.len() >= SCAN;
+        if has_more {
+            before = self.parts.clock.elapsed();
+            due = self.parts.store.due_deliveries_of_each(now, SCAN_OF_EACH, SCAN_OF_ALL).await?;
         }
-        let before = self.parts.clock.elapsed();
-        let due = self.parts.store.due_deliveries_of_each(now, SCAN_OF_EACH, SCAN_OF_ALL).await?;
         let after = self.parts.clock.elapsed();
         let good_for = (after.saturating_sub(before) * GOOD_FOR).clamp(GOOD_FOR_AT_LEAST, GOOD_FOR_AT_MOST);
-        Ok(Waiting { due, has_more: true, good_until: after + good_for })
+        Ok(Waiting { due, has_more, good_until: after + good_for })
     }
 
     /// Claims all of them in one transaction, then sends.
@@ -203,22 +215,28 @@ impl Inner {
     }
 
     async fn deliver(self: Arc<Self>, due: DueDelivery, claim: Millis, place: Place) {
-        let data = self.parts.store.workspace(due.tenant);
         let work = async {
-            let Some(job) = data.delivery_job(due.webhook, due.event).await? else { return Ok(()) };
-            let Some(outcome) = self.attempt(&due, &job).await else { return Ok(()) };
-            tracing::debug!(webhook = %due.webhook, event = %due.event, then = ?outcome.then, "an event was sent");
-            data.finish_attempt(&job, due.event, claim, outcome).await
+            let data = self.parts.store.workspace(due.tenant);
+            let Some(job) = data.delivery_job(due.webhook, due.event).await? else { return Ok(None) };
+            Ok::<_, StoreError>(self.attempt(&due, &job).await)
         };
         match self.stopping.run_until_cancelled(work).await {
+            Some(Ok(Some(outcome))) => {
+                tracing::debug!(webhook = %due.webhook, event = %due.event, then = ?outcome.then, "an event was sent");
+                let finished = Finished { attempt: FinishedAttempt { due, claim, outcome }, place };
+                // It has room there; whoever has stopped sends it again.
+                if let Some(queue) = self.finished.get() {
+                    let _ = queue.try_send(finished);
+                }
+                return;
+            }
             // Deleted meanwhile, or whoever resumes finds it.
-            None | Some(Ok(()) | Err(StoreError::NotFound)) => {}
-            Some(Err(error)) => {
-                tracing::warn!(webhook = %due.webhook, event = %due.event, cause = %error, "an attempt is made again");
+            None | Some(Ok(None)) => {}
+            Some(Err(cause)) => {
+                tracing::warn!(webhook = %due.webhook, event = %due.event, %cause, "an attempt is made again");
             }
         }
         drop(place);
-        // Its next time may come before the one that is waited for.
         self.parts.store.wake_deliveries();
     }
 }

@@ -38,6 +38,12 @@ statements! {
         WHERE workspace_id = $1 AND environment = $2 AND id = $3";
     /// Its integrations go with it, by the foreign key.
     DELETE_BOT "delete_bot" "DELETE FROM bots WHERE workspace_id = $1 AND environment = $2 AND id = $3";
+    /// Those whose channel or agent loop went with its bot. After that, because one may be made until the bot is gone.
+    DELETE_OWNERLESS_WEBHOOKS "delete_ownerless_webhooks"
+        "DELETE FROM webhooks WHERE workspace_id = $1 AND environment = $2 AND owner_id IS NOT NULL
+            AND owner_id NOT IN (
+                SELECT id FROM channels WHERE workspace_id = $1 AND environment = $2
+                UNION ALL SELECT id FROM agent_loops WHERE workspace_id = $1 AND environment = $2)";
 
     INSERT_INTEGRATION "insert_integration"
         "INSERT INTO integrations (workspace_id, environment, id, bot_id, name, kind, url, model, headers_sealed,

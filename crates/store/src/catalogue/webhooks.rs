@@ -82,13 +82,16 @@ statements! {
     /// What the one before was busy with when it died.
     RELEASE_DELIVERIES "release_deliveries"
         "UPDATE webhook_deliveries SET due_at = $1, claimed_until = NULL WHERE claimed_until IS NOT NULL";
-    DELIVERY_WEBHOOK "delivery_webhook" concat!(
-        "SELECT ", webhook_columns!(), " FROM webhooks WHERE workspace_id = $1 AND environment = $2 AND id = $3"
+    DELIVERY_JOB "delivery_job" concat!(
+        "SELECT ", webhook_columns!(), ",
+            (SELECT kind FROM webhook_events WHERE workspace_id = $1 AND environment = $2 AND id = $4) AS event_kind,
+            (SELECT data FROM webhook_events WHERE workspace_id = $1 AND environment = $2 AND id = $4) AS event_data,
+            (SELECT created_at FROM webhook_events WHERE workspace_id = $1 AND environment = $2 AND id = $4)
+                AS event_at,
+            (SELECT attempts FROM webhook_deliveries
+                WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 AND event_id = $4) AS attempts
+        FROM webhooks WHERE workspace_id = $1 AND environment = $2 AND id = $3"
     );
-    DELIVERY_EVENT "delivery_event"
-        "SELECT kind, data, created_at, (SELECT attempts FROM webhook_deliveries
-            WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 AND event_id = $4) AS attempts
-        FROM webhook_events WHERE workspace_id = $1 AND environment = $2 AND id = $4";
     /// Not when somebody else has it, or has done with it.
     FINISH_DELIVERY "finish_delivery"
         "UPDATE webhook_deliveries SET state = $6, attempts = attempts + 1, due_at = $7, claimed_until = NULL,

@@ -101,13 +101,14 @@ impl Workspace {
         Ok(bot)
     }
 
-    /// Deletes a bot and its integrations. Its conversations stay readable.
+    /// Deletes a bot with its integrations, channels and agent loops. Its conversations stay readable.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn delete_bot(&self, id: BotId, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         tx.change(self.own(&sql::DELETE_BOT).id(id)).await?;
+        tx.execute(self.own(&sql::DELETE_OWNERLESS_WEBHOOKS)).await?;
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         tx.commit().await
     }

@@ -1,5 +1,5 @@
 use access::Tenant;
-use ambient::{AttemptId, EventId, Millis, WebhookId};
+use ambient::{AttemptId, EventId, Millis, Ulid, WebhookId, WorkspaceId};
 
 use super::{Workspace, deployments::tenant, limits, webhooks::webhook_record};
 use crate::{
@@ -8,7 +8,8 @@ use crate::{
     record::{AuditEntry, Page, PageRequest},
     row::Row,
     store::Store,
-    webhooks::{AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery},
+    tx::Tx,
+    webhooks::{AfterAttempt, AttemptRecord, DeliveryJob, DueDelivery, FinishedAttempt},
 };
 
 /// How long events and attempts are kept, in milliseconds.
@@ -70,6 +71,8 @@ impl Store {
         until: Millis,
     ) -> Result<Vec<DueDelivery>, StoreError> {
         let mut claimed = Vec::with_capacity(due.len());
+        let mut due: Vec<&DueDelivery> = due.iter().collect();
+        due.sort_by_key(|one| place_of(one));
         let mut tx = self.begin().await?;
         for one in due {
             let data = self.workspace(one.tenant);
@@ -80,6 +83,28 @@ impl Store {
         }
         tx.commit().await?;
         Ok(claimed)
+    }
+
+    /// Writes down attempts and what follows from each, all of them or none, in the order in which they are given.
+    /// What somebody has replayed or claimed meanwhile stays due; of an endpoint that is gone, nothing is left to say.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn finish_attempts(&self, finished: &[FinishedAttempt]) -> Result<(), StoreError> {
+        let now = self.now();
+        // Those of one group follow each other, as they are listed.
+        let mut id = AttemptId::mint(self.clock(), self.random())?;
+        let mut finished: Vec<&FinishedAttempt> = finished.iter().collect();
+        // One order of endpoints for all, so that nobody waits for somebody who waits for him.
+        finished.sort_by_key(|one| place_of(&one.due));
+        let mut tx = self.begin().await?;
+        for attempts in finished.chunk_by(|a, b| place_of(&a.due) == place_of(&b.due)) {
+            if let Some(first) = attempts.first() {
+                let data = self.workspace(first.due.tenant);
+                data.finish_attempts_at(&mut tx, attempts, &mut id, now).await?;
+            }
+        }
+        tx.commit().await
     }
 
     /// Makes due what was claimed when the process before this one died. At the start, by the one that holds the
@@ -114,59 +139,62 @@ impl Workspace {
     /// # Errors
     /// When the database cannot be used.
     pub async fn delivery_job(&self, webhook: WebhookId, event: EventId) -> Result<Option<DeliveryJob>, StoreError> {
-        let Some(event) = self.store.row(self.own(&sql::DELIVERY_EVENT).id(webhook).id(event)).await? else {
+        let row = self.store.row(self.own(&sql::DELIVERY_JOB).id(webhook).id(event)).await?;
+        let Some(row) = row else { return Ok(None) };
+        let (Some(attempts), Some(kind)) = (row.maybe_count("attempts")?, row.maybe_string("event_kind")?) else {
             return Ok(None);
         };
-        let Some(attempts) = event.maybe_count("attempts")? else { return Ok(None) };
-        let Some(row) = self.store.row(self.own(&sql::DELIVERY_WEBHOOK).id(webhook)).await? else { return Ok(None) };
         Ok(Some(DeliveryJob {
             webhook: webhook_record(&row)?,
-            kind: event.string("kind")?,
-            data: event.string("data")?,
-            event_at: event.time("created_at")?,
+            kind,
+            data: row.string("event_data")?,
+            event_at: row.time("event_at")?,
             attempts,
         }))
     }
 
-    /// Writes down an attempt and what follows from it. `claim` is the `until` that it was claimed with: what
-    /// somebody has replayed meanwhile stays due.
-    ///
-    /// # Errors
-    /// [`StoreError::NotFound`] when the endpoint is gone.
-    pub async fn finish_attempt(
+    /// Writes down attempts to reach one endpoint, in their order; none when it is gone. `id` is the first one's.
+    async fn finish_attempts_at(
         &self,
-        job: &DeliveryJob,
-        event: EventId,
-        claim: Millis,
-        outcome: AttemptOutcome,
+        tx: &mut Tx,
+        attempts: &[&FinishedAttempt],
+        id: &mut AttemptId,
+        now: Millis,
     ) -> Result<(), StoreError> {
-        let now = self.store.now();
-        let id = AttemptId::mint(self.store.clock(), self.store.random())?;
-        let webhook = job.webhook.id;
-        let (state, due) = match outcome.then {
-            AfterAttempt::Delivered => ("delivered", None),
-            AfterAttempt::Again(time) => ("pending", Some(time)),
-            AfterAttempt::GiveUp | AfterAttempt::Disable(_) => ("failed", None),
-        };
-        let mut tx = self.store.begin().await?;
+        let Some(webhook) = attempts.first().map(|one| one.due.webhook) else { return Ok(()) };
         // The endpoint, then what goes there: in this order everywhere.
-        let failing = match outcome.then {
-            AfterAttempt::Delivered => self.own(&sql::END_FAILING).id(webhook),
-            _ => self.own(&sql::BEGIN_FAILING).id(webhook).time(now),
-        };
-        tx.execute(failing).await?;
-        let finish = self.own(&sql::FINISH_DELIVERY).id(webhook).id(event).time(claim).text(state);
-        tx.execute(finish.maybe_time(due).time(now)).await?;
-        if let Some(until) = outcome.throttled_until {
-            tx.execute(self.own(&sql::THROTTLE_DELIVERIES).id(webhook).time(until)).await?;
+        let Some(row) = tx.row(self.own(&sql::LOCK_WEBHOOK).id(webhook)).await? else { return Ok(()) };
+        let mut record = webhook_record(&row)?;
+        for FinishedAttempt { due: DueDelivery { event, .. }, claim, outcome } in attempts {
+            let (state, due) = match outcome.then {
+                AfterAttempt::Delivered => ("delivered", None),
+                AfterAttempt::Again(time) => ("pending", Some(time)),
+                AfterAttempt::GiveUp | AfterAttempt::Disable(_) => ("failed", None),
+            };
+            let failing_since = match outcome.then {
+                AfterAttempt::Delivered => None,
+                _ => record.failing_since.or(Some(now)),
+            };
+            match (record.failing_since, failing_since) {
+                (Some(_), None) => tx.execute(self.own(&sql::END_FAILING).id(webhook)).await?,
+                (None, Some(_)) => tx.execute(self.own(&sql::BEGIN_FAILING).id(webhook).time(now)).await?,
+                _ => 0,
+            };
+            let finish = self.own(&sql::FINISH_DELIVERY).id(webhook).id(*event).time(*claim).text(state);
+            tx.execute(finish.maybe_time(due).time(now)).await?;
+            if let Some(until) = outcome.throttled_until {
+                tx.execute(self.own(&sql::THROTTLE_DELIVERIES).id(webhook).time(until)).await?;
+            }
+            let attempt = self.own(&sql::INSERT_ATTEMPT).id(webhook).id(*event).id(*id).maybe_count(outcome.status);
+            let attempt = attempt.maybe_text(outcome.error).maybe_text(outcome.answer.as_deref());
+            tx.execute(attempt.count(outcome.took_ms).time(now)).await?;
+            *id = AttemptId(Ulid(id.0.0.saturating_add(1)));
+            if let AfterAttempt::Disable(reason) = outcome.then {
+                self.disable_webhook(tx, &record, reason, now).await?;
+            }
+            record.failing_since = failing_since;
         }
-        let attempt = self.own(&sql::INSERT_ATTEMPT).id(webhook).id(event).id(id).maybe_count(outcome.status);
-        let attempt = attempt.maybe_text(outcome.error).maybe_text(outcome.answer.as_deref());
-        tx.execute(attempt.count(outcome.took_ms).time(now)).await?;
-        if let AfterAttempt::Disable(reason) = outcome.then {
-            self.disable_webhook(&mut tx, &job.webhook, reason, now).await?;
-        }
-        tx.commit().await
+        Ok(())
     }
 
     /// A page of the attempts to reach an endpoint, the newest first.
@@ -237,6 +265,11 @@ impl Workspace {
         tx.commit().await?;
         Ok(recovered)
     }
+}
+
+/// Where it goes, in an order.
+fn place_of(due: &DueDelivery) -> (WorkspaceId, &'static str, WebhookId) {
+    (due.tenant.workspace, due.tenant.environment.as_str(), due.webhook)
 }
 
 fn due_delivery(row: &Row) -> Result<DueDelivery, StoreError> {

@@ -23,4 +23,5 @@ mod service_accounts;
 mod tenants;
 mod triggers;
 mod usage;
+mod webhooks;
 mod workflows;
