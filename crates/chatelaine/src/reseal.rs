@@ -2,8 +2,8 @@
 
 use access::Tenant;
 use ambient::Random;
-use credential::{Secrets, webhook::secret_place};
-use store::{Sealed, SealedValue, Store};
+use credential::{Pepper, Secrets, webhook::secret_place};
+use store::{ForeignPepper, Sealed, SealedValue, Store};
 
 use crate::StartError;
 
@@ -31,8 +31,32 @@ pub(crate) async fn reseal(store: &Store, secrets: &Secrets, random: &dyn Random
         all.renewed += some.renewed;
         all.unreadable += some.unreadable;
     }
+    reseal_peppers(store, secrets, random, &mut all).await?;
     let Resealed { renewed, unreadable } = all;
     tracing::info!(renewed, unreadable, "headers and secrets of customers are sealed with the present secret");
+    Ok(())
+}
+
+async fn reseal_peppers(
+    store: &Store,
+    secrets: &Secrets,
+    random: &dyn Random,
+    done: &mut Resealed,
+) -> Result<(), StartError> {
+    for ForeignPepper { id, sealed } in store.foreign_peppers().await? {
+        match Pepper::open(secrets.sealer(), &id, &sealed) {
+            Ok(_) if !secrets.sealer().is_stale(&sealed) => {}
+            Ok(pepper) => {
+                let sealed = pepper.seal(secrets.sealer(), random)?;
+                store.reseal_foreign_pepper(&ForeignPepper { id, sealed }).await?;
+                done.renewed += 1;
+            }
+            Err(cause) => {
+                tracing::error!(pepper = id, %cause, "the keys that came with it and were not used yet need new ones");
+                done.unreadable += 1;
+            }
+        }
+    }
     Ok(())
 }
 

@@ -20,6 +20,7 @@ use crate::{
     keyring::{Inserted, Keyring},
     limits::Limits,
     load,
+    peppers::Peppers,
     sessions::Sessions,
     shared::Shared,
     starts::Starts,
@@ -111,6 +112,7 @@ pub(crate) struct Inner {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) random: Arc<dyn Random>,
     pub(crate) keyring: Keyring,
+    pub(crate) peppers: Peppers,
     pub(crate) grants: Arc<Grants>,
     pub(crate) sessions: Sessions,
     pub(crate) usage: UsageQueue,
@@ -161,7 +163,8 @@ impl Cluster {
         complete: bool,
     ) -> Result<Self, ClusterError> {
         let keyring = Keyring::default();
-        load::load(&keyring, &store, &secrets, clock.now()).await?;
+        let peppers = Peppers::load(&store, &secrets, clock.now()).await?;
+        load::load(&keyring, &store, (&secrets, &peppers), clock.now()).await?;
         let starts = Starts::new((clock.now(), clock.elapsed()));
         let cluster = Self(Arc::new(Inner {
             store,
@@ -170,6 +173,7 @@ impl Cluster {
             clock,
             random,
             keyring,
+            peppers,
             grants: Arc::default(),
             sessions: Sessions::new(config.max_sessions),
             usage: UsageQueue::default(),
@@ -205,8 +209,9 @@ impl Cluster {
         self.0.keyring.lookup(digest, now)
     }
 
-    /// The second look, after [`Lookup::Miss`]: a key whose digest was made with the previous secret, or
-    /// imported without one (it is renewed), or one that another node made. With SQLite an unknown key costs no read.
+    /// The second look, after [`Lookup::Miss`]: a key whose digest was made with the previous secret or by another
+    /// installation, or imported without one (it is renewed), or one that another node made. With SQLite an unknown
+    /// key costs no read.
     ///
     /// # Errors
     /// When the store cannot be asked: 503, never 401.
@@ -228,6 +233,16 @@ impl Cluster {
         if matches!(found, Lookup::Miss) {
             old = Digest::of_import(text);
             found = inner.imported(&old, now).await?;
+        }
+        if matches!(found, Lookup::Miss) {
+            for digest in inner.peppers.digests(text) {
+                old = digest;
+                found = inner.imported(&old, now).await?;
+                if !matches!(found, Lookup::Miss) {
+                    inner.peppers.note_renewal();
+                    break;
+                }
+            }
         }
         let Lookup::Found(handle) = found else { return Ok(found) };
         match inner.store.renew_digest(&old, &digest, inner.secrets.id()).await {

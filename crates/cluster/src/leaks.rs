@@ -79,6 +79,7 @@ impl Inner {
     async fn find_leaked(self: &Arc<Self>, text: &str, thorough: bool) -> Result<Option<Known>, ClusterError> {
         let digests = [Some(self.secrets.digest(text)), self.secrets.previous_digest(text)];
         let digests = digests.into_iter().flatten().chain([Digest::of_import(text)]);
+        let digests = digests.chain(self.peppers.digests(text));
         for digest in digests {
             if let Some(entry) = self.keyring.find(&digest) {
                 let known = Known { id: entry.id(), tenant: entry.tenant(), digest };

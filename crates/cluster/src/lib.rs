@@ -16,6 +16,7 @@ mod leaks;
 mod limits;
 mod load;
 mod maker;
+mod peppers;
 mod sessions;
 mod shared;
 mod starts;

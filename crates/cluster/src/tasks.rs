@@ -36,11 +36,23 @@ pub(crate) fn spawn(cluster: &Cluster) {
             tracing::warn!(%error, "what is due to be told of keys could not be told yet");
         }
     }));
+    tokio::spawn(every(weak(), PRUNE_EVERY, async |inner| {
+        if inner.peppers.take_renewal() {
+            drop_spent_peppers(inner).await;
+        }
+    }));
     tokio::spawn(every(weak(), SWEEP_EVERY, async |inner| {
+        drop_spent_peppers(Arc::clone(&inner)).await;
         if let Err(error) = inner.store.sweep(inner.clock.now()).await {
             tracing::warn!(%error, "the store could not be swept");
         }
     }));
+}
+
+async fn drop_spent_peppers(inner: Arc<Inner>) {
+    if let Err(error) = Cluster(inner).drop_spent_peppers().await {
+        tracing::warn!(%error, "it could not be seen whether a foreign pepper is still needed");
+    }
 }
 
 /// A slow round delays the next one instead of piling up.

@@ -15,6 +15,7 @@ pub mod origin;
 pub mod seal;
 pub mod secret;
 pub mod token;
+pub mod transfer;
 pub mod webhook;
 
 pub use compare::{Comparer, StaticKey};
@@ -24,4 +25,5 @@ pub use origin::AllowedOrigins;
 pub use seal::Sealer;
 pub use secret::{Digest, RootSecret, Secrets};
 pub use token::{Algorithm, ParticipantClaims, SessionClaims, TokenError, TokenKind, Tokens};
+pub use transfer::{Pepper, Transfer};
 pub use webhook::WebhookSecret;

@@ -9,12 +9,14 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::{mac::Keyed, seal::Sealer};
+use crate::{mac::Keyed, seal::Sealer, transfer::Pepper};
 
 /// The fewest bytes a secret may have.
 pub const MIN_BYTES: usize = 32;
 
 const SALT: &[u8] = b"chatelaine";
+/// The label of the key of [`Secrets::digest`].
+const PEPPER: &str = "pepper:apikey:v1";
 const KEY_DIGEST_DOMAIN: &[u8] = b"apikey:v1\0";
 
 /// The root that pepper, token keys and encryption keys are derived from. Losing it loses every key.
@@ -194,10 +196,10 @@ pub(crate) struct Derived {
 }
 
 impl Derived {
-    fn new(root: &RootSecret) -> Self {
+    pub(crate) fn new(root: &RootSecret) -> Self {
         let root = Hkdf::<Sha256>::new(Some(SALT), &root.0);
         let id = HEXLOWER.encode(&expand(&root, "id:v1")[..8]);
-        let key_digest = Keyed::new(&*expand(&root, "pepper:apikey:v1")).with_prefix(KEY_DIGEST_DOMAIN);
+        let key_digest = digests_of_keys(&expand(&root, PEPPER));
         let purpose = Keyed::new(&*expand(&root, "pepper:purpose:v1"));
         Self { id, root, key_digest, purpose }
     }
@@ -220,11 +222,20 @@ impl Derived {
         Digest(self.purpose.mac(&[&(purpose.len() as u64).to_be_bytes(), purpose.as_bytes(), text]))
     }
 
-    fn sealing(&self) -> ([u8; 8], Zeroizing<[u8; 32]>) {
+    /// What [`Derived::id`] prints.
+    pub(crate) fn id_bytes(&self) -> [u8; 8] {
         let mut id = [0; 8];
         id.copy_from_slice(&expand(&self.root, "id:v1")[..8]);
-        (id, self.key("seal:v1"))
+        id
     }
+
+    fn sealing(&self) -> ([u8; 8], Zeroizing<[u8; 32]>) {
+        (self.id_bytes(), self.key("seal:v1"))
+    }
+}
+
+pub(crate) fn digests_of_keys(pepper: &[u8; 32]) -> Keyed {
+    Keyed::new(pepper).with_prefix(KEY_DIGEST_DOMAIN)
 }
 
 #[expect(clippy::expect_used, reason = "HKDF-SHA-256 gives up to 8160 bytes; 32 always fit")]
@@ -268,6 +279,14 @@ impl Secrets {
     #[must_use]
     pub fn previous_digest(&self, key: &str) -> Option<Digest> {
         self.previous.as_ref().map(|previous| previous.digest(key))
+    }
+
+    /// The key of [`Secrets::digest`] or [`Secrets::previous_digest`], by the name of its secret, for another
+    /// installation that takes keys over.
+    #[must_use]
+    pub fn pepper(&self, id: &str) -> Option<Pepper> {
+        let of = [Some(&self.current), self.previous.as_ref()].into_iter().flatten().find(|of| of.id == id)?;
+        Pepper::new(id, &*of.key(PEPPER))
     }
 
     /// A digest for something that is not an API key; each `purpose` is a domain of its own.

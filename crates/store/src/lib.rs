@@ -13,6 +13,7 @@ mod channels;
 mod contacts;
 mod dialect;
 mod error;
+mod foreign;
 mod key_notices;
 mod keyring;
 mod lease;
@@ -51,6 +52,7 @@ pub use contacts::{
     ImportRecord, MAX_TAGS_ASKED, NewContact,
 };
 pub use error::StoreError;
+pub use foreign::ForeignPepper;
 pub use lease::Lease;
 pub use participation::{
     DeploymentRecord, EffectRecord, NewDeployment, NewEffect, NewRun, NewRunEvent, NewWorkflow, RunEventRecord,

@@ -118,6 +118,13 @@ statements! {
     );
     /// Of every imported key, also a revoked one.
     IMPORT_MARKS "import_marks" "SELECT settings FROM api_keys WHERE settings LIKE '%\"imported\":%'";
+    FOREIGN_PEPPERS "foreign_peppers"
+        "SELECT name, value FROM meta WHERE name LIKE 'foreign-pepper:%' ORDER BY name";
+    /// Whether a secret under a pepper can still be renewed.
+    PEPPER_IN_USE "pepper_in_use"
+        "SELECT COUNT(*) AS total FROM (SELECT s.digest FROM api_key_secrets s JOIN api_keys k ON k.id = s.key_id
+            WHERE s.pepper_id = $1 AND (s.expires_at IS NULL OR s.expires_at > $2) AND k.revoked_at IS NULL
+                AND (k.expires_at IS NULL OR k.expires_at > $2) LIMIT 1) one";
     RENEW_DIGEST "renew_digest"
         "UPDATE api_key_secrets SET digest = $2, pepper_id = $3, algorithm = 'hmac' WHERE digest = $1";
 }

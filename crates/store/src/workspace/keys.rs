@@ -7,6 +7,7 @@ use crate::{
     catalogue::{Bound, Statement, keys as sql, leaks as leak_sql},
     change::{KeyChange, KeyFilter, NewKey},
     error::StoreError,
+    foreign::ForeignPepper,
     key_notices::dates,
     keyring::key_records,
     notice::Dates,
@@ -87,6 +88,33 @@ impl Workspace {
         }
         tx.commit().await?;
         Ok(count)
+    }
+
+    /// Makes keys that another installation has made, with their ids, all or none, and keeps its peppers. A running
+    /// server's keyring does not hear of it: this is for a database at rest.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] when an id or a digest is known, or a key is not this tenant's or has an owner.
+    pub async fn take_over_keys(
+        &self,
+        keys: &[KeyRecord],
+        peppers: &[ForeignPepper],
+        audit: AuditEntry<'_>,
+    ) -> Result<(), StoreError> {
+        let Some(first) = keys.first() else { return Ok(()) };
+        let mut tx = self.store.begin().await?;
+        for key in keys {
+            self.may_make(key.environment)?;
+            if key.workspace != self.tenant.workspace || key.service_account.is_some() {
+                return Err(StoreError::Conflict("service_account"));
+            }
+            self.insert_whole_key(&mut tx, key).await?;
+        }
+        for pepper in peppers {
+            tx.execute(pepper.keep()).await?;
+        }
+        self.insert_audit(&mut tx, &audit, KIND, &first.id).await?;
+        tx.commit().await
     }
 
     pub(super) fn key_record(&self, new: NewKey, audit: &AuditEntry<'_>) -> Result<KeyRecord, StoreError> {

@@ -41,6 +41,8 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("live_key_by_digest", "the key says which tenant it is"),
     ("live_key_by_id", "the key says which tenant it is"),
     ("import_marks", "a key that was made elsewhere is one tenant's, whoever imports it again"),
+    ("foreign_peppers", "the installation's"),
+    ("pepper_in_use", "a pepper is the installation's, and so every tenant's"),
     ("record_uses", "usage of every tenant, by digest"),
     ("deployment_by_id", "a stranger names it; the row says which tenant's it is"),
     ("open_imports", "of every tenant; each row says whose it is"),
