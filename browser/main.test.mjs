@@ -8,6 +8,7 @@ import challenge from './tests/challenge.mjs';
 import dropin from './tests/dropin.mjs';
 import fetching from './tests/fetching.mjs';
 import frame from './tests/frame.mjs';
+import people from './tests/people.mjs';
 import policy from './tests/policy.mjs';
 import refused from './tests/refused.mjs';
 import { renewal } from './tests/renewal.mjs';
@@ -36,6 +37,7 @@ describe('browsers', () => {
   challenge();
   runs();
   runLinks();
+  people();
   trial();
   renewal.goesOn();
 });

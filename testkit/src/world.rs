@@ -429,7 +429,11 @@ async fn found(server: &TestServer, name: &str, persona: &'static str) -> (Works
     let app = server.running().app();
     let actor = Actor::system();
     let audit = |action| AuditEntry { actor: &actor, action, detail: None };
-    let owner = NewMember { email: format!("owner@{}.example", name.to_lowercase()), password_hash: "none".to_owned() };
+    let owner = NewMember {
+        email: format!("owner@{}.example", name.to_lowercase()),
+        name: String::new(),
+        password_hash: "none".to_owned(),
+    };
     let workspace = NewWorkspace { name: name.to_owned() };
     let (workspace, _) =
         app.store().create_workspace(workspace, owner, None, audit("create_workspace")).await.expect("a workspace");

@@ -38,7 +38,8 @@ pub(crate) const REVOKE_INVITATION: Operation<Nothing, Empty> =
 pub(crate) const ACCEPT_INVITATION: Operation<Accept, Data<Member>> = Operation::post(
     "/v1/invitations/accept",
     "accept_invitation",
-    "Join a workspace with the token of an invitation, and choose a password.",
+    "Join a workspace with the token of an invitation, and choose a password; or choose a new one with the token that \
+     the operator has made for a member.",
     Access::closed(Limit::SignIn).public().audited(),
 )
 .creates()
@@ -87,7 +88,8 @@ pub(crate) struct InvitationView {
     role: Role,
     /// How it stands.
     status: InvitationStatus,
-    /// Who asks: `member:usr_…`, `api_key:key_…`, or the operator as `system`.
+    /// Who asks: `member:usr_…`, `api_key:key_…`, or the operator as `system`; `system:password_reset` is a link by
+    /// which a member chooses a new password.
     invited_by: String,
     /// When.
     created_at: Millis,
@@ -165,7 +167,7 @@ pub fn mint_token(secrets: &Secrets, random: &dyn Random) -> Result<(String, Dig
     Ok((token, digest))
 }
 
-/// Where an invited person goes.
+/// Where an invited person goes: the page that accepts it.
 #[must_use]
 pub fn link(public_url: &str, token: &str) -> String {
     format!("{public_url}/invitations#{token}")

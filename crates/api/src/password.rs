@@ -4,6 +4,7 @@
 use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
 use gate::Problem;
 use tokio::sync::Semaphore;
+use unicode_normalization::UnicodeNormalization;
 
 /// Characters at least, where a password is all there is (NIST SP 800-63B-4, 3.1.1.2).
 const MIN_CHARACTERS: usize = 15;
@@ -37,11 +38,13 @@ const COMMON: &[&str] = &[
 
 /// Why a password is refused; one sentence for its owner, or nothing.
 pub(crate) fn refusal(password: &str, email: &str) -> Option<&'static str> {
+    if password.len() > MAX_BYTES {
+        return Some("must be at most 1024 bytes");
+    }
+    let password = normalised(password);
     let folded = password.to_lowercase();
     if password.chars().count() < MIN_CHARACTERS {
         Some("must be 15 characters or more; a few words are easy to remember")
-    } else if password.len() > MAX_BYTES {
-        Some("must be at most 1024 bytes")
     } else if folded.trim() == email.trim().to_lowercase() {
         Some("must not be the address")
     } else if repeats(&folded) {
@@ -51,6 +54,11 @@ pub(crate) fn refusal(password: &str, email: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// One form of what different keyboards send for the same letters (NIST SP 800-63B-4, 3.1.1.2: NFKC).
+fn normalised(password: &str) -> String {
+    password.nfkc().collect()
 }
 
 /// Whether it is one piece of 1 to 4 characters, again and again.
@@ -88,7 +96,7 @@ impl Passwords {
     pub(crate) async fn hash(&self, password: String, salt: [u8; 16]) -> Result<String, Problem> {
         let _place = self.places.try_acquire().map_err(|_| Problem::rate_limited(1))?;
         let _core = self.cores.acquire().await.map_err(Problem::unavailable)?;
-        let hashed = tokio::task::spawn_blocking(move || hash_now(password.as_bytes(), &salt)).await;
+        let hashed = tokio::task::spawn_blocking(move || hash_now(normalised(&password).as_bytes(), &salt)).await;
         hashed.map_err(Problem::unavailable)?.map_err(|error| Problem::unavailable(error.to_string()))
     }
 
@@ -114,11 +122,11 @@ fn hash_now(password: &[u8], salt: &[u8]) -> Result<String, argon2::password_has
 
 fn verify_now(password: &str, hash: &str) -> bool {
     let fits = password.len() <= MAX_BYTES;
-    let password = if fits { password.as_bytes() } else { b"" };
+    let password = if fits { normalised(password) } else { String::new() };
     // What is no hash is of an account without a password: nothing opens it.
     let is_hash = PasswordHash::new(hash).is_ok();
     let parsed = PasswordHash::new(if is_hash { hash } else { NOBODYS });
-    let matches = parsed.is_ok_and(|parsed| Argon2::default().verify_password(password, &parsed).is_ok());
+    let matches = parsed.is_ok_and(|parsed| Argon2::default().verify_password(password.as_bytes(), &parsed).is_ok());
     matches && is_hash && fits
 }
 
@@ -151,6 +159,19 @@ mod tests {
         ] {
             assert_eq!(passwords.verify(password.to_owned(), hash.to_owned()).await.unwrap(), opens, "{password}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_password_is_the_same_from_another_keyboard() {
+        let passwords = Passwords::new();
+        // One letter, or a letter and its accent; and what is only drawn in another way.
+        let (composed, apart) = ("caf\u{e9} au lait, please", "cafe\u{301} au lait, please");
+        let hash = passwords.hash(apart.to_owned(), [7; 16]).await.unwrap();
+        assert!(passwords.verify(composed.to_owned(), hash.clone()).await.unwrap());
+        assert!(passwords.verify("caf\u{e9} au lait\u{ff0c} please".to_owned(), hash.clone()).await.unwrap());
+        assert!(!passwords.verify("cafe au lait, please".to_owned(), hash).await.unwrap());
+        let wide = "\u{ff50}\u{ff41}\u{ff53}\u{ff53}\u{ff57}\u{ff4f}\u{ff52}\u{ff44}".repeat(2);
+        assert!(refusal(&wide, "ada@example.com").is_some(), "passwordpassword");
     }
 
     #[tokio::test]

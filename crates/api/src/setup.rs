@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use store::{AuditEntry, KeySettings, NewMember, NewWorkspace, StoreError};
 
-use crate::{App, input, key_view::expose, password};
+use crate::{App, input, key_view::expose, members::MAX_NAME, password, people::NAME_PATTERN};
 
 pub(crate) const COMPLETE_SETUP: Operation<Setup, Bare<SetupDone>> = Operation::post(
     "/v1/setup",
@@ -46,6 +46,10 @@ pub(crate) struct Setup {
     /// What the workspace is called, 1 to 100 characters.
     #[schemars(length(min = 1, max = 100))]
     workspace_name: String,
+    /// What people call the owner, 1 to 100 characters; empty when nothing is said.
+    #[serde(default)]
+    #[schemars(length(min = 1, max = 100), regex(pattern = NAME_PATTERN))]
+    name: Option<String>,
 }
 
 /// What was made. This is the only time that `key` is shown.
@@ -101,10 +105,10 @@ pub async fn issue(app: &App) -> Result<String, StoreError> {
 /// # Errors
 /// 422 for a field; 409 for an address that has an account; 503 for our own outage.
 pub async fn bootstrap(app: &App, workspace_name: &str, email: &str, password: &str) -> Result<Bootstrap, Problem> {
-    check(workspace_name, email, password)?;
+    check(workspace_name, email, password, None)?;
     let actor = Actor::system();
     let audit = AuditEntry { actor: &actor, action: "bootstrap", detail: None };
-    let (workspace, owner) = prepare(app, workspace_name, email, password).await?;
+    let (workspace, owner) = prepare(app, workspace_name, email, password, None).await?;
     let (workspace, owner) = app.store().create_workspace(workspace, owner, None, audit).await?;
     let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };
     Ok(Bootstrap { tenant, workspace_id: workspace.id, owner_id: owner.id })
@@ -116,16 +120,18 @@ async fn prepare(
     workspace_name: &str,
     email: &str,
     password: &str,
+    name: Option<&str>,
 ) -> Result<(NewWorkspace, NewMember), Problem> {
     let mut salt = [0; 16];
     app.random().fill(&mut salt)?;
     let password_hash = app.passwords().hash(password.to_owned(), salt).await?;
     let workspace = NewWorkspace { name: workspace_name.trim().to_owned() };
-    Ok((workspace, NewMember { email: email.trim().to_lowercase(), password_hash }))
+    let name = name.unwrap_or_default().to_owned();
+    Ok((workspace, NewMember { email: email.trim().to_lowercase(), name, password_hash }))
 }
 
 /// The rules for what a person types in, all that are broken at once.
-fn check(workspace_name: &str, email: &str, password: &str) -> Result<(), Problem> {
+fn check(workspace_name: &str, email: &str, password: &str, name: Option<&str>) -> Result<(), Problem> {
     let mut errors = Vec::new();
     field::text(&mut errors, "workspace_name", workspace_name.trim(), 1, 100);
     if !is_address(email.trim()) {
@@ -133,6 +139,9 @@ fn check(workspace_name: &str, email: &str, password: &str) -> Result<(), Proble
     }
     if let Some(reason) = password::refusal(password, email) {
         errors.push(FieldError::new("password", reason));
+    }
+    if let Some(name) = name {
+        input::name(&mut errors, name, MAX_NAME);
     }
     input::done(errors)
 }
@@ -181,8 +190,8 @@ async fn complete_setup(app: App, call: Call<Setup>) -> Result<Bare<SetupDone>, 
     let now = call.request.now;
     // Before everything that costs something.
     check_token(&app, &call.input.token, now).await?;
-    let Setup { email, password, workspace_name, .. } = &call.input;
-    check(workspace_name, email, password)?;
+    let Setup { email, password, workspace_name, name, .. } = &call.input;
+    check(workspace_name, email, password, name.as_deref())?;
     let new = cluster::NewKey {
         environment: Environment::Live,
         kind: KeyKind::Secret,
@@ -192,7 +201,7 @@ async fn complete_setup(app: App, call: Call<Setup>) -> Result<Bare<SetupDone>, 
         service_account: None,
         expires_at: Some(now.plus(ONE_YEAR)),
     };
-    let (workspace, owner) = prepare(&app, workspace_name, email, password).await?;
+    let (workspace, owner) = prepare(&app, workspace_name, email, password, name.as_deref()).await?;
     // Whoever holds the token is the operator.
     let actor = Actor { kind: ActorKind::System, id: String::new(), ..call.actor() };
     let audit = call.audit(&actor, None);
@@ -216,11 +225,11 @@ mod tests {
 
     #[test]
     fn every_field_that_is_wrong_is_named() {
-        let text = format!("{:?}", check(" ", "ada", "short").unwrap_err());
-        for field in ["workspace_name", "email", "password"] {
+        let text = format!("{:?}", check(" ", "ada", "short", Some(" ")).unwrap_err());
+        for field in ["workspace_name", "email", "password", "name"] {
             assert!(text.contains(&format!("field: \"{field}\"")), "{field}: {text}");
         }
-        assert!(check("Acme", "ada@example.com", "a few easy words").is_ok());
+        assert!(check("Acme", "ada@example.com", "a few easy words", None).is_ok());
         assert!(!text.contains("short"), "an answer never repeats a password");
     }
 

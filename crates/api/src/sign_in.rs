@@ -37,11 +37,20 @@ pub(crate) const REVOKE_SIGN_IN: Operation<Nothing, Empty> =
     Operation::delete("/v1/sign-ins/{id}", "revoke_sign_in", "Sign one of your browsers out, at once.", OWN)
         .answers_nothing();
 
+pub(crate) const CHANGE_PASSWORD: Operation<PasswordChange, Empty> = Operation::post(
+    "/v1/me/password",
+    "change_password",
+    "Change your own password. Your other browsers are signed out, at once.",
+    Access::closed(Limit::SignIn).member(Role::Member).audited(),
+)
+.answers_nothing();
+
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(SIGN_IN, sign_in);
     routes.mount(SIGN_OUT, sign_out);
     routes.mount(LIST_SIGN_INS, list_sign_ins);
     routes.mount(REVOKE_SIGN_IN, revoke_sign_in);
+    routes.mount(CHANGE_PASSWORD, change_password);
 }
 
 /// Who wants in.
@@ -54,6 +63,18 @@ pub(crate) struct Credentials {
     /// The password, at most 1024 characters.
     #[schemars(length(max = 1024))]
     password: String,
+}
+
+/// Another password.
+#[derive(Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PasswordChange {
+    /// The one until now, at most 1024 characters.
+    #[schemars(length(max = 1024))]
+    current_password: String,
+    /// 15 characters to 1024 bytes.
+    #[schemars(length(min = 15, max = 1024))]
+    new_password: String,
 }
 
 /// A browser in which you are signed in.
@@ -150,11 +171,18 @@ async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem>
     let mut bytes = [0; 32];
     app.random().fill(&mut bytes)?;
     let text = BASE64URL_NOPAD.encode(&bytes);
+    let name = SignInCookie::of(&app.settings().public_url).name();
+    let replaces = match call.request.cookie(name) {
+        // What no longer counts, or never did, is nobody's.
+        Some(old) => app.store().find_sign_in(&app.secrets().digest_for(SIGN_IN_PURPOSE, old.as_bytes())).await?,
+        None => None,
+    };
     let new = NewSignIn {
         member: member.id,
         digest: app.secrets().digest_for(SIGN_IN_PURPOSE, text.as_bytes()),
         address: Some(address),
         user_agent: call.request.user_agent.clone(),
+        replaces,
     };
     let actor = Actor { kind: ActorKind::Member, id: member.id.to_string(), ..call.actor() };
     let tenant = Tenant { workspace: member.workspace, environment: Environment::Live };
@@ -196,6 +224,36 @@ async fn revoke_sign_in(app: App, call: Call<Nothing>) -> Result<Empty, Problem>
     let actor = call.actor();
     app.workspace(&call)?.end_sign_in(person.member, id, true, call.audit(&actor, None)).await?;
     Ok(Empty)
+}
+
+async fn change_password(app: App, call: Call<PasswordChange>) -> Result<Empty, Problem> {
+    let person = person(&call)?;
+    let PasswordChange { current_password, new_password } = &call.input;
+    // Whoever has found somebody's browser open is not to try passwords in it, from wherever.
+    let budget = format!("the password of {}", person.member);
+    let verdict = app.cluster().charge(&[Bucket::SignInsOf(&budget)], app.clock().elapsed());
+    if !verdict.allowed {
+        return Err(Problem::limited(verdict));
+    }
+    let tenant = Tenant { environment: Environment::Live, ..person.tenant };
+    let members = app.store().workspace(tenant);
+    let member = members.member(person.member).await?;
+    if !app.passwords().verify(current_password.clone(), member.password_hash.clone()).await? {
+        return Err(Problem::invalid_field("current_password", "is not your password"));
+    }
+    if let Some(reason) = password::refusal(new_password, &member.email) {
+        return Err(Problem::invalid_field("new_password", reason));
+    }
+    let mut salt = [0; 16];
+    app.random().fill(&mut salt)?;
+    let hash = app.passwords().hash(new_password.clone(), salt).await?;
+    let (actor, passwords) = (call.actor(), (member.password_hash.as_str(), hash.as_str()));
+    let changed = members.change_password(person.member, passwords, person.session, call.audit(&actor, None)).await;
+    match changed {
+        Ok(()) => Ok(Empty),
+        Err(StoreError::Conflict("password")) => Err(Problem::conflict("The password was changed a moment ago")),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ async fn nodes() -> Nodes {
     let there = node(&directory, 2, secrets(1, None)).await;
     let actor = Actor::system();
     let audit = AuditEntry { actor: &actor, action: "test", detail: None };
-    let owner = NewMember { email: "owner@example.com".into(), password_hash: "x".into() };
+    let owner = NewMember { email: "owner@example.com".into(), name: String::new(), password_hash: "x".into() };
     let (workspace, _) =
         here.0.store.create_workspace(NewWorkspace { name: "W".into() }, owner, None, audit).await.unwrap();
     let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };

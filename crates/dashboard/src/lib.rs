@@ -1,4 +1,4 @@
-//! Pages for people: the landing page and the first step of an installation.
+//! Pages for people: the landing page, the first step of an installation, and where invited people join.
 //!
 //! Static files under a content policy that lets nothing else in; what they do, they ask the API
 //! for. What is never here: an operation of its own on data, inline script, anything from elsewhere.
@@ -16,17 +16,34 @@ const OPEN: Access = Access::closed(Limit::Public).public();
 const LANDING: Operation<Nothing, Raw> = Operation::get("/", "show_landing_page", "The landing page.", OPEN);
 const SETUP: Operation<Nothing, Raw> =
     Operation::get("/setup", "show_setup_page", "The page that makes the first workspace.", OPEN);
+const INVITATION: Operation<Nothing, Raw> = Operation::get(
+    "/invitations",
+    "show_invitation_page",
+    "The page where somebody who was invited joins, and a member chooses a new password.",
+    OPEN,
+);
 const STYLE: Operation<Nothing, Raw> =
     Operation::get("/static/pages.css", "get_pages_style", "The pages' style.", OPEN);
+const FORM: Operation<Nothing, Raw> =
+    Operation::get("/static/form.js", "get_form_script", "What the scripts of the pages' forms share.", OPEN);
 const SCRIPT: Operation<Nothing, Raw> =
     Operation::get("/static/setup.js", "get_setup_script", "The setup page's script.", OPEN);
+const INVITATION_SCRIPT: Operation<Nothing, Raw> = Operation::get(
+    "/static/invitation.js",
+    "get_invitation_script",
+    "The script of the page where somebody who was invited joins.",
+    OPEN,
+);
 
 /// Adds the pages to the table.
 pub fn mount(routes: &mut Routes<App>) {
     routes.mount(LANDING, show_landing_page);
     routes.mount(SETUP, show_setup_page);
+    routes.mount(INVITATION, show_invitation_page);
     routes.mount(STYLE, get_pages_style);
+    routes.mount(FORM, get_form_script);
     routes.mount(SCRIPT, get_setup_script);
+    routes.mount(INVITATION_SCRIPT, get_invitation_script);
 }
 
 async fn show_landing_page(app: App, _: Call<Nothing>) -> Result<Raw, Problem> {
@@ -46,15 +63,27 @@ async fn show_setup_page(_: App, _: Call<Nothing>) -> Result<Raw, Problem> {
     Ok(page(include_str!("pages/setup.html").to_owned()))
 }
 
+async fn show_invitation_page(_: App, _: Call<Nothing>) -> Result<Raw, Problem> {
+    Ok(page(include_str!("pages/invitation.html").to_owned()))
+}
+
 async fn get_pages_style(_: App, _: Call<Nothing>) -> Result<Raw, Problem> {
     Ok(Raw::new("text/css; charset=utf-8", include_str!("static/pages.css")))
+}
+
+async fn get_form_script(_: App, _: Call<Nothing>) -> Result<Raw, Problem> {
+    Ok(Raw::new("text/javascript; charset=utf-8", include_str!("static/form.js")))
 }
 
 async fn get_setup_script(_: App, _: Call<Nothing>) -> Result<Raw, Problem> {
     Ok(Raw::new("text/javascript; charset=utf-8", include_str!("static/setup.js")))
 }
 
-/// The setup token is in the page's address until the script has read it: no referrer is sent.
+async fn get_invitation_script(_: App, _: Call<Nothing>) -> Result<Raw, Problem> {
+    Ok(Raw::new("text/javascript; charset=utf-8", include_str!("static/invitation.js")))
+}
+
+/// A token is in the page's address until the script has read it: no referrer is sent.
 fn page(html: String) -> Raw {
     Raw::new("text/html; charset=utf-8", html)
         .header("content-security-policy", POLICY)
@@ -67,7 +96,10 @@ fn page(html: String) -> Raw {
 mod tests {
     use super::*;
 
-    const PAGES: [&str; 2] = [include_str!("pages/landing.html"), include_str!("pages/setup.html")];
+    const PAGES: [&str; 3] =
+        [include_str!("pages/landing.html"), include_str!("pages/setup.html"), include_str!("pages/invitation.html")];
+    const SCRIPTS: [&str; 3] =
+        [include_str!("static/form.js"), include_str!("static/setup.js"), include_str!("static/invitation.js")];
 
     #[test]
     fn pages_hold_nothing_that_the_policy_refuses() {
@@ -87,12 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn the_script_never_writes_markup_and_forgets_the_token_in_the_address() {
-        let script = include_str!("static/setup.js");
-        for refused in ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "document.write", "localStorage"] {
-            assert!(!script.contains(refused), "{refused}");
+    fn no_script_writes_markup_and_each_forgets_the_token_in_the_address() {
+        for script in SCRIPTS {
+            for refused in ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "document.write", "localStorage"] {
+                assert!(!script.contains(refused), "{refused}");
+            }
         }
-        assert!(script.contains("history.replaceState"));
+        assert!(SCRIPTS[0].contains("history.replaceState"));
+        assert!(SCRIPTS[1..].iter().all(|script| script.contains("takeToken(")));
     }
 
     #[test]

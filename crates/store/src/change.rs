@@ -20,6 +20,8 @@ pub struct NewWorkspace {
 pub struct NewMember {
     /// Address; stored in lower case.
     pub email: String,
+    /// What people call the person; may be empty.
+    pub name: String,
     /// Argon2id, PHC string.
     pub password_hash: String,
 }

@@ -60,7 +60,7 @@ pub use participation::{
 };
 pub use people::{
     INVITATION_LIFE_MS, InvitationRecord, LeakPolicy, MAX_INVITATIONS, MAX_MEMBERS, NewInvitation, NewSignIn,
-    SIGN_IN_IDLE_MS, SIGN_IN_LIFE_MS, SignIn, UnknownLeakPolicy,
+    PASSWORD_RESET_LIFE_MS, SIGN_IN_IDLE_MS, SIGN_IN_LIFE_MS, SignIn, UnknownLeakPolicy,
 };
 pub use record::{
     AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,

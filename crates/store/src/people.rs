@@ -2,7 +2,7 @@
 
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use access::{Actor, ActorKind, Role, Tenant};
+use access::{Actor, ActorKind, Role, Scope, ScopeSet, Tenant};
 use ambient::{InvitationId, MemberId, MemberSessionId, Millis, WorkspaceId};
 use credential::{key::Environment, secret::Digest};
 
@@ -13,6 +13,7 @@ use crate::{
     record::{AuditEntry, MemberRecord, WorkspaceRecord},
     row::Row,
     store::{Store, workspace_record},
+    tx::Tx,
 };
 
 /// How long a person may rest before the browser is signed out, in milliseconds (contract, section 2).
@@ -21,6 +22,10 @@ pub const SIGN_IN_IDLE_MS: i64 = 30 * 60 * 1000;
 pub const SIGN_IN_LIFE_MS: i64 = 12 * 60 * 60 * 1000;
 /// How long an invitation works, in milliseconds.
 pub const INVITATION_LIFE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// How long a link works that sets a member's password anew, in milliseconds.
+pub const PASSWORD_RESET_LIFE_MS: i64 = 24 * 60 * 60 * 1000;
+/// By whom such a link is: its operator's, at the command line.
+pub(crate) const PASSWORD_RESET: &str = "system:password_reset";
 /// People of one workspace.
 pub const MAX_MEMBERS: u64 = 1000;
 /// Invitations of one workspace that wait for an answer.
@@ -104,6 +109,8 @@ pub struct NewSignIn {
     pub address: Option<IpAddr>,
     /// What the browser calls itself.
     pub user_agent: Option<String>,
+    /// What the same browser was signed in as until now, and is no longer.
+    pub replaces: Option<SignIn>,
 }
 
 impl fmt::Debug for NewSignIn {
@@ -209,8 +216,10 @@ impl Store {
         row.map(|row| invitation_record(&row)).transpose()
     }
 
-    /// Makes the invited person a member, once. Whoever invited must still be able to: a key that was revoked
-    /// since, or a person who has gone or was given a lesser role, has invited nobody.
+    /// Makes the invited person a member, once. Whoever invited must still be able to: a key that was revoked or
+    /// narrowed since, or a person who has gone or was given a lesser role, has invited nobody. With the link of
+    /// [`Store::invite_to_reset`], whoever is a member at the address has a new password and name, and is signed
+    /// out everywhere.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when it is no longer open, [`StoreError::Conflict`] `email` when the address is a
@@ -237,18 +246,10 @@ impl Store {
         let mut tx = self.begin().await?;
         tx.change(sql::LOCK_PEOPLE.bound().id(workspace)).await?;
         tx.change(sql::ACCEPT_INVITATION.bound().id(workspace).id(invitation.id).time(now)).await?;
-        let inviter = match invitation.invited_by.split_once(':') {
-            Some(("api_key", key)) => {
-                tx.total(sql::INVITING_KEY_TOTAL.bound().id(workspace).text(key).time(now)).await? > 0
-            }
-            Some(("member", id)) => match tx.row(sql::MEMBER.bound().id(workspace).text(id)).await? {
-                Some(row) => member_record(&row)?.role >= invitation.role,
-                None => false,
-            },
-            // The operator, at the command line.
-            _ => true,
-        };
-        if !inviter {
+        if invitation.invited_by == PASSWORD_RESET {
+            return self.reset_password(tx, invitation, name, password_hash, audit).await;
+        }
+        if !self.may_still_invite(&mut tx, invitation).await? {
             return Err(StoreError::NotFound);
         }
         if tx.total(sql::MEMBER_TOTAL.bound().id(workspace)).await? >= MAX_MEMBERS {
@@ -261,6 +262,30 @@ impl Store {
         data.insert_audit(&mut tx, &AuditEntry { actor: &actor, ..audit }, "member", &member.id).await?;
         tx.commit().await?;
         Ok(member)
+    }
+
+    /// Whether the one who invited may still give that role.
+    async fn may_still_invite(&self, tx: &mut Tx, invitation: &InvitationRecord) -> Result<bool, StoreError> {
+        let workspace = invitation.workspace;
+        match invitation.invited_by.split_once(':') {
+            Some(("api_key", key)) => {
+                let row = tx.row(sql::INVITING_KEY.bound().id(workspace).text(key).time(self.now())).await?;
+                let Some(row) = row else { return Ok(false) };
+                let mut scopes: ScopeSet = row.json("scopes")?;
+                if row.maybe_text("service_account_id")?.is_some() {
+                    // Of an account that is gone or disabled nothing is left.
+                    let account = row.maybe_json::<ScopeSet>("account_scopes")?.unwrap_or(ScopeSet::NONE);
+                    scopes = scopes.intersect(account);
+                }
+                Ok(scopes.allows(Scope::MembersWrite) && scopes.covers(invitation.role.scopes()))
+            }
+            Some(("member", id)) => match tx.row(sql::MEMBER.bound().id(workspace).text(id)).await? {
+                Some(row) => Ok(member_record(&row)?.role >= invitation.role.max(Role::Admin)),
+                None => Ok(false),
+            },
+            // The operator, at the command line.
+            _ => Ok(true),
+        }
     }
 
     /// Every workspace, the oldest first, with how many people it has.
@@ -288,7 +313,7 @@ impl Store {
         let insert = installation::INSERT_WORKSPACE.bound().id(id).text(&workspace.name).time(workspace.created_at);
         tx.execute(insert).await?;
         let data = self.workspace(Tenant { workspace: id, environment: Environment::Live });
-        let invitation = data.insert_invitation(&mut tx, owner, &audit).await?;
+        let invitation = data.insert_invitation(&mut tx, owner, audit.actor.to_string(), INVITATION_LIFE_MS).await?;
         data.insert_audit(&mut tx, &audit, "workspace", &id).await?;
         tx.commit().await?;
         Ok((workspace, invitation))

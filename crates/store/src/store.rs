@@ -319,7 +319,7 @@ impl Store {
             id: MemberId::mint(self.clock(), self.random())?,
             workspace: id,
             email: owner.email.to_lowercase(),
-            name: String::new(),
+            name: owner.name,
             role: Role::Owner,
             password_hash: owner.password_hash,
             created_at: now,
@@ -327,7 +327,7 @@ impl Store {
             last_seen_at: None,
         };
         let insert = sql::INSERT_MEMBER.bound().id(id).id(member.id).text(&member.email).id(member.role);
-        tx.execute(insert.text(&member.password_hash).time(now)).await?;
+        tx.execute(insert.text(&member.name).text(&member.password_hash).time(now)).await?;
         let tenant = Tenant { workspace: id, environment: Environment::Live };
         let data = self.workspace(tenant);
         let first_key = match first_key {

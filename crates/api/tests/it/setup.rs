@@ -18,6 +18,19 @@ async fn a_setup_token_works_once() {
 }
 
 #[tokio::test]
+async fn the_owner_has_the_name_that_was_given() {
+    let world = World::empty().await;
+    let token = api::setup::issue(&world.app).await.unwrap();
+    let mut body = setup_body(&token);
+    body["name"] = json!(" ");
+    let refused = world.anyone().post("/v1/setup", body.clone()).await;
+    assert_eq!(refused.wrong_fields(), (422, vec!["name".to_owned()]));
+    body["name"] = json!("Ada Lovelace");
+    let key = world.anyone().post("/v1/setup", body).await.ok(201).text_at("/key");
+    assert_eq!(world.with(&key).get("/v1/members").await.ok(200).text_at("/data/0/name"), "Ada Lovelace");
+}
+
+#[tokio::test]
 async fn two_who_use_it_at_once_make_one_workspace() {
     let world = World::empty().await;
     let token = api::setup::issue(&world.app).await.unwrap();

@@ -29,7 +29,8 @@ impl World {
         let (clock, tasks) = (Arc::new(ManualClock::new(Millis(1_767_225_600_000))), TaskTracker::new());
         let url = format!("sqlite://{}/chatelaine.db", directory.path().display());
         let store = Store::open(&url, clock.clone(), Arc::new(SeededRandom::new(1))).await.unwrap();
-        let owner = NewMember { email: "owner@example.com".to_owned(), password_hash: "x".to_owned() };
+        let owner =
+            NewMember { email: "owner@example.com".to_owned(), name: String::new(), password_hash: "x".to_owned() };
         let made = store.create_workspace(NewWorkspace { name: "w".to_owned() }, owner, None, by("setup")).await;
         let tenant = Tenant { workspace: made.unwrap().0.id, environment: Environment::Live };
         let credits = Credits::new(store.clone(), clock.clone(), prices, tasks.clone());

@@ -45,7 +45,8 @@ impl World {
         let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock::new()), Arc::new(OsRandom));
         let url = format!("sqlite://{}/chatelaine.db", directory.path().display());
         let store = Store::open(&url, Arc::clone(&clock), Arc::clone(&random)).await.unwrap();
-        let owner = NewMember { email: "owner@example.com".to_owned(), password_hash: "x".to_owned() };
+        let owner =
+            NewMember { email: "owner@example.com".to_owned(), name: String::new(), password_hash: "x".to_owned() };
         let (workspace, _) =
             store.create_workspace(NewWorkspace { name: "w".to_owned() }, owner, None, audit()).await.unwrap();
         let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };
@@ -136,6 +137,7 @@ impl World {
             scopes: ScopeSet::ADMIN,
             service_account: None,
             expires_at: None,
+            secret_ends: None,
             epoch: 0,
             origin: None,
         }

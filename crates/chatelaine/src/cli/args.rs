@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Import(Import),
     /// Make workspaces and list them, while no server uses the database.
     Workspaces(Workspaces),
+    /// Let a member choose a new password, while no server uses the database.
+    Members(Members),
     /// Print every setting with its default and what it does.
     Config,
     /// Print a completion script for a shell.
@@ -163,6 +165,41 @@ pub(crate) enum WorkspacesAction {
         #[arg(long)]
         name: String,
         /// The owner's address.
+        #[arg(long)]
+        email: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Members {
+    #[command(subcommand)]
+    pub(crate) action: MembersAction,
+    /// Print JSON.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The configuration file (see `chatelaine config`).
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The data directory.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    /// PostgreSQL, as postgres://… (a password is better put into CHATELAINE_DATABASE_URL).
+    #[arg(long, value_name = "URL", global = true)]
+    database_url: Option<Concealed>,
+}
+
+impl Members {
+    pub(crate) fn flags(&self) -> Flags {
+        let (config, data, database_url) = (self.config.clone(), self.data.clone(), self.database_url.clone());
+        Flags { config, data, listen: None, database_url }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MembersAction {
+    /// Print a link by which a member chooses a new password: once, within a day.
+    ResetPassword {
+        /// The member's address.
         #[arg(long)]
         email: String,
     },

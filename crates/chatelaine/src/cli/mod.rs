@@ -7,6 +7,7 @@ mod failure;
 mod import;
 mod keys;
 mod logs;
+mod members;
 mod scan;
 mod serve;
 mod signals;
@@ -49,6 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Import(arguments) => (arguments.is_json(), import::run(arguments, environment, terminal)),
         Command::Scan(arguments) => (arguments.json, scan::run(&arguments, environment, terminal)),
         Command::Workspaces(arguments) => (arguments.json, workspaces::run(&arguments, environment, terminal)),
+        Command::Members(arguments) => (arguments.json, members::run(&arguments, environment, terminal)),
         Command::Config => {
             terminal.out(DEFAULTS.trim_end());
             (false, Ok(()))

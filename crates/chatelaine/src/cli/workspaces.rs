@@ -19,12 +19,7 @@ pub(super) fn run(arguments: &Workspaces, environment: &Environment, terminal: &
     let config = Config::load(&arguments.flags(), environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let ambient = Ambient::system();
-        let absent = || {
-            let sentence = format!("there is no database in {}; name it as the server does", config.data.display());
-            Failure::new(Kind::NotFound, "NOT_FOUND", sentence)
-        };
-        let rest = AtRest::open(&config, &ambient).await?.ok_or_else(absent)?;
+        let rest = open(&config).await?;
         let outcome = match &arguments.action {
             WorkspacesAction::List => list(&rest, arguments.json, terminal).await,
             WorkspacesAction::Create { name, email } => {
@@ -34,6 +29,20 @@ pub(super) fn run(arguments: &Workspaces, environment: &Environment, terminal: &
         rest.close().await;
         outcome
     })
+}
+
+/// The database, which must be there.
+pub(super) async fn open(config: &Config) -> Result<AtRest, Failure> {
+    let absent = || {
+        let sentence = format!("there is no database in {}; name it as the server does", config.data.display());
+        Failure::new(Kind::NotFound, "NOT_FOUND", sentence)
+    };
+    AtRest::open(config, &Ambient::system()).await?.ok_or_else(absent)
+}
+
+/// Where the server of this configuration is reached.
+pub(super) fn public_url(config: &Config) -> String {
+    config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen))
 }
 
 async fn list(rest: &AtRest, json: bool, terminal: &Terminal) -> Result<(), Failure> {
@@ -71,15 +80,14 @@ async fn create(
     let owner = NewInvitation { email: email.to_owned(), role: Role::Owner, digest };
     let new = NewWorkspace { name: name.to_owned() };
     let (workspace, _) = rest.store.create_workspace_for(new, owner, audit).await.map_err(anyhow::Error::from)?;
-    let url = config.public_url.clone().unwrap_or_else(|| format!("http://{}", config.listen));
-    let link = api::invitations::link(&url, &token);
+    let link = api::invitations::link(&public_url(config), &token);
     if json {
         terminal.out(json!({"id": workspace.id, "name": workspace.name, "token": token, "url": link}).to_string());
         return Ok(());
     }
     terminal.err(format!(
-        "{} is made. Its owner joins with this link, once, within seven days; or with the token behind `#`, by\n\
-         POST /v1/invitations/accept {{\"token\":\"...\",\"name\":\"...\",\"password\":\"...\"}}",
+        "{} is made. Its owner joins with this link, once, within seven days, when the server runs again; or with the\n\
+         token behind `#`, by POST /v1/invitations/accept {{\"token\":\"...\",\"name\":\"...\",\"password\":\"...\"}}",
         workspace.id
     ));
     terminal.out(link);

@@ -179,7 +179,7 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
 }
 
 /// What only people do.
-const BY_PEOPLE: [&str; 4] = ["accept_invitation", "sign_in", "sign_out", "revoke_sign_in"];
+const BY_PEOPLE: [&str; 5] = ["accept_invitation", "sign_in", "sign_out", "revoke_sign_in", "change_password"];
 
 async fn what_people_do_is_recorded_once_as_theirs(world: &World) {
     let by = world.secret();
@@ -188,6 +188,8 @@ async fn what_people_do_is_recorded_once_as_theirs(world: &World) {
     let list = second.get("/v1/sign-ins").await.expect(200).data();
     let other = list.as_array().unwrap().iter().find(|row| row["is_current"] == false).unwrap();
     let _ = second.delete(&format!("/v1/sign-ins/{}", other["id"].as_str().unwrap())).await.expect(204);
+    let change = json!({"current_password": testkit::PASSWORD, "new_password": "another few easy words"});
+    let _ = second.post("/v1/me/password", &change).await.expect(204);
     let _ = second.post("/v1/sign-out", &json!({})).await.expect(204);
     let counted = counts(&by).await;
     for action in BY_PEOPLE {

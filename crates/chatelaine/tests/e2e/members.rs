@@ -11,6 +11,8 @@ on_both! {
     a_later_invitation_stops_the_earlier_one_and_a_revoked_one_is_worth_nothing;
     nobody_invites_above_himself;
     what_the_inviter_has_lost_is_not_handed_on;
+    a_key_that_was_narrowed_since_has_invited_nobody;
+    the_link_of_an_invitation_leads_to_a_page;
     owners_are_changed_by_owners_alone;
     a_workspace_keeps_its_last_owner;
     two_owners_who_demote_each_other_leave_one;
@@ -73,6 +75,22 @@ async fn a_person_is_invited_joins_and_signs_in(world: &World) {
     assert!(!shown.text().contains("argon2") && shown.data()["last_seen_at"].is_string(), "{}", shown.text());
     let newest = world.secret().get("/v1/audit-log?action=accept_invitation").await.expect(200).data();
     assert_eq!(newest[0]["actor"]["id"], joined["id"], "{newest}");
+}
+
+async fn the_link_of_an_invitation_leads_to_a_page(world: &World) {
+    let link = invite(&world.secret(), "ada@people.example", "member").await.expect(201).data()["url"].clone();
+    let path = link.as_str().unwrap().strip_prefix(world.server().url()).unwrap().split('#').next().unwrap();
+    let page = world.client().get(path).send().await.expect(200);
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    let policy = page.header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!((page.header("referrer-policy"), page.header("x-frame-options")), ("no-referrer", "DENY"));
+    let text = page.text();
+    let files: Vec<&str> = text.split('"').filter(|part| part.starts_with("/static/")).collect();
+    assert_eq!(files.len(), 3, "{files:?}");
+    for file in files {
+        let _ = world.client().get(file).send().await.expect(200);
+    }
 }
 
 async fn a_later_invitation_stops_the_earlier_one_and_a_revoked_one_is_worth_nothing(world: &World) {
@@ -139,6 +157,36 @@ async fn what_the_inviter_has_lost_is_not_handed_on(world: &World) {
     let again = invite(&admin, "three@people.example", "admin").await.expect(201).data();
     let _ = owner.delete(&path).await.expect(204);
     let _ = accept(world, &again["token"]).await.refused(404, "NOT_FOUND");
+}
+
+async fn a_key_that_was_narrowed_since_has_invited_nobody(world: &World) {
+    let owner = world.secret();
+    let of_admin = owner.get("/v1/me").await.expect(200).data()["scopes"].clone();
+    let key = world.key("inviter", json!({"name": "I", "scopes": of_admin})).await;
+    let path = format!("/v1/api-keys/{}", key.id());
+    let (high, low) = (
+        invite(&key, "one@people.example", "owner").await.expect(201).data(),
+        invite(&key, "two@people.example", "member").await.expect(201).data(),
+    );
+    let members = world.member_account().await.get("/v1/me").await.expect(200).data()["scopes"].clone();
+    let mut scopes = members.as_array().unwrap().clone();
+    scopes.push(json!("members:write"));
+    let _ = owner.patch(&path, &json!({"scopes": scopes})).await.expect(200);
+    let _ = accept(world, &high["token"]).await.refused(404, "NOT_FOUND");
+    // What it may still give, it has given; until it invites nobody at all any more.
+    let _ = accept(world, &low["token"]).await.expect(201);
+    let again = invite(&key, "three@people.example", "member").await.expect(201).data();
+    let _ = owner.patch(&path, &json!({"scopes": members})).await.expect(200);
+    let _ = accept(world, &again["token"]).await.refused(404, "NOT_FOUND");
+    // An account's key is cut to what the account may.
+    let (account, software) = world.account("software", "admin").await;
+    let by_software = invite(&software, "four@people.example", "admin").await.expect(201).data();
+    let path = format!("/v1/service-accounts/{account}");
+    let _ = owner.patch(&path, &json!({"role": "member"})).await.expect(200);
+    let _ = accept(world, &by_software["token"]).await.refused(404, "NOT_FOUND");
+    // A higher role alone gives back nothing that a lesser one has taken.
+    let _ = owner.patch(&path, &json!({"role": "admin"})).await.expect(200);
+    let _ = accept(world, &by_software["token"]).await.refused(404, "NOT_FOUND");
 }
 
 async fn owners_are_changed_by_owners_alone(world: &World) {

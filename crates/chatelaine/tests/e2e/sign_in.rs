@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ambient::{Clock, ManualClock, Millis, SystemClock};
 use serde_json::json;
-use testkit::{Answer, Backend, Options, PASSWORD, Request, World, now};
+use testkit::{Answer, Backend, Options, PASSWORD, Persona, Request, World, now};
 
 on_both! {
     a_wrong_password_and_an_unknown_address_are_one_answer;
@@ -15,12 +15,15 @@ on_both! {
     a_person_sees_test_data_by_asking_for_them;
     where_strangers_come_a_cookie_is_not_looked_at;
     only_a_digest_of_the_cookie_is_stored;
+    a_browser_that_signs_in_again_is_signed_out_of_what_it_was;
+    a_person_changes_the_own_password;
 }
 
 on_each! {
     a_cookie_ends_after_half_an_idle_hour_and_after_twelve;
     under_tls_the_cookie_is_the_hosts_alone;
     guesses_are_counted_by_account_and_by_address;
+    guesses_of_the_own_password_are_counted_too;
 }
 
 fn attempt(world: &World, email: &str, password: &str) -> Request {
@@ -96,6 +99,8 @@ async fn pages_of_others_neither_sign_in_nor_act(world: &World) {
         let sign_in = with(attempt(world, "ada@people.example", PASSWORD), list);
         let refused = sign_in.send().await.refused(403, "ORIGIN_NOT_ALLOWED");
         assert_eq!(refused.header("set-cookie"), "", "{list:?}");
+        let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(said.contains("page of another site"), "no key is there to have a list: {said}");
         let invitation = json!({"token": "x", "name": "A", "password": PASSWORD});
         let accept = with(world.client().post("/v1/invitations/accept", &invitation), list);
         let _ = accept.send().await.refused(403, "ORIGIN_NOT_ALLOWED");
@@ -104,7 +109,9 @@ async fn pages_of_others_neither_sign_in_nor_act(world: &World) {
     }
     // Nor what says nothing at all, where a cookie comes along; reading shows nothing to another page.
     let silent = person.at(None);
-    let _ = silent.post("/v1/bots", &json!({"name": "B"})).await.refused(403, "ORIGIN_NOT_ALLOWED");
+    let refused = silent.post("/v1/bots", &json!({"name": "B"})).await.refused(403, "ORIGIN_NOT_ALLOWED");
+    let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(said.contains(&format!("Send `Origin: {own}`")), "what to do: {said}");
     let _ = silent.delete("/v1/bots/bot_00000000000000000000000001").await.refused(403, "ORIGIN_NOT_ALLOWED");
     let read = person.at(Some("https://evil.example")).get("/v1/bots").await.expect(200);
     assert_eq!(read.header("access-control-allow-origin"), "");
@@ -178,6 +185,72 @@ async fn only_a_digest_of_the_cookie_is_stored(world: &World) {
     let digest = secrets.digest_for(gate::SIGN_IN_PURPOSE, text.as_bytes());
     assert!(world.store().find_sign_in(&digest).await.unwrap().is_some(), "by the digest under the pepper");
     assert!(!world.server().request_log().contains(text));
+}
+
+async fn a_browser_that_signs_in_again_is_signed_out_of_what_it_was(world: &World) {
+    let (ada, bob) = (world.member("ada", "member").await, world.member("bob", "member").await);
+    let elsewhere = world.sign_in("ada@people.example").await;
+    let again = |password: &str| attempt(world, "bob@people.example", password).header("cookie", ada.cookie());
+    let _ = again("a wrong password").send().await.refused(401, "INVALID_CREDENTIALS");
+    let _ = ada.get("/v1/me").await.expect(200);
+    let _ = again(PASSWORD).send().await.expect(200);
+    let _ = ada.get("/v1/me").await.refused(401, "INVALID_TOKEN");
+    for untouched in [elsewhere, bob] {
+        let _ = untouched.get("/v1/me").await.expect(200);
+    }
+}
+
+async fn a_person_changes_the_own_password(world: &World) {
+    const NEXT: &str = "another few easy words";
+    let (ada, bob) = (world.member("ada", "member").await, world.member("bob", "member").await);
+    let other = world.sign_in("ada@people.example").await;
+    let change = |by: &Persona, current: &str, new: &str| {
+        let body = json!({"current_password": current, "new_password": new});
+        by.request("POST", "/v1/me/password").json(&body)
+    };
+    for (current, new, field) in [
+        ("not the password", NEXT, "current_password"),
+        (PASSWORD, "ada@people.example", "new_password"),
+        (PASSWORD, "passwordpassword", "new_password"),
+        (PASSWORD, "short", "new_password"),
+    ] {
+        let refused = change(&ada, current, new).send().await.refused(422, "VALIDATION_FAILED");
+        assert_eq!(refused.json()["error"]["errors"][0]["field"], field);
+    }
+    let _ = other.get("/v1/me").await.expect(200);
+    let _ = change(&world.secret(), PASSWORD, NEXT).send().await.refused(403, "WRONG_CREDENTIAL");
+    let _ = change(&ada.at(None), PASSWORD, NEXT).send().await.refused(403, "ORIGIN_NOT_ALLOWED");
+    let _ = change(&ada, PASSWORD, NEXT).send().await.expect(204);
+    let _ = other.get("/v1/me").await.refused(401, "INVALID_TOKEN");
+    for untouched in [&ada, &bob] {
+        let _ = untouched.get("/v1/me").await.expect(200);
+    }
+    let _ = attempt(world, "ada@people.example", PASSWORD).send().await.refused(401, "INVALID_CREDENTIALS");
+    let _ = attempt(world, "ada@people.example", NEXT).send().await.expect(200);
+    let _ = attempt(world, "bob@people.example", PASSWORD).send().await.expect(200);
+}
+
+async fn guesses_of_the_own_password_are_counted_too(backend: Backend) {
+    let (world, clock) = still(backend, |options| {
+        options.trusted_proxies = vec!["127.0.0.1/32".to_owned()];
+        options.limits.sign_ins_per_account_per_minute = 10;
+    })
+    .await;
+    let ada = world.member("ada", "member").await;
+    let change = async |n: u8, current: &str| -> Answer {
+        let body = json!({"current_password": current, "new_password": "another few easy words"});
+        let request = ada.request("POST", "/v1/me/password").json(&body);
+        request.header("x-forwarded-for", &format!("198.51.100.{n}")).send().await
+    };
+    for n in 0..10 {
+        let _ = change(n, "a wrong password").await.refused(422, "VALIDATION_FAILED");
+    }
+    let _ = change(10, PASSWORD).await.refused(429, "RATE_LIMITED");
+    // The owner still signs in: these guesses are counted apart.
+    let _ = world.sign_in("ada@people.example").await;
+    clock.advance(Duration::from_secs(60));
+    let _ = change(11, PASSWORD).await.expect(204);
+    world.end().await;
 }
 
 async fn a_cookie_ends_after_half_an_idle_hour_and_after_twelve(backend: Backend) {

@@ -36,7 +36,7 @@ pub(crate) async fn house() -> House {
     let (store, cluster) = open(&directory, &clock, &random, &secrets).await;
     let actor = Actor::system();
     let audit = AuditEntry { actor: &actor, action: "test", detail: None };
-    let owner = NewMember { email: "owner@example.com".into(), password_hash: "x".into() };
+    let owner = NewMember { email: "owner@example.com".into(), name: String::new(), password_hash: "x".into() };
     let (workspace, _) = store.create_workspace(NewWorkspace { name: "W".into() }, owner, None, audit).await.unwrap();
     let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };
     House { cluster, store, clock, secrets, tenant, actor, random, directory }

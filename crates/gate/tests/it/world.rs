@@ -159,7 +159,7 @@ impl World {
         let cluster = cluster.await.unwrap();
         let actor = Actor::system();
         let audit = AuditEntry { actor: &actor, action: "test", detail: None };
-        let owner = NewMember { email: "owner@example.com".into(), password_hash: "x".into() };
+        let owner = NewMember { email: "owner@example.com".into(), name: String::new(), password_hash: "x".into() };
         let (workspace, _) =
             store.create_workspace(NewWorkspace { name: "W".into() }, owner, None, audit.clone()).await.unwrap();
         let tenant = Tenant { workspace: workspace.id, environment: Environment::Live };

@@ -269,7 +269,8 @@ impl World {
 
 pub(crate) async fn workspace(store: &Store) -> Tenant {
     let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
-    let owner = NewMember { email: format!("owner{number}@example.com"), password_hash: "x".to_owned() };
+    let owner =
+        NewMember { email: format!("owner{number}@example.com"), name: String::new(), password_hash: "x".to_owned() };
     let new = NewWorkspace { name: "w".to_owned() };
     let (workspace, _) = store.create_workspace(new, owner, None, by("setup")).await.unwrap();
     Tenant { workspace: workspace.id, environment: Environment::Live }

@@ -23,8 +23,8 @@ statements! {
         "INSERT INTO workspaces (id, name, rate_limit, created_at) VALUES ($1, $2, NULL, $3)";
     RENAME_WORKSPACE "rename_workspace" "UPDATE workspaces SET name = $2 WHERE id = $1 RETURNING created_at";
     INSERT_MEMBER "insert_member"
-        "INSERT INTO members (workspace_id, id, email, role, password_hash, created_at)
-        VALUES ($1, $2, $3, $4, $5, $6)";
+        "INSERT INTO members (workspace_id, id, email, role, name, password_hash, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)";
     LEASE "lease" "SELECT node, beat FROM node_lease WHERE name = 'installation'";
     TAKE_FREE_LEASE "take_free_lease"
         "INSERT INTO node_lease (name, node, beat, renewed_at) VALUES ('installation', $1, 1, $2)

@@ -36,6 +36,13 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     UPDATE_MEMBER "update_member"
         "UPDATE members SET name = $3, role = $4, updated_at = $5 WHERE workspace_id = $1 AND id = $2";
+    MEMBER_AT "member_at" concat!("SELECT ", member_columns!(), " FROM members WHERE workspace_id = $1 AND email = $2");
+    /// In the place of `$3`: of two who change it at the same time the second changes nothing.
+    CHANGE_PASSWORD "change_password"
+        "UPDATE members SET password_hash = $4, updated_at = $5
+        WHERE workspace_id = $1 AND id = $2 AND password_hash = $3";
+    RESET_PASSWORD "reset_password"
+        "UPDATE members SET password_hash = $3, name = $4, updated_at = $5 WHERE workspace_id = $1 AND id = $2";
     SEEN_MEMBER "seen_member" "UPDATE members SET last_seen_at = $3 WHERE workspace_id = $1 AND id = $2";
     DELETE_MEMBER "delete_member" "DELETE FROM members WHERE workspace_id = $1 AND id = $2";
     /// `known`: how often somebody was signed in to it from the address `$2`.
@@ -66,6 +73,8 @@ statements! {
         WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4";
     FORGET_SIGN_IN "forget_sign_in"
         "DELETE FROM member_sessions WHERE workspace_id = $1 AND member_id = $2 AND id = $3";
+    FORGET_OTHER_SIGN_INS "forget_other_sign_ins"
+        "DELETE FROM member_sessions WHERE workspace_id = $1 AND member_id = $2 AND id <> $3";
     FORGET_OLD_SIGN_INS "forget_old_sign_ins"
         "DELETE FROM member_sessions WHERE workspace_id = $1 AND member_id = $2 AND id NOT IN
             (SELECT id FROM member_sessions WHERE workspace_id = $1 AND member_id = $2 ORDER BY id DESC LIMIT $3)";
@@ -97,11 +106,12 @@ statements! {
     ACCEPT_INVITATION "accept_invitation"
         "UPDATE invitations SET accepted_at = $3
         WHERE workspace_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $3";
-    /// Whether the key that invited still works.
-    INVITING_KEY_TOTAL "inviting_key_total"
-        "SELECT COUNT(*) AS total FROM api_keys
-        WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
-            AND (service_account_id IS NULL OR service_account_id IN
-                (SELECT id FROM service_accounts WHERE workspace_id = $1 AND disabled_at IS NULL))";
+    /// What the key that invited may do by now; nothing when it no longer works.
+    INVITING_KEY "inviting_key"
+        "SELECT k.scopes, k.service_account_id, a.scopes AS account_scopes FROM api_keys k
+        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id
+            AND a.disabled_at IS NULL
+        WHERE k.workspace_id = $1 AND k.id = $2 AND k.revoked_at IS NULL
+            AND (k.expires_at IS NULL OR k.expires_at > $3)";
     SWEEP_INVITATIONS "sweep_invitations" "DELETE FROM invitations WHERE expires_at < $1";
 }

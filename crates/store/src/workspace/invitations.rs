@@ -51,7 +51,7 @@ impl Workspace {
         if tx.total(sql::OPEN_INVITATION_TOTAL.bound().id(workspace).time(now)).await? >= MAX_INVITATIONS {
             return Err(StoreError::Conflict("invitations"));
         }
-        let invitation = self.insert_invitation(&mut tx, new, &audit).await?;
+        let invitation = self.insert_invitation(&mut tx, new, audit.actor.to_string(), INVITATION_LIFE_MS).await?;
         self.insert_audit(&mut tx, &audit, KIND, &invitation.id).await?;
         tx.commit().await?;
         Ok(invitation)
@@ -61,7 +61,8 @@ impl Workspace {
         &self,
         tx: &mut Tx,
         new: NewInvitation,
-        audit: &AuditEntry<'_>,
+        invited_by: String,
+        life: i64,
     ) -> Result<InvitationRecord, StoreError> {
         let now = self.store.now();
         let invitation = InvitationRecord {
@@ -69,9 +70,9 @@ impl Workspace {
             workspace: self.tenant.workspace,
             email: new.email.to_lowercase(),
             role: new.role,
-            invited_by: audit.actor.to_string(),
+            invited_by,
             created_at: now,
-            expires_at: now.plus(INVITATION_LIFE_MS),
+            expires_at: now.plus(life),
             accepted_at: None,
             revoked_at: None,
         };

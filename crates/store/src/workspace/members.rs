@@ -182,7 +182,7 @@ impl Workspace {
 
     // ---- sign-ins ----
 
-    /// Signs a browser in.
+    /// Signs a browser in, and out of what it was signed in as before.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the person is gone.
@@ -197,6 +197,9 @@ impl Workspace {
             expires_at: now.plus(SIGN_IN_LIFE_MS),
         };
         let mut tx = self.store.begin().await?;
+        if let Some(old) = new.replaces {
+            tx.execute(sql::END_SIGN_IN.bound().id(old.workspace).id(old.member).id(old.id).time(now)).await?;
+        }
         let insert = sql::INSERT_SIGN_IN.bound().id(workspace).id(opened.id).id(new.member).digest(&new.digest);
         let insert = insert.maybe_text(opened.address.as_deref()).maybe_text(opened.user_agent.as_deref());
         tx.execute(insert.time(now).time(now).time(opened.expires_at)).await?;

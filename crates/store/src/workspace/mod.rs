@@ -26,6 +26,7 @@ mod keys;
 mod leaks;
 mod members;
 mod messages;
+mod passwords;
 mod results;
 mod runs;
 mod service_accounts;

@@ -207,7 +207,11 @@ impl World {
 
     /// Makes a workspace; the name is part of its owner's address.
     pub(crate) async fn workspace(&self, name: &str) -> WorkspaceId {
-        let owner = NewMember { email: format!("{name}@example.com"), password_hash: "$argon2id$".to_owned() };
+        let owner = NewMember {
+            email: format!("{name}@example.com"),
+            name: String::new(),
+            password_hash: "$argon2id$".to_owned(),
+        };
         let new = NewWorkspace { name: name.to_owned() };
         self.store.create_workspace(new, owner, None, by("setup")).await.unwrap().0.id
     }

@@ -109,7 +109,11 @@ async fn a_workspace_without_an_owner_is_taken_over_once() {
         for (name, same) in [("Acme", true), ("Later", false)] {
             world.advance(1);
             store.set_meta("setup", "digest").await.unwrap();
-            let owner = store::NewMember { email: format!("{name}@example.com"), password_hash: "x".to_owned() };
+            let owner = store::NewMember {
+                email: format!("{name}@example.com"),
+                name: String::new(),
+                password_hash: "x".to_owned(),
+            };
             let (workspace, _) = store.create_workspace(named(name), owner, Some("setup"), by("setup")).await.unwrap();
             assert_eq!((workspace.id == unowned.id, workspace.created_at == unowned.created_at || !same), (same, true));
         }

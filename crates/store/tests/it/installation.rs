@@ -4,7 +4,7 @@ use store::{NewMember, NewWorkspace, StoreError};
 use crate::databases::{by, on_each};
 
 fn owner(email: &str) -> NewMember {
-    NewMember { email: email.to_owned(), password_hash: "$argon2id$v=19$secret".to_owned() }
+    NewMember { email: email.to_owned(), name: String::new(), password_hash: "$argon2id$v=19$secret".to_owned() }
 }
 
 fn named(name: &str) -> NewWorkspace {

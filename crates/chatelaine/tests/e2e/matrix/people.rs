@@ -12,8 +12,9 @@ use super::{
 };
 
 /// Operations that take what [`body`] says.
-const BODIES: [&str; 7] = [
+const BODIES: [&str; 8] = [
     "sign_in",
+    "change_password",
     "sign_out",
     "accept_invitation",
     "create_invitation",
@@ -59,6 +60,8 @@ pub(super) async fn id(world: &World, operation: &Meta) -> Option<String> {
 pub(super) async fn body(world: &World, operation: &str) -> Value {
     match operation {
         "sign_in" => json!({"email": "owner@people.example", "password": PASSWORD}),
+        // To the same: whoever asks next has it still.
+        "change_password" => json!({"current_password": PASSWORD, "new_password": PASSWORD}),
         "accept_invitation" => {
             let email = format!("{}@matrix.example", unique(world));
             let token = invite(world, &email).await.data()["token"].take();
