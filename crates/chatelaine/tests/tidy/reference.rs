@@ -10,7 +10,7 @@ fn quoted(line: &str) -> Vec<&str> {
 
 /// The entries of a list that a macro declares, `    Name "text" …;`: the name, and its texts.
 fn declared(source: &str) -> Vec<(&str, Vec<&str>)> {
-    let entry = |line: &'_ str| line.starts_with("    ") && line.ends_with("\";") && !line.contains('=');
+    let entry = |line: &str| line.starts_with("    ") && line.ends_with("\";") && !line.contains('=');
     let lines = source.lines().filter(|line| entry(line));
     lines.map(|line| (line.split_whitespace().next().unwrap_or_default(), quoted(line))).collect()
 }
