@@ -31,6 +31,8 @@ pub(crate) enum Command {
     Scan(Scan),
     /// Take over keys that were made elsewhere, by their hashes.
     Import(Import),
+    /// Give keys to another installation, which imports them; the keys themselves stay secret.
+    Export(Export),
     /// Make workspaces and list them, while no server uses the database.
     Workspaces(Workspaces),
     /// Let a member choose a new password, while no server uses the database.
@@ -334,7 +336,60 @@ impl ImportKeys {
     }
 }
 
-/// Lists of hashes that other products give out.
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    #[command(subcommand)]
+    pub(crate) action: ExportAction,
+}
+
+impl Export {
+    /// Whether the caller reads JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        let ExportAction::Keys(keys) = &self.action;
+        keys.json
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportAction {
+    /// Write a workspace's keys into a file for `chatelaine import keys --format chatelaine`, while no server uses
+    /// the database; signed with the secret in CHATELAINE_TRANSFER_SECRET, which both installations are given.
+    Keys(ExportKeys),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportKeys {
+    /// The file to make; one that is there stays.
+    #[arg(long, value_name = "FILE", required_unless_present = "new_transfer_secret")]
+    pub(crate) out: Option<PathBuf>,
+    /// Print a secret for CHATELAINE_TRANSFER_SECRET, and do nothing else.
+    #[arg(long, conflicts_with = "out")]
+    pub(crate) new_transfer_secret: bool,
+    /// Whose keys, `ws_…`; where there is one workspace, that one's.
+    #[arg(long, value_name = "ID")]
+    pub(crate) workspace: Option<String>,
+    /// Print JSON: a line for each key that is left out on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The configuration file (see `chatelaine config`).
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// PostgreSQL, as postgres://… (a password is better put into CHATELAINE_DATABASE_URL).
+    #[arg(long, value_name = "URL")]
+    database_url: Option<Concealed>,
+}
+
+impl ExportKeys {
+    pub(crate) fn flags(&self) -> Flags {
+        let (config, data, database_url) = (self.config.clone(), self.data.clone(), self.database_url.clone());
+        Flags { config, data, listen: None, database_url }
+    }
+}
+
+/// Lists of hashes that other products give out, and keys that another Chatelaine gives out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum KeyFormat {
     Sha256Hex,
@@ -343,6 +398,8 @@ pub(crate) enum KeyFormat {
     Unkey,
     Litellm,
     BetterAuth,
+    /// What `chatelaine export keys` writes.
+    Chatelaine,
 }
 
 impl KeyFormat {
@@ -354,6 +411,7 @@ impl KeyFormat {
             Self::Unkey => "unkey",
             Self::Litellm => "litellm",
             Self::BetterAuth => "better-auth",
+            Self::Chatelaine => "chatelaine",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod args;
 mod duration;
+mod export;
 mod failure;
 mod import;
 mod keys;
@@ -12,6 +13,7 @@ mod scan;
 mod serve;
 mod signals;
 mod terminal;
+mod transfer;
 mod trial;
 mod workflow;
 mod workspaces;
@@ -48,6 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Keys(keys) => (keys.client.json, keys::run(keys, environment, terminal)),
         Command::Workflow(arguments) => (arguments.is_json(), workflow::run(arguments, terminal)),
         Command::Import(arguments) => (arguments.is_json(), import::run(arguments, environment, terminal)),
+        Command::Export(arguments) => (arguments.is_json(), export::run(arguments, environment, terminal)),
         Command::Scan(arguments) => (arguments.json, scan::run(&arguments, environment, terminal)),
         Command::Workspaces(arguments) => (arguments.json, workspaces::run(&arguments, environment, terminal)),
         Command::Members(arguments) => (arguments.json, members::run(&arguments, environment, terminal)),

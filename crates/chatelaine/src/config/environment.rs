@@ -12,7 +12,7 @@ use super::{
 const PREFIX: &str = "CHATELAINE_";
 
 /// Names that are no settings: secrets, what the command line's client needs, and the test rig's.
-const OTHERS: [&str; 5] = ["SECRET", "SECRET_PREVIOUS", "CONFIG", "URL", "API_KEY"];
+const OTHERS: [&str; 6] = ["SECRET", "SECRET_PREVIOUS", "TRANSFER_SECRET", "CONFIG", "URL", "API_KEY"];
 
 /// The variables that may be settings. `Debug` shows the names.
 #[derive(Clone, Default)]
@@ -122,6 +122,12 @@ impl Environment {
     #[must_use]
     pub fn api_key(&self) -> Option<Concealed> {
         self.get("API_KEY").map(|text| Concealed::new(text.to_owned()))
+    }
+
+    /// What `chatelaine export keys` and `import keys` sign with.
+    #[must_use]
+    pub fn transfer_secret(&self) -> Option<Concealed> {
+        self.get("TRANSFER_SECRET").map(|text| Concealed::new(text.to_owned()))
     }
 
     /// The settings among the variables; each takes the type that its default has.

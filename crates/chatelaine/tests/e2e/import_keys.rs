@@ -74,8 +74,16 @@ async fn an_imported_key_works_and_is_renewed_on_its_first_use(backend: Backend)
                 "{}",
                 dry.err
             );
+            assert_eq!(dry.out, "1: would import\n2: would import\n", "a line for each");
             let ran = import(database, &list, &line).await;
             assert!(ran.code == 0 && ran.err.contains("Imported 2 keys"), "{} {}", ran.out, ran.err);
+            assert_eq!(ran.out, "1: imported\n2: imported\n");
+            let third = hash("a-third-legacy-key-0123");
+            let json = import(database, &third, &[&line[..], &["--dry-run", "--json"]].concat()).await;
+            let row: Value = serde_json::from_str(json.out.trim()).unwrap();
+            assert_eq!(row["outcome"], "would_import", "{}", json.out);
+            let one = import(database, &third, &line).await;
+            assert!(one.code == 0 && one.err.contains("Imported 1 key into"), "{}", one.err);
         })
         .await;
     assert_eq!(peppers(&world).await, ["Legacy: sha256", "Other: sha256"]);
@@ -132,7 +140,7 @@ async fn all_are_imported_or_none(backend: Backend) {
             let rows: Vec<Value> = json.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
             assert_eq!(
                 (&rows[0]["outcome"], &rows[1]["outcome"]),
-                (&json!("imported"), &json!("refused")),
+                (&json!("would_import"), &json!("refused")),
                 "what would be"
             );
             let unsaid = import(database, &hash("one-0123456789abcdef"), &line[..2]).await;

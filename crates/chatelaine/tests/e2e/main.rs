@@ -51,6 +51,8 @@ mod events;
 #[cfg(test)]
 mod export;
 #[cfg(test)]
+mod export_keys;
+#[cfg(test)]
 mod firewall;
 #[cfg(test)]
 mod idempotency;

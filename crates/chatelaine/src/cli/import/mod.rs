@@ -2,20 +2,22 @@
 
 mod formats;
 mod row;
+mod transfer;
 
 use std::{collections::HashMap, path::Path};
 
 use access::{Actor, KeyKind, ScopeSet, Tenant};
 use ambient::{Millis, WorkspaceId};
-use credential::{Family, Parser, key::Environment as KeyEnvironment, secret::IMPORTED};
+use credential::{Digest, Family, Parser, key::Environment as KeyEnvironment, secret::IMPORTED};
 use serde_json::json;
 use store::{AuditEntry, KeySettings, NewKey, SecretRecord, StoreError};
+use zeroize::Zeroizing;
 
 use crate::{
     Ambient, Config,
     cli::{
         Failure, Kind, Terminal,
-        args::{Environment as Named, Import, ImportAction, ImportKeys},
+        args::{Environment as Named, Import, ImportAction, ImportKeys, KeyFormat},
         keys::show::plain,
     },
     config::Environment,
@@ -30,7 +32,13 @@ pub(super) fn run(arguments: Import, environment: &Environment, terminal: &Termi
     let ImportAction::Keys(arguments) = arguments.action;
     let config = Config::load(&arguments.flags(), environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(import(&arguments, &config, terminal))
+    runtime.block_on(async {
+        if arguments.format == KeyFormat::Chatelaine {
+            transfer::import(&arguments, environment, &config, terminal).await
+        } else {
+            import(&arguments, &config, terminal).await
+        }
+    })
 }
 
 async fn import(arguments: &ImportKeys, config: &Config, terminal: &Terminal) -> Result<(), Failure> {
@@ -42,14 +50,15 @@ async fn import(arguments: &ImportKeys, config: &Config, terminal: &Terminal) ->
     let rows = formats::read(&text, arguments.format, &parser, now);
     let rows = rows.map_err(|why| Failure::new(Kind::Failure, "VALIDATION_FAILED", why))?;
     drop(text);
-    let absent = || {
-        let sentence = format!("there is no database in {}; name it as the server does", config.data.display());
-        Failure::new(Kind::NotFound, "NOT_FOUND", sentence)
-    };
-    let rest = AtRest::open(config, &ambient).await?.ok_or_else(absent)?;
+    let rest = AtRest::open(config, &ambient).await?.ok_or_else(|| absent(config))?;
     let outcome = into(&rest, arguments, scopes, (rows, now), terminal).await;
     rest.close().await;
     outcome
+}
+
+pub(super) fn absent(config: &Config) -> Failure {
+    let sentence = format!("there is no database in {}; name it as the server does", config.data.display());
+    Failure::new(Kind::NotFound, "NOT_FOUND", sentence)
 }
 
 fn scopes(words: &[String]) -> Result<ScopeSet, Failure> {
@@ -62,9 +71,15 @@ fn scopes(words: &[String]) -> Result<ScopeSet, Failure> {
     Ok(all)
 }
 
-fn read(file: &Path, terminal: &Terminal) -> Result<zeroize::Zeroizing<String>, Failure> {
+fn read(file: &Path, terminal: &Terminal) -> Result<Zeroizing<String>, Failure> {
+    let mut bytes = read_bytes(file, MAX_BYTES, terminal)?;
+    let text = String::from_utf8(std::mem::take(&mut *bytes));
+    text.map(Into::into).map_err(|_| Failure::new(Kind::Failure, "FAILED", "the list is not UTF-8"))
+}
+
+fn read_bytes(file: &Path, most: usize, terminal: &Terminal) -> Result<Zeroizing<Vec<u8>>, Failure> {
     if file == Path::new("-") {
-        return Ok(terminal.read_all(MAX_BYTES)?.into());
+        return Ok(terminal.read_all(most)?.into_bytes().into());
     }
     let name = plain(&file.display().to_string());
     let told = |error: &std::io::Error| {
@@ -72,14 +87,14 @@ fn read(file: &Path, terminal: &Terminal) -> Result<zeroize::Zeroizing<String>, 
         Failure::new(kind, if kind == Kind::NotFound { "NOT_FOUND" } else { "FAILED" }, format!("{name}: {error}"))
     };
     let length = std::fs::metadata(file).map_err(|error| told(&error))?.len();
-    if length > MAX_BYTES as u64 {
+    if length > most as u64 {
         return Err(Failure::new(
             Kind::Failure,
             "FAILED",
             format!("{name} is larger than 256 MiB: import it in parts"),
         ));
     }
-    std::fs::read_to_string(file).map(Into::into).map_err(|error| told(&error))
+    std::fs::read(file).map(Into::into).map_err(|error| told(&error))
 }
 
 async fn into(
@@ -95,41 +110,45 @@ async fn into(
     };
     let workspace = workspace(rest, arguments.workspace.as_deref()).await?;
     let tenant = Tenant { workspace, environment };
-    let mut report = Report { terminal, json: arguments.json, imported: 0, left_out: 0, refused: 0 };
+    let mut report = Report::default();
     let known = rest.store.import_marks().await.map_err(anyhow::Error::from)?;
     let (mut seen, mut keys) = (HashMap::new(), Vec::new());
     for (number, verdict) in rows {
         let row = match verdict {
             Verdict::Import(row) => row,
             Verdict::LeaveOut(why) => {
-                report.say(number, "left_out", &[why]);
+                report.note(number, Outcome::LeftOut, vec![why]);
                 continue;
             }
             Verdict::Refuse(why) => {
-                report.say(number, "refused", &[why]);
+                report.note(number, Outcome::Refused, vec![why]);
                 continue;
             }
         };
         if let Some(first) = seen.insert(row.digest, number) {
-            report.say(number, "refused", &[format!("is the same key as number {first}")]);
+            report.note(number, Outcome::Refused, vec![format!("is the same key as number {first}")]);
             continue;
         }
-        let marks = marks(rest, &row);
+        let marks = marks(rest, &row.digest);
         let stored = rest.store.find_key_by_digest(&row.digest).await.map_err(anyhow::Error::from)?;
         if stored.is_some() || marks.iter().any(|mark| known.contains(mark)) {
-            report.say(number, "refused", &["was imported before, also if it was revoked since".to_owned()]);
+            let why = "was imported before, also if it was revoked since".to_owned();
+            report.note(number, Outcome::Refused, vec![why]);
             continue;
         }
-        report.say(number, "imported", &row.notes);
+        report.note(number, Outcome::Accepted, row.notes.clone());
         keys.push(new_key(*row, number, marks, environment, scopes, now));
     }
-    let Report { imported, left_out, refused, .. } = report;
+    let of = |outcome| report.0.iter().filter(|(_, each, _)| *each == outcome).count();
+    let (imported, left_out, refused) = (of(Outcome::Accepted), of(Outcome::LeftOut), of(Outcome::Refused));
     let figures = format!("{imported} to import, {left_out} left out, {refused} refused");
     if refused > 0 {
+        report.tell(terminal, arguments.json, "would_import");
         let message = format!("nothing was imported: {figures}");
         return Err(Failure::new(Kind::Failure, "VALIDATION_FAILED", message));
     }
     if arguments.dry_run {
+        report.tell(terminal, arguments.json, "would_import");
         terminal.err(format!("Nothing was changed (--dry-run): {figures}."));
         return Ok(());
     }
@@ -142,14 +161,16 @@ async fn into(
         }
         error => anyhow::Error::from(error).into(),
     })?;
-    terminal.err(format!("Imported {made} keys into {workspace} ({environment}); {left_out} left out."));
+    report.tell(terminal, arguments.json, "imported");
+    let word = if made == 1 { "key" } else { "keys" };
+    terminal.err(format!("Imported {made} {word} into {workspace} ({environment}); {left_out} left out."));
     if scopes == ScopeSet::NONE {
         terminal.err("They may do nothing yet: no --scope was given.");
     }
     Ok(())
 }
 
-async fn workspace(rest: &AtRest, named: Option<&str>) -> Result<WorkspaceId, Failure> {
+pub(super) async fn workspace(rest: &AtRest, named: Option<&str>) -> Result<WorkspaceId, Failure> {
     let absent = || Failure::new(Kind::NotFound, "NOT_FOUND", "there is no such workspace");
     if let Some(text) = named {
         let id = text.parse().map_err(|_| Failure::usage("--workspace is an id such as ws_…"))?;
@@ -168,9 +189,9 @@ async fn workspace(rest: &AtRest, named: Option<&str>) -> Result<WorkspaceId, Fa
 }
 
 /// By which an imported key is known again when its digest is another one: under either secret.
-fn marks(rest: &AtRest, row: &Row) -> Vec<String> {
-    let previous = rest.secrets.previous_digest_for(IMPORTED, &row.digest.0);
-    let marks = std::iter::once(rest.secrets.digest_for(IMPORTED, &row.digest.0)).chain(previous);
+fn marks(rest: &AtRest, digest: &Digest) -> Vec<String> {
+    let previous = rest.secrets.previous_digest_for(IMPORTED, &digest.0);
+    let marks = std::iter::once(rest.secrets.digest_for(IMPORTED, &digest.0)).chain(previous);
     marks.map(|mark| mark.to_hex()).collect()
 }
 
@@ -206,27 +227,37 @@ fn new_key(
     }
 }
 
-/// What becomes of each, by its number: the text of the list is not repeated.
-struct Report<'a> {
-    terminal: &'a Terminal,
-    json: bool,
-    imported: u64,
-    left_out: u64,
-    refused: u64,
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Accepted,
+    LeftOut,
+    Refused,
 }
 
-impl Report<'_> {
-    fn say(&mut self, number: u64, outcome: &str, why: &[String]) {
-        match outcome {
-            "imported" => self.imported += 1,
-            "left_out" => self.left_out += 1,
-            _ => self.refused += 1,
-        }
-        if self.json {
-            self.terminal.out(json!({"number": number, "outcome": outcome, "notes": why}).to_string());
-        } else if !why.is_empty() {
+/// What becomes of each, by its number: the text of the list is not repeated.
+#[derive(Default)]
+struct Report(Vec<(u64, Outcome, Vec<String>)>);
+
+impl Report {
+    fn note(&mut self, number: u64, outcome: Outcome, why: Vec<String>) {
+        self.0.push((number, outcome, why));
+    }
+
+    /// A line for each; `accepted` says what became of those that may come in.
+    fn tell(&self, terminal: &Terminal, is_json: bool, accepted: &str) {
+        for (number, outcome, why) in &self.0 {
+            let outcome = match outcome {
+                Outcome::Accepted => accepted,
+                Outcome::LeftOut => "left_out",
+                Outcome::Refused => "refused",
+            };
+            if is_json {
+                terminal.out(json!({"number": number, "outcome": outcome, "notes": why}).to_string());
+                continue;
+            }
             let word = outcome.replace('_', " ");
-            self.terminal.out(format!("{number}: {word}: {}", plain(&why.join("; "))));
+            let why = if why.is_empty() { String::new() } else { format!(": {}", plain(&why.join("; "))) };
+            terminal.out(format!("{number}: {word}{why}"));
         }
     }
 }
