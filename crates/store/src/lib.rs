@@ -75,10 +75,10 @@ pub use webhooks::{
     WebhookRecord,
 };
 pub use workspace::{
-    ConnectionDraft, ConnectionRecord, ConversationExport, ConversationFilter, CreditAccount, CreditEntry, CreditHold,
-    CreditReserve, EventKind, Exported, FoundConversations, Idempotent, LeakAction, LeakRecord, MAX_AGENT_LOOPS,
-    MAX_CHANNELS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, NewLeak,
-    Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
+    ConnectionDraft, ConnectionRecord, ContactExport, ConversationExport, ConversationFilter, CreditAccount,
+    CreditEntry, CreditHold, CreditReserve, EventKind, Exported, FoundConversations, Idempotent, LeakAction,
+    LeakRecord, MAX_AGENT_LOOPS, MAX_CHANNELS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS,
+    MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, NewLeak, Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
 };
 pub use workspace::{
     MAX_CUSTOM_BYTES, MAX_CUSTOM_FIELDS, MAX_KEPT_IMPORTS, MAX_OPEN_BYTES, MAX_OPEN_IMPORTS, MAX_TAGS,

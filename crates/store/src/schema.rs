@@ -21,16 +21,6 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "participants", statements: PARTICIPANTS },
     Migration { version: 5, name: "triggers and connections", statements: TRIGGERS },
     Migration { version: 6, name: "workspaces", statements: crate::schema_workspaces::WORKSPACES },
-    Migration { version: 7, name: "contacts by few", statements: CONTACTS_BY_FEW },
-];
-
-/// Whoever asks for neither is not led through these: PostgreSQL, which knows little of a new table, took them for all.
-const CONTACTS_BY_FEW: &[&str] = &[
-    "DROP INDEX contacts_by_external_id",
-    "CREATE UNIQUE INDEX contacts_by_external_id ON contacts (workspace_id, environment, external_id)
-        WHERE external_id IS NOT NULL",
-    "DROP INDEX contacts_by_email",
-    "CREATE INDEX contacts_by_email ON contacts (workspace_id, environment, LOWER(email)) WHERE email IS NOT NULL",
 ];
 
 const THE_DOOR: &[&str] = &[

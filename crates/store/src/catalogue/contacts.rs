@@ -8,15 +8,17 @@ macro_rules! contact_columns {
     };
 }
 
-/// A contact with the tag `$n`, unless that is empty.
+/// What `$id` names has the tag `$n`, unless that is empty.
 macro_rules! has_tag {
-    ($tag:literal) => {
+    ($tag:literal, $id:literal) => {
         concat!(
             " AND (",
             $tag,
             " = '' OR EXISTS (SELECT 1 FROM contact_tags WHERE workspace_id = $1 AND environment = $2 AND tag = ",
             $tag,
-            " AND contact_id = id))"
+            " AND contact_id = ",
+            $id,
+            "))"
         )
     };
 }
@@ -34,11 +36,11 @@ macro_rules! fits {
     () => {
         concat!(
             stands!(),
-            has_tag!("$5"),
-            has_tag!("$6"),
-            has_tag!("$7"),
-            has_tag!("$8"),
-            has_tag!("$9"),
+            has_tag!("$5", "id"),
+            has_tag!("$6", "id"),
+            has_tag!("$7", "id"),
+            has_tag!("$8", "id"),
+            has_tag!("$9", "id"),
             " AND ($10 = '' OR LOWER(email) = LOWER($10)) AND ($11 = '' OR external_id = $11)"
         )
     };
@@ -50,15 +52,35 @@ macro_rules! of_all {
         concat!("FROM contacts WHERE workspace_id = $1 AND environment = $2 AND ", stands!())
     };
 }
-macro_rules! of_tags {
+/// The same, for a search among many: what it finds is asked for its tags.
+macro_rules! of_search {
     () => {
         concat!("FROM contacts WHERE workspace_id = $1 AND environment = $2 AND ", fits!())
     };
 }
+/// Whoever has the tag `$5`, and then `$6` to `$9`. The contact is a scalar, so that no database reads it for a join:
+/// PostgreSQL, which knows little of a new table, went through all contacts for each.
+macro_rules! of_tags {
+    () => {
+        concat!(
+            "FROM contact_tags AS tagged WHERE workspace_id = $1 AND environment = $2 AND tag = $5",
+            has_tag!("$6", "tagged.contact_id"),
+            has_tag!("$7", "tagged.contact_id"),
+            has_tag!("$8", "tagged.contact_id"),
+            has_tag!("$9", "tagged.contact_id"),
+            " AND (SELECT CASE WHEN ",
+            stands!(),
+            " THEN 1 ELSE 0 END FROM contacts
+                WHERE workspace_id = $1 AND environment = $2 AND id = tagged.contact_id) = 1"
+        )
+    };
+}
+/// `IS NOT NULL` is what the index says of itself: SQLite does not take it otherwise.
 macro_rules! of_email {
     () => {
         concat!(
-            "FROM contacts WHERE workspace_id = $1 AND environment = $2 AND LOWER(email) = LOWER($10) AND ",
+            "FROM contacts WHERE workspace_id = $1 AND environment = $2
+            AND email IS NOT NULL AND LOWER(email) = LOWER($10) AND ",
             fits!()
         )
     };
@@ -73,15 +95,15 @@ macro_rules! of_external_id {
 /// table yet would join the two from the wrong end. And `order` is no column where few are found, or it would go
 /// through all of them in their order.
 macro_rules! page {
-    ($of:expr, $order:literal, $limit:literal) => {
-        concat!("SELECT id ", $of, " ORDER BY ", $order, " DESC LIMIT ", $limit)
+    ($id:literal, $of:expr, $order:literal, $limit:literal) => {
+        concat!("SELECT ", $id, " ", $of, " ORDER BY ", $order, " DESC LIMIT ", $limit)
     };
 }
 
 /// Which come next behind one, the oldest first.
 macro_rules! after {
     ($of:expr, $after:literal, $order:literal, $limit:literal) => {
-        concat!("SELECT id ", $of, " AND id > ", $after, " ORDER BY ", $order, " LIMIT ", $limit)
+        concat!("SELECT id ", $of, " AND ", $order, " > ", $after, " ORDER BY ", $order, " LIMIT ", $limit)
     };
 }
 
@@ -126,16 +148,29 @@ statements! {
     /// Its tags go with it, by the foreign key.
     DELETE_CONTACT "delete_contact" "DELETE FROM contacts WHERE workspace_id = $1 AND environment = $2 AND id = $3";
 
-    CONTACTS "contacts" page!(of_all!(), "id", "$5 OFFSET $6");
-    CONTACTS_OF_TAGS "contacts_of_tags" page!(of_tags!(), "id", "$12 OFFSET $13");
-    CONTACTS_OF_EMAIL "contacts_of_email" page!(of_email!(), "id || ''", "$12 OFFSET $13");
-    CONTACTS_OF_EXTERNAL_ID "contacts_of_external_id" page!(of_external_id!(), "id || ''", "$12 OFFSET $13");
+    CONTACTS "contacts" page!("id", of_all!(), "id", "$5 OFFSET $6");
+    CONTACTS_OF_SEARCH "contacts_of_search" page!("id", of_search!(), "id", "$12 OFFSET $13");
+    CONTACTS_OF_TAGS "contacts_of_tags" page!("contact_id AS id", of_tags!(), "contact_id", "$10 OFFSET $11");
+    CONTACTS_OF_EMAIL "contacts_of_email" page!("id", of_email!(), "id || ''", "$12 OFFSET $13");
+    CONTACTS_OF_EXTERNAL_ID "contacts_of_external_id" page!("id", of_external_id!(), "id || ''", "$12 OFFSET $13");
     CONTACT_COUNT "contact_count" count!(of_all!());
+    CONTACT_COUNT_OF_SEARCH "contact_count_of_search" count!(of_search!());
     CONTACT_COUNT_OF_TAGS "contact_count_of_tags" count!(of_tags!());
+    /// `$3` archived, `$4` the tag. Those that have it, without those of them that are archived, or those alone.
+    CONTACT_COUNT_OF_TAG "contact_count_of_tag"
+        "SELECT CAST(SUM(part) AS BIGINT) AS total FROM (SELECT COUNT(*) AS part FROM contact_tags
+            WHERE workspace_id = $1 AND environment = $2 AND tag = $4 AND $3 <> 'true'
+        UNION ALL SELECT COUNT(*) * CASE $3 WHEN 'false' THEN -1 ELSE 1 END AS part FROM contacts
+            WHERE workspace_id = $1 AND environment = $2 AND archived_at > 0 AND $3 <> 'any' AND (
+                SELECT COUNT(*) FROM contact_tags
+                WHERE workspace_id = $1 AND environment = $2 AND tag = $4 AND contact_id = id) = 1) AS parts";
     CONTACT_COUNT_OF_EMAIL "contact_count_of_email" count!(of_email!());
     CONTACT_COUNT_OF_EXTERNAL_ID "contact_count_of_external_id" count!(of_external_id!());
     CONTACTS_AFTER "contacts_after" after!(of_all!(), "$5", "id", "$6");
-    CONTACTS_OF_TAGS_AFTER "contacts_of_tags_after" after!(of_tags!(), "$12", "id", "$13");
+    CONTACTS_OF_SEARCH_AFTER "contacts_of_search_after" after!(of_search!(), "$12", "id", "$13");
+    CONTACTS_OF_TAGS_AFTER "contacts_of_tags_after" concat!(
+        "SELECT contact_id AS id ", of_tags!(), " AND contact_id > $10 ORDER BY contact_id LIMIT $11"
+    );
     CONTACTS_OF_EMAIL_AFTER "contacts_of_email_after" after!(of_email!(), "$12", "id || ''", "$13");
     CONTACTS_OF_EXTERNAL_ID_AFTER "contacts_of_external_id_after"
         after!(of_external_id!(), "$12", "id || ''", "$13");

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{EventKind, Workspace};
 use crate::{
     catalogue::{Bound, Statement, contacts as sql},
-    contacts::{ContactChange, ContactFilter, ContactRecord, MAX_TAGS_ASKED, NewContact},
+    contacts::{Archived, ContactChange, ContactFilter, ContactRecord, MAX_TAGS_ASKED, NewContact},
     error::StoreError,
     record::{AuditEntry, Page, PageRequest},
     row::Row,
@@ -18,6 +18,9 @@ const KIND: &str = "contact";
 
 /// What is searched is cut here: an index has room for so much.
 const MAX_SEARCH_BYTES: usize = 2000;
+
+/// More contacts than this with a tag are not looked at one by one for a search: it is faster through them all.
+const MANY: u64 = 5000;
 
 /// How many contacts one statement reads.
 const AT_ONCE: usize = 10;
@@ -61,29 +64,10 @@ impl Workspace {
         if filter.finds_nothing() {
             return Ok(Page { rows: Vec::new(), total: 0 });
         }
-        let rows = super::limits(self.filtered(statements(filter).page, filter), page);
-        let ids = self.page(rows, self.filtered(statements(filter).count, filter), |row| row.id("id")).await?;
+        let plan = self.contact_plan(filter).await?;
+        let rows = super::limits(self.planned(plan.page, &plan), page);
+        let ids = self.page(rows, self.planned_count(&plan), |row| row.id("id")).await?;
         Ok(Page { rows: self.contacts_by_id(&ids.rows).await?, total: ids.total })
-    }
-
-    /// The next contacts behind one, the oldest first.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn contacts_after(
-        &self,
-        filter: &ContactFilter,
-        after: Option<ContactId>,
-        limit: u32,
-    ) -> Result<Vec<ContactRecord>, StoreError> {
-        if filter.finds_nothing() {
-            return Ok(Vec::new());
-        }
-        let after = after.map(|id| id.to_string()).unwrap_or_default();
-        let bound = self.filtered(statements(filter).after, filter).text(after).count(limit);
-        let ids =
-            self.store.rows(bound).await?.iter().map(|row| row.id("id")).collect::<Result<Vec<_>, StoreError>>()?;
-        self.contacts_by_id(&ids).await
     }
 
     /// How many contacts there are.
@@ -94,7 +78,8 @@ impl Workspace {
         if filter.finds_nothing() {
             return Ok(0);
         }
-        self.store.total(self.filtered(statements(filter).count, filter)).await
+        let plan = self.contact_plan(filter).await?;
+        self.store.total(self.planned_count(&plan)).await
     }
 
     /// Changes a contact.
@@ -145,6 +130,7 @@ impl Workspace {
     pub async fn delete_contact(&self, id: ContactId, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         tx.change(self.own(&sql::DELETE_CONTACT).id(id)).await?;
+        self.forget_events(&mut tx, id).await?;
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         tx.commit().await
     }
@@ -178,7 +164,7 @@ impl Workspace {
     }
 
     /// In the order of the ids; without those that have gone meanwhile.
-    async fn contacts_by_id(&self, ids: &[ContactId]) -> Result<Vec<ContactRecord>, StoreError> {
+    pub(super) async fn contacts_by_id(&self, ids: &[ContactId]) -> Result<Vec<ContactRecord>, StoreError> {
         let mut contacts = Vec::with_capacity(ids.len());
         for some in ids.chunks(AT_ONCE) {
             let ten = |statement| {
@@ -202,44 +188,98 @@ impl Workspace {
         Ok(contacts)
     }
 
-    fn filtered(&self, statement: &Statement, filter: &ContactFilter) -> Bound {
-        let pattern = filter.search.as_deref().map(pattern).unwrap_or_default();
-        let bound = self.own(statement).text(filter.archived.as_str()).text(pattern);
-        if filter.tags.is_empty() && filter.email.is_none() && filter.external_id.is_none() {
+    /// How a filter is answered: begun with what finds the fewest.
+    pub(super) async fn contact_plan(&self, filter: &ContactFilter) -> Result<ContactPlan, StoreError> {
+        let mut filter = filter.clone();
+        filter.tags.truncate(MAX_TAGS_ASKED);
+        filter.tags.sort();
+        filter.tags.dedup();
+        let by = if filter.external_id.is_some() {
+            By::ExternalId
+        } else if filter.email.is_some() {
+            By::Email
+        } else if filter.tags.is_empty() {
+            By::All
+        } else if filter.tags.len() > 1 || filter.pattern().is_some() {
+            let mut tags = Vec::with_capacity(filter.tags.len());
+            for tag in filter.tags {
+                tags.push((self.store.total(self.tag_count(Archived::Any, &tag)).await?, tag));
+            }
+            tags.sort();
+            let fewest = tags.first().map_or(0, |(count, _)| *count);
+            filter.tags = tags.into_iter().map(|(_, tag)| tag).collect();
+            if fewest > MANY && filter.pattern().is_some() { By::Search } else { By::Tags }
+        } else {
+            By::Tags
+        };
+        let (page, count, after) = match by {
+            By::All => (&sql::CONTACTS, &sql::CONTACT_COUNT, &sql::CONTACTS_AFTER),
+            By::Search => (&sql::CONTACTS_OF_SEARCH, &sql::CONTACT_COUNT_OF_SEARCH, &sql::CONTACTS_OF_SEARCH_AFTER),
+            By::Tags => (&sql::CONTACTS_OF_TAGS, &sql::CONTACT_COUNT_OF_TAGS, &sql::CONTACTS_OF_TAGS_AFTER),
+            By::Email => (&sql::CONTACTS_OF_EMAIL, &sql::CONTACT_COUNT_OF_EMAIL, &sql::CONTACTS_OF_EMAIL_AFTER),
+            By::ExternalId => {
+                (&sql::CONTACTS_OF_EXTERNAL_ID, &sql::CONTACT_COUNT_OF_EXTERNAL_ID, &sql::CONTACTS_OF_EXTERNAL_ID_AFTER)
+            }
+        };
+        Ok(ContactPlan { filter, by, page, count, after })
+    }
+
+    fn tag_count(&self, archived: Archived, tag: &str) -> Bound {
+        self.own(&sql::CONTACT_COUNT_OF_TAG).text(archived.as_str()).text(tag)
+    }
+
+    fn planned_count(&self, plan: &ContactPlan) -> Bound {
+        match (plan.by, plan.filter.tags.as_slice()) {
+            (By::Tags, [tag]) if plan.filter.pattern().is_none() => self.tag_count(plan.filter.archived, tag),
+            _ => self.planned(plan.count, plan),
+        }
+    }
+
+    pub(super) fn planned(&self, statement: &Statement, ContactPlan { filter, by, .. }: &ContactPlan) -> Bound {
+        let bound = self.own(statement).text(filter.archived.as_str()).text(filter.pattern().unwrap_or_default());
+        if *by == By::All {
             return bound;
         }
         let tags = filter.tags.iter().map(String::as_str).chain(std::iter::repeat("")).take(MAX_TAGS_ASKED);
         let bound = tags.fold(bound, Bound::text);
+        if *by == By::Tags {
+            return bound;
+        }
         bound.text(filter.email.as_deref().unwrap_or_default()).text(filter.external_id.as_deref().unwrap_or_default())
     }
 }
 
 impl ContactFilter {
     /// No text that is stored holds NUL, and PostgreSQL does not take one.
-    fn finds_nothing(&self) -> bool {
+    pub(super) fn finds_nothing(&self) -> bool {
         let asked = [&self.search, &self.email, &self.external_id];
         asked.into_iter().flatten().chain(&self.tags).any(|text| text.contains('\0'))
     }
+
+    /// None when every text fits.
+    fn pattern(&self) -> Option<String> {
+        self.search.as_deref().map(pattern).filter(|pattern| !pattern.is_empty())
+    }
 }
 
-struct Statements {
+/// What is looked at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    All,
+    Search,
+    Tags,
+    Email,
+    ExternalId,
+}
+
+/// A filter whose first tag is the rarest, and the statements that answer it.
+#[derive(Clone, Debug)]
+pub(super) struct ContactPlan {
+    filter: ContactFilter,
+    by: By,
     page: &'static Statement,
     count: &'static Statement,
-    after: &'static Statement,
-}
-
-/// Those that begin with what finds the fewest.
-fn statements(filter: &ContactFilter) -> Statements {
-    let (page, count, after) = if filter.external_id.is_some() {
-        (&sql::CONTACTS_OF_EXTERNAL_ID, &sql::CONTACT_COUNT_OF_EXTERNAL_ID, &sql::CONTACTS_OF_EXTERNAL_ID_AFTER)
-    } else if filter.email.is_some() {
-        (&sql::CONTACTS_OF_EMAIL, &sql::CONTACT_COUNT_OF_EMAIL, &sql::CONTACTS_OF_EMAIL_AFTER)
-    } else if filter.tags.is_empty() {
-        (&sql::CONTACTS, &sql::CONTACT_COUNT, &sql::CONTACTS_AFTER)
-    } else {
-        (&sql::CONTACTS_OF_TAGS, &sql::CONTACT_COUNT_OF_TAGS, &sql::CONTACTS_OF_TAGS_AFTER)
-    };
-    Statements { page, count, after }
+    pub(super) after: &'static Statement,
 }
 
 /// For `LIKE` with `!` before what means itself.

@@ -8,6 +8,7 @@ mod bots;
 mod ceilings;
 mod channels;
 mod connections;
+mod contact_export;
 mod contact_imports;
 mod contacts;
 mod conversation_export;
@@ -49,6 +50,7 @@ use crate::{
 pub use agent_loops::{MAX_AGENT_LOOPS, MAX_OPEN_EXECUTIONS};
 pub use channels::MAX_CHANNELS;
 pub use connections::{ConnectionDraft, ConnectionRecord};
+pub use contact_export::ContactExport;
 pub use contact_imports::{
     MAX_CUSTOM_BYTES, MAX_CUSTOM_FIELDS, MAX_KEPT_IMPORTS, MAX_OPEN_BYTES, MAX_OPEN_IMPORTS, MAX_TAGS,
 };

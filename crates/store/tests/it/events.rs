@@ -4,7 +4,8 @@ use ambient::{ConversationId, Ulid};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 use store::{
-    CreditReserve, NewConversation, NewEffect, NewRun, NewRunEvent, Reserved, StoreError, TurnRecord, Workspace,
+    Archived, ContactFilter, CreditReserve, ImportBatch, ImportMatch, NewContact, NewConversation, NewEffect, NewRun,
+    NewRunEvent, Reserved, StoreError, TurnRecord, Workspace,
 };
 
 use crate::databases::{START, World, by, connect, deployed, new_bot, on_each, run, started};
@@ -234,6 +235,50 @@ async fn credits_tell_once_that_they_are_few_and_that_they_are_gone() {
         live.grant_credits(50, None, by("grant_credits")).await.unwrap();
         charge(&live, 50).await;
         assert_eq!(kinds(world).await, ["credits.depleted"], "of both the worse");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_contact_of_a_call_is_told_and_one_of_an_import_is_not() {
+    on_each(async |world| {
+        let (live, test) = world.tenant("ours").await;
+        listen(world, &live, ",contact.created,").await;
+        let new = |name: &str| NewContact {
+            name: Some(name.to_owned()),
+            external_id: Some(name.to_lowercase()),
+            tags: vec!["vip".to_owned()],
+            ..NewContact::default()
+        };
+        let made = live.create_contact(new("Ada"), by("create_contact")).await.unwrap();
+        let told_of = told(world).await;
+        assert_eq!(told_of.len(), 1, "{told_of:?}");
+        assert_eq!((told_of[0].0.as_str(), told_of[0].1.as_str()), ("live", "contact.created"));
+        let data = &told_of[0].2;
+        assert_eq!((&data["id"], &data["name"], &data["tags"]), (&json!(made.id), &json!("Ada"), &json!(["vip"])));
+
+        let twice = live.create_contact(new("Ada"), by("create_contact")).await;
+        assert!(matches!(twice, Err(StoreError::Conflict("external_id"))));
+        test.create_contact(new("Ada"), by("create_contact")).await.unwrap();
+        let import = live.begin_import(&json!({}), "key_1").await.unwrap().id;
+        live.add_import_part(import, 0, b"name".to_vec()).await.unwrap();
+        live.finish_upload(import, by("import_contacts")).await.unwrap();
+        live.start_import(import, 1, 0).await.unwrap();
+        let batch = ImportBatch {
+            from: 0,
+            to: 4,
+            rows: vec![(2, new("Bob"))],
+            errors: Vec::new(),
+            failed: 0,
+            matching: ImportMatch::None,
+            updates: true,
+            error_places: 10,
+            contact_places: 10,
+        };
+        assert_eq!(live.import_batch(import, batch).await.unwrap().created, 1);
+        let all = ContactFilter { archived: Archived::Any, ..ContactFilter::default() };
+        assert_eq!(live.contact_count(&all).await.unwrap(), 2);
+        assert!(kinds(world).await.is_empty(), "neither what was refused, nor what nobody hears, nor an import's");
     })
     .await;
 }

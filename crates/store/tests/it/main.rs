@@ -6,6 +6,7 @@
 mod audit;
 mod bots;
 mod catalogue;
+mod contacts;
 mod conversations;
 mod credits;
 mod databases;
