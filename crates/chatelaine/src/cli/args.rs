@@ -423,7 +423,7 @@ pub(crate) struct Create {
     /// For servers, or for pages.
     #[arg(long, value_enum, default_value_t = Kind::Secret)]
     pub(crate) kind: Kind,
-    /// What it may do, such as bots:read; may be repeated. Without any: what the key in use may.
+    /// What a key for servers may do, such as bots:read; may be repeated; admin is everything. Must be said.
     #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',')]
     pub(crate) scopes: Vec<String>,
     /// Whose data it sees.

@@ -106,7 +106,7 @@ fn steps(url: &str, token: &str) -> String {
     format!(
         "This server has no owner yet. Become it with this link, which works once, within 30 minutes:\n\
          \n  {url}/setup#{token}\n\
-         \nor in a shell:\n\
+         \nor in a shell, with your address, and a password of at least 15 characters, in place of the dots:\n\
          \n  curl -sS {url}/v1/setup -H 'Content-Type: application/json' -d '{{\"token\":\"{token}\",\
          \"email\":\"you@example.com\",\"password\":\"...\",\"workspace_name\":\"My team\"}}'\n"
     )

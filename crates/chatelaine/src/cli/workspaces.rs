@@ -52,7 +52,8 @@ async fn list(rest: &AtRest, json: bool, terminal: &Terminal) -> Result<(), Fail
                 "created_at": workspace.created_at});
             terminal.out(line.to_string());
         } else {
-            terminal.out(format!("{}  {:>4} members  {}", workspace.id, members, plain(&workspace.name)));
+            let word = if members == 1 { "member " } else { "members" };
+            terminal.out(format!("{}  {members:>4} {word}  {}", workspace.id, plain(&workspace.name)));
         }
     }
     Ok(())

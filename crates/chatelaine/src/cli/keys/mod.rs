@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::{
     cli::{
         Failure, Terminal,
-        args::{Client as ClientArguments, Create, Keys, KeysAction},
+        args::{Client as ClientArguments, Create, Keys, KeysAction, Kind},
         duration::parse_seconds,
     },
     config::Environment,
@@ -68,8 +68,15 @@ async fn make(
     Ok(())
 }
 
-/// What is not said is left to the server.
+/// What is not said is left to the server, but for what the key may do: the server would take all that the key in
+/// use may.
 fn new_key(create: Create, now: Millis) -> Result<Value, Failure> {
+    if create.scopes.is_empty() && matches!(create.kind, Kind::Secret) {
+        return Err(Failure::usage(
+            "what may the key do? Say it with --scope, such as --scope chat:write,bots:read, or --scope admin for \
+             everything",
+        ));
+    }
     let mut body = Map::new();
     body.insert("name".into(), create.name.into());
     body.insert("kind".into(), create.kind.as_str().into());
@@ -162,12 +169,12 @@ fn key_id(text: &str) -> Result<KeyId, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::{Kind, args};
+    use crate::cli;
 
     fn create(expires: Option<&str>) -> Create {
         Create {
             name: "ci".into(),
-            kind: args::Kind::Secret,
+            kind: Kind::Secret,
             scopes: vec!["bots:read".into()],
             environment: None,
             domains: Vec::new(),
@@ -182,18 +189,30 @@ mod tests {
     }
 
     #[test]
+    fn a_key_for_servers_says_what_it_may_do() {
+        let made = |kind, scopes: &[&str]| {
+            let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+            new_key(Create { kind, scopes, ..create(None) }, Millis(0))
+        };
+        let refused = made(Kind::Secret, &[]).unwrap_err();
+        assert!(refused.kind == cli::Kind::Usage && refused.message.contains("--scope admin"), "{}", refused.message);
+        assert_eq!(made(Kind::Secret, &["admin"]).unwrap()["scopes"], json!(["admin"]));
+        assert_eq!(made(Kind::Widget, &[]).unwrap().get("scopes"), None, "what these may do is fixed");
+    }
+
+    #[test]
     fn a_key_expires_after_a_while_at_a_time_or_never() {
         let at = |text| new_key(create(Some(text)), Millis(0)).map(|body| body["expires_at"].clone());
         assert_eq!(at("90d").unwrap(), "1970-04-01T00:00:00.000Z");
         assert_eq!(at("2030-01-01T01:00:00+01:00").unwrap(), "2030-01-01T00:00:00.000Z");
         assert_eq!(at("never").unwrap(), Value::Null);
-        assert_eq!(at("soon").unwrap_err().kind, Kind::Usage);
+        assert_eq!(at("soon").unwrap_err().kind, cli::Kind::Usage);
     }
 
     #[test]
     fn a_key_pasted_instead_of_its_id_is_not_repeated() {
         let failure = key_id("sk_live_abcdefgh").unwrap_err();
-        assert!(failure.kind == Kind::Usage && !failure.message.contains("sk_live"), "{}", failure.message);
+        assert!(failure.kind == cli::Kind::Usage && !failure.message.contains("sk_live"), "{}", failure.message);
         assert!(key_id("../../v1/bots").is_err());
     }
 }

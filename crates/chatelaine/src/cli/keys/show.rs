@@ -29,7 +29,7 @@ pub(super) fn table(keys: &[Value], terminal: &Terminal) {
     }
 }
 
-/// A new secret alone on stdout, so that `KEY=$(chatelaine keys create ci)` works; the rest on stderr.
+/// A new secret alone on stdout, so that `KEY=$(chatelaine keys create ci --scope bots:read)` works; the rest on stderr.
 pub(super) fn secret(answer: &Value, json: bool, terminal: &Terminal) {
     if json {
         terminal.out(answer.to_string());
