@@ -81,7 +81,7 @@ pub(super) async fn of_the_sender(
     by: &Persona,
     target: &mut Target,
 ) -> Option<Persona> {
-    if by.cookie().is_empty() || !matches!(operation.id, "sign_out" | "revoke_sign_in") {
+    if by.cookie().is_empty() || !matches!(operation.id, "sign_in" | "sign_out" | "revoke_sign_in") {
         return None;
     }
     let fresh = world.sign_in(&format!("{}@people.example", by.name())).await;
