@@ -104,8 +104,10 @@ pub struct KeyCaller {
     pub scopes: ScopeSet,
     /// The service account that it belongs to.
     pub service_account: Option<ServiceAccountId>,
-    /// When it stops; `None` is never.
+    /// When it stops, or the secret that was presented, if that is sooner; `None` is never.
     pub expires_at: Option<Millis>,
+    /// When the secret that was presented stops: it is in its grace. `None` is the newest.
+    pub secret_ends: Option<Millis>,
     /// Tokens minted now carry this; they die when the key's epoch moves on.
     pub epoch: u32,
     /// The allowed `Origin` the request came from (widget keys), to be bound into tokens.

@@ -313,6 +313,7 @@ mod tests {
             scopes,
             service_account: None,
             expires_at: None,
+            secret_ends: None,
             epoch: 0,
             origin: None,
         })

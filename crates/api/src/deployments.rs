@@ -16,7 +16,7 @@ use workflow::{Definition, InputMapping};
 use crate::{
     App, connections, input,
     key_view::expose,
-    problem::of_run,
+    problem::{must_be_newest, of_run},
     workflows::{MAX_NAME, check_definition},
 };
 
@@ -262,6 +262,8 @@ impl NewDeployment {
 async fn create_deployment(app: App, call: Call<NewDeployment>) -> Result<Data<DeploymentWithKey>, Problem> {
     let (tenant, data) = (call.tenant()?, app.workspace(&call)?);
     let workflow = data.workflow(call.id("id")?).await?;
+    // Its key has no end.
+    must_be_newest(&call.caller)?;
     // It was right when it was saved; its bots may have gone since.
     let definition = serde_json::from_str(&workflow.definition).map_err(Problem::unavailable)?;
     let definition = check_definition(&data, &definition).await?;

@@ -17,6 +17,7 @@ use crate::{
     members::{MAX_NAME, Member, READ, WRITE},
     password,
     people::{EMAIL_PATTERN, NAME_PATTERN, held_role, is_email, must_give, of_change, of_people},
+    problem::must_be_newest,
 };
 
 /// What the digest of a token is made for.
@@ -192,6 +193,7 @@ async fn create_invitation(app: App, call: Call<Invite>) -> Result<Data<Invitati
         return Err(Problem::invalid_field("email", "must be an address, such as ada@example.com"));
     }
     must_give(&call.caller, *role)?;
+    must_be_newest(&call.caller)?;
     let (token, digest) = mint_token(app.secrets(), app.random())?;
     let new = NewInvitation { email: email.clone(), role: *role, digest };
     let actor = call.actor();

@@ -338,10 +338,10 @@ fn key_of(caller: &Caller) -> Option<KeyId> {
 }
 
 /// Past which end the caller's key leaves no other behind; `None` is none, as for people and for who
-/// holds `admin`.
+/// holds `admin`. A secret in its grace leaves nothing behind that works longer, whatever it holds.
 fn end_of(caller: &Caller) -> Option<Millis> {
     match caller {
-        Caller::Key(key) if key.scopes.allows(Scope::Admin) => None,
+        Caller::Key(key) if key.scopes.allows(Scope::Admin) => key.secret_ends,
         Caller::Key(key) => key.expires_at,
         _ => None,
     }

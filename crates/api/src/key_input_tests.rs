@@ -111,6 +111,7 @@ fn by_key(id: u128, expires_at: Option<Millis>) -> Caller {
         scopes: ScopeSet::every(),
         service_account: None,
         expires_at,
+        secret_ends: None,
         epoch: 0,
         origin: None,
     })
@@ -146,6 +147,18 @@ fn a_key_does_not_outlive_the_one_that_made_it() {
     assert_eq!(expiry(Some(soon), Some(json!(soon.to_string()))).1, [""; 0], "to the same moment");
     assert_eq!(expiry(Some(soon), Some(json!(soon.plus(1).to_string()))).1, ["expires_at"]);
     assert_eq!(expiry(Some(soon), Some(json!(null))).1, ["expires_at"]);
+}
+
+#[test]
+fn a_secret_in_its_grace_leaves_nothing_behind_even_with_admin() {
+    let soon = NOW.plus(60_000);
+    let by = |secret_ends| match by_key(1, secret_ends) {
+        Caller::Key(key) => Caller::Key(KeyCaller { scopes: ScopeSet::ADMIN, secret_ends, ..key }),
+        other => other,
+    };
+    assert_eq!((end_of(&by(Some(soon))), end_of(&by(None))), (Some(soon), None));
+    assert!(crate::problem::must_be_newest(&by(Some(soon))).is_err());
+    assert!(crate::problem::must_be_newest(&by(None)).is_ok());
 }
 
 #[test]

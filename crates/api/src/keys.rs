@@ -17,7 +17,7 @@ use crate::{
     App, input,
     key_input::{self, KeyPatch, MAX_NAME, NewKey},
     key_view::{KeyView, KeyWithSecret, RotatedKey},
-    problem::must_cover,
+    problem::{must_be_newest, must_cover},
 };
 
 const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::ApiKeysRead);
@@ -195,6 +195,7 @@ async fn rotate_api_key(app: App, call: Call<Rotate>) -> Result<Data<RotatedKey>
     if record.expires_at.is_some_and(|at| at <= now) {
         return Err(Problem::conflict("This key has expired: a new secret of it would not work"));
     }
+    must_be_newest(&call.caller)?;
     // A rotation hands out a secret: nobody gets one that may more than the one presented.
     must_cover(call.caller.scopes(), powers(record.kind, record.scopes))?;
     let actor = call.actor();

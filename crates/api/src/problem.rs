@@ -1,7 +1,7 @@
 //! From what went wrong elsewhere to what the caller reads.
 
 use ::runs::RunError;
-use access::{Refusal, ScopeSet};
+use access::{Caller, Refusal, ScopeSet};
 use chat::ChatError;
 use gate::{FieldError, Problem};
 
@@ -43,6 +43,16 @@ pub(crate) fn must_cover(held: ScopeSet, wanted: ScopeSet) -> Result<(), Problem
     match wanted.iter().find(|scope| !held.allows(*scope)) {
         Some(scope) => Err(Refusal::MissingScope(scope).into()),
         None => Ok(()),
+    }
+}
+
+/// What never ends is not left to a secret that does: it was replaced, or has leaked.
+pub(crate) fn must_be_newest(caller: &Caller) -> Result<(), Problem> {
+    match caller {
+        Caller::Key(key) if key.secret_ends.is_some() => Err(Problem::conflict(
+            "This key has a newer secret: the one that was sent, in its grace, does not do this any more",
+        )),
+        _ => Ok(()),
     }
 }
 

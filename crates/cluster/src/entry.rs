@@ -444,13 +444,15 @@ impl KeyHandle {
     /// Who is calling; `origin` is the allowed `Origin` that the request came from.
     #[must_use]
     pub fn caller(&self, origin: Option<Arc<str>>) -> KeyCaller {
+        let secret_ends = self.previous().filter(|_| self.is_previous).map(|previous| previous.grace_ends);
         KeyCaller {
             key: self.id(),
             tenant: self.tenant(),
             kind: self.kind(),
             scopes: self.scopes(),
             service_account: self.service_account(),
-            expires_at: self.expires_at(),
+            expires_at: [self.expires_at(), secret_ends].into_iter().flatten().min(),
+            secret_ends,
             epoch: self.epoch(),
             origin,
         }

@@ -129,7 +129,10 @@ fn both_secrets_work_until_the_grace_ends() {
     let Lookup::Found(old) = keyring.lookup(&digest(7), ends.plus(-1)) else { panic!("not found") };
     assert!(old.is_previous);
     assert!(matches!(keyring.lookup(&digest(7), ends), Lookup::Refused));
-    assert!(matches!(keyring.lookup(&digest(8), ends), Lookup::Found(_)));
+    let Lookup::Found(newest) = keyring.lookup(&digest(8), ends) else { panic!("not found") };
+    let (by_old, by_newest) = (old.caller(None), newest.caller(None));
+    assert_eq!((by_old.secret_ends, by_old.expires_at), (Some(ends), Some(ends)), "who calls stops with the secret");
+    assert_eq!((by_newest.secret_ends, by_newest.expires_at), (None, newest.expires_at()));
     keyring.revoke(old.id(), ends);
     assert!(matches!(keyring.lookup(&digest(7), NOW), Lookup::Miss), "both go");
     assert!(matches!(keyring.lookup(&digest(8), NOW), Lookup::Miss));

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use access::{Access, Caller, KeyCaller, KeyKind, Limit, ParticipantCaller, Refusal, SessionCaller};
+use access::{Access, Caller, KeyKind, Limit, ParticipantCaller, Refusal, SessionCaller};
 use ambient::{KeyId, Millis, RequestId};
 use cluster::{Bucket, KeyHandle, Lookup, SessionState};
 use credential::{
@@ -114,16 +114,7 @@ impl Inner {
         if key.has_unread_day() {
             self.cluster.resume_requests(&key, around.now).await?;
         }
-        let caller = Caller::Key(KeyCaller {
-            key: key.id(),
-            tenant: key.tenant(),
-            kind: key.kind(),
-            scopes: key.scopes(),
-            service_account: key.service_account(),
-            expires_at: key.expires_at(),
-            epoch: key.epoch(),
-            origin: None,
-        });
+        let caller = Caller::Key(key.caller(None));
         Ok(Identity { caller, key: Some(key) })
     }
 

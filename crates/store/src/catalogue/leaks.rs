@@ -16,6 +16,13 @@ statements! {
         WHERE workspace_id = $1 AND environment IN ($2, $3) ORDER BY id DESC LIMIT $4 OFFSET $5";
     LEAK_COUNT "leak_count"
         "SELECT COUNT(*) AS total FROM leaks WHERE workspace_id = $1 AND environment IN ($2, $3)";
+    /// Who has made the newest secret of a key.
+    ROTATED_BY "rotated_by"
+        "SELECT actor_kind, actor_id FROM audit_log
+        WHERE workspace_id = $1 AND action = 'rotate_api_key' AND target_id = $2 AND created_at >= $3
+        ORDER BY id DESC LIMIT 1";
+    OLDER_KEY "older_key"
+        "SELECT COUNT(*) AS total FROM api_keys WHERE workspace_id = $1 AND id = $2 AND created_at <= $3";
     /// One secret in its grace.
     END_SECRET "end_secret"
         "UPDATE api_key_secrets SET expires_at = $4

@@ -9,7 +9,7 @@ use crate::{
     change::NewKey,
     error::StoreError,
     participation::{DeploymentRecord, NewDeployment},
-    record::{AuditEntry, KeyRecord, Page, PageRequest, SecretRecord},
+    record::{AuditEntry, KeyRecord, KeySettings, Page, PageRequest, SecretRecord},
     row::Row,
     store::Store,
     tx::Tx,
@@ -35,8 +35,21 @@ impl Workspace {
         audit: AuditEntry<'_>,
     ) -> Result<(DeploymentRecord, KeyRecord), StoreError> {
         let now = self.store.now();
+        let key = |name: &str, settings: KeySettings, secret| NewKey {
+            environment: self.tenant.environment,
+            kind: KeyKind::Deployment,
+            family: Family::Deployment,
+            name: name.to_owned(),
+            scopes: ScopeSet::NONE,
+            settings,
+            service_account: None,
+            expires_at: None,
+            secret,
+        };
         if let Some(made) = self.made_before(new.id, self.deployment(new.id)).await? {
-            let key = self.replace_lost_secret(made.key(), secret, &audit).await?;
+            let wanted = self.key_record(key(&new.name, new.settings, secret.clone()), &audit)?;
+            let wanted = KeyRecord { id: made.key(), ..wanted };
+            let key = self.replace_lost_secret(&wanted, secret, &audit).await?;
             let display = key.secrets.first().map_or(made.display, |secret| secret.display.clone());
             return Ok((DeploymentRecord { display, ..made }, key));
         }
@@ -64,17 +77,7 @@ impl Workspace {
             created_at: now,
             revoked_at: None,
         };
-        let key = NewKey {
-            environment: self.tenant.environment,
-            kind: KeyKind::Deployment,
-            family: Family::Deployment,
-            name: deployment.name.clone(),
-            scopes: ScopeSet::NONE,
-            settings: new.settings,
-            service_account: None,
-            expires_at: None,
-            secret,
-        };
+        let key = key(&deployment.name, new.settings, secret);
         let key = KeyRecord { id: deployment.key(), ..self.key_record(key, &audit)? };
         self.insert_whole_key(&mut tx, &key).await?;
         let insert = self.own(&sql::INSERT_DEPLOYMENT).id(deployment.id).id(deployment.workflow);

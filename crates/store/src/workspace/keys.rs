@@ -1,3 +1,4 @@
+use access::ActorKind;
 use ambient::{KeyId, Millis, ServiceAccountId};
 use credential::secret::IMPORTED;
 use serde_json::Map;
@@ -17,6 +18,9 @@ use crate::{
 
 /// What the audit log calls them.
 const KIND: &str = "api_key";
+/// Why a request that was carried out and never answered is not carried out again.
+const LOST: &str = "an earlier request with this `Idempotency-Key` has made it, its answer was lost, and it was changed \
+                    or used since: look for it, and use another key for another one";
 
 impl Workspace {
     /// Makes a key with its first secret.
@@ -27,8 +31,8 @@ impl Workspace {
     pub async fn create_key(&self, new: NewKey, audit: AuditEntry<'_>) -> Result<KeyRecord, StoreError> {
         let key = KeyRecord { id: self.new_id()?, ..self.key_record(new, &audit)? };
         if self.made_before(key.id, self.key(key.id)).await?.is_some() {
-            let secret = key.secrets.into_iter().next().ok_or(StoreError::NotFound)?;
-            return self.replace_lost_secret(key.id, secret, &audit).await;
+            let secret = key.secrets.first().cloned().ok_or(StoreError::NotFound)?;
+            return self.replace_lost_secret(&key, secret, &audit).await;
         }
         let mut tx = self.store.begin().await?;
         if let Some(account) = key.service_account {
@@ -226,6 +230,7 @@ impl Workspace {
         tx.execute(self.insert_secret(id, &new)).await?;
         if bump_epoch {
             tx.change(sql::BUMP_EPOCH.bound().id(workspace).id(id)).await?;
+            self.take_back_invitations(&mut tx, ActorKind::ApiKey, &id).await?;
         }
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         let key = self.read_key(&mut tx, id).await?;
@@ -236,15 +241,18 @@ impl Workspace {
     }
 
     /// Gives a key that an earlier attempt has made another secret: nobody has seen the one it has, and nobody will.
+    /// It must be what this attempt would make now, and nobody may have changed or used it since: `wanted`.
     pub(super) async fn replace_lost_secret(
         &self,
-        id: KeyId,
+        wanted: &KeyRecord,
         secret: SecretRecord,
         audit: &AuditEntry<'_>,
     ) -> Result<KeyRecord, StoreError> {
-        let (workspace, now) = (self.tenant.workspace, self.store.now());
+        let (workspace, now, id) = (self.tenant.workspace, self.store.now(), wanted.id);
         let mut tx = self.store.begin().await?;
-        self.lock_key(&mut tx, id).await?;
+        if !is_as_made(&self.lock_key(&mut tx, id).await?, wanted) {
+            return Err(StoreError::Conflict(LOST));
+        }
         tx.execute(sql::END_SECRETS.bound().id(workspace).id(id).time(now).time(now)).await?;
         tx.execute(self.insert_secret(id, &secret)).await?;
         self.insert_audit(&mut tx, audit, KIND, &id).await?;
@@ -337,6 +345,17 @@ impl Workspace {
         let is_imported = secret.pepper_id == IMPORTED;
         bound.maybe_id(secret.last_used_ip).count(secret.uses).text(if is_imported { IMPORTED } else { "hmac" })
     }
+}
+
+/// Whether a key that was just locked is as an earlier attempt has left it, and no more than `wanted`.
+fn is_as_made(made: &KeyRecord, wanted: &KeyRecord) -> bool {
+    // 1 when it was made, and 1 for the lock.
+    let is_untouched = made.version == 2 && made.epoch == 0 && made.secrets.len() == 1;
+    let is_used = made.secrets.iter().any(|secret| secret.uses > 0 || secret.last_used_at.is_some());
+    let ends_in_time = wanted.expires_at.is_none_or(|wanted| made.expires_at.is_some_and(|made| made <= wanted));
+    let is_same = (made.environment, made.kind, made.scopes, &made.settings, made.service_account)
+        == (wanted.environment, wanted.kind, wanted.scopes, &wanted.settings, wanted.service_account);
+    is_untouched && !is_used && ends_in_time && is_same
 }
 
 pub(super) fn json(value: &impl serde::Serialize) -> Result<String, StoreError> {

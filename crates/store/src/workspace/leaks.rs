@@ -1,6 +1,6 @@
 //! What is done about a key that was found where it should not be, and the list of what was.
 
-use access::KeyKind;
+use access::{ActorKind, KeyKind};
 use ambient::{KeyId, LeakId, Millis};
 use credential::{key::Environment, secret::Digest};
 use serde_json::{Map, json};
@@ -95,8 +95,10 @@ impl Workspace {
         if key.revoked_at.is_some() {
             return Ok(None);
         }
-        let is_newest = secret.expires_at.is_none();
         let unseen = key.secrets.first().is_some_and(SecretRecord::is_unseen);
+        // Whoever found a secret may have made the newer one with it: that is worth no more.
+        let is_newest = secret.expires_at.is_none()
+            || (!unseen && !self.is_replaced_by_another(&mut tx, key.id, secret.created_at).await?);
         let policy = tx.row(sql::LEAK_POLICY.bound().id(self.tenant.workspace)).await?.ok_or(StoreError::NotFound)?;
         let grace_ends = now.plus(policy.count::<i64>("leak_grace_seconds")?.max(0).saturating_mul(1000));
         let action = match (policy.string("leak_policy")?.as_str(), is_newest) {
@@ -117,9 +119,27 @@ impl Workspace {
                 LeakAction::Revoked
             }
         };
+        if action != LeakAction::Notified {
+            self.take_back_invitations(&mut tx, ActorKind::ApiKey, &key.id).await?;
+        }
         let record = self.tell_leak(&mut tx, &key, &leak, action, audit).await?;
         tx.commit().await?;
         Ok(record)
+    }
+
+    /// Whether the newest secret was made by somebody who did not need the one before, of `since`: a person, or a key
+    /// that was there before it. Where that is not known, it was not.
+    async fn is_replaced_by_another(&self, tx: &mut Tx, id: KeyId, since: Millis) -> Result<bool, StoreError> {
+        let workspace = self.tenant.workspace;
+        let Some(row) = tx.row(sql::ROTATED_BY.bound().id(workspace).id(id).time(since)).await? else {
+            return Ok(false);
+        };
+        let kind = row.string("actor_kind")?;
+        if kind != ActorKind::ApiKey.as_str() {
+            return Ok(kind == ActorKind::Member.as_str());
+        }
+        let by = row.string("actor_id")?;
+        Ok(by != id.to_string() && tx.total(sql::OLDER_KEY.bound().id(workspace).text(by).time(since)).await? > 0)
     }
 
     /// The newest secret gets an end. A deployment's key is not rotated: it expires.

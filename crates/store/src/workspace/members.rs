@@ -1,3 +1,5 @@
+use std::fmt::Display;
+
 use access::{ActorKind, Role};
 use ambient::{MemberId, MemberSessionId, Millis};
 
@@ -114,7 +116,7 @@ impl Workspace {
         }
         if role < member.role {
             self.leave_an_owner(&mut tx, &member).await?;
-            self.take_back_invitations(&mut tx, id).await?;
+            self.take_back_invitations(&mut tx, ActorKind::Member, &id).await?;
         }
         member.role = role;
         member.name = change.name.unwrap_or(member.name);
@@ -137,7 +139,7 @@ impl Workspace {
             return Err(StoreError::Conflict("role"));
         }
         self.leave_an_owner(&mut tx, &member).await?;
-        self.take_back_invitations(&mut tx, id).await?;
+        self.take_back_invitations(&mut tx, ActorKind::Member, &id).await?;
         tx.change(sql::DELETE_MEMBER.bound().id(self.tenant.workspace).id(id)).await?;
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         tx.commit().await
@@ -174,8 +176,14 @@ impl Workspace {
         if member.role == Role::Owner && owners <= 1 { Err(StoreError::Conflict("last_owner")) } else { Ok(()) }
     }
 
-    async fn take_back_invitations(&self, tx: &mut Tx, id: MemberId) -> Result<(), StoreError> {
-        let by = format!("{}:{id}", ActorKind::Member.as_str());
+    /// What somebody has invited, and nobody has accepted.
+    pub(super) async fn take_back_invitations(
+        &self,
+        tx: &mut Tx,
+        kind: ActorKind,
+        id: &(impl Display + Sync),
+    ) -> Result<(), StoreError> {
+        let by = format!("{}:{id}", kind.as_str());
         let revoke = sql::REVOKE_INVITATIONS_BY.bound().id(self.tenant.workspace).text(by).time(self.store.now());
         tx.execute(revoke).await.map(|_| ())
     }

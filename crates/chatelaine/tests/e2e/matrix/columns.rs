@@ -207,6 +207,7 @@ impl Maker<'_> {
             scopes,
             service_account: None,
             expires_at: None,
+            secret_ends: None,
             epoch: 0,
             origin: None,
         })
