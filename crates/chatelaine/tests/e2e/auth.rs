@@ -255,7 +255,9 @@ async fn a_key_on_a_list_of_addresses_works_from_there_alone(world: &World) {
     let here = world.key("here", json!({"name": "Here", "allowed_ips": ["127.0.0.0/8"]})).await;
     let there = world.key("there", json!({"name": "There", "allowed_ips": ["203.0.113.7"]})).await;
     let _ = here.get("/v1/me").await.expect(200);
-    let _ = there.get("/v1/me").await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    let refused = there.get("/v1/me").await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(said.ends_with("not allowed from 127.0.0.1"), "as the server saw it: {said}");
     let claim = there.request("GET", "/v1/me").header("x-forwarded-for", "203.0.113.7").send().await;
     let _ = claim.refused(403, "INSUFFICIENT_PERMISSIONS");
 }

@@ -30,7 +30,10 @@ on_each! {
 async fn a_session_is_opened_used_read_and_ended(world: &World) {
     let bot = json!({"name": "Ada", "greeting": "Hello!", "instructions": "Be brief."});
     let bot = id_of(&world.secret().post("/v1/bots", &bot).await.expect(201));
-    let body = json!({"agent_id": bot, "user_identifier": "u-1", "metadata": {"plan": "pro"}, "theme": "dark"});
+    let dropped = json!({"agent_id": bot, "user": {"email": "ada@example.com"}});
+    let refused = world.secret().post("/v1/chat/sessions", &dropped).await.refused(422, "VALIDATION_FAILED");
+    assert_eq!(refused.json()["error"]["errors"][0]["field"], "user", "nobody believes that it is kept");
+    let body = json!({"agent_id": bot, "user_identifier": "u-1", "metadata": {"plan": "pro"}});
     let opened = world.secret().post("/v1/chat/sessions", &body).await.expect(201).json();
     assert_eq!(
         (&opened["agent_name"], &opened["greeting"], &opened["agent_model"]),

@@ -41,6 +41,8 @@ async fn a_live_key_is_told_from_a_dead_one(world: &World) {
     for key in [&live, &dead, &widget] {
         assert!(!out.contains(key.credential()) && !err.contains(key.credential()));
     }
+    let (_, out, err) = scan(&[tree, "--server", world.server().url()]).await;
+    assert!(out.contains(": dead (unknown there, or revoked)") && err.contains("3 keys in 4 places"), "{out} {err}");
     let (code, out, _) = scan(&[tree]).await;
     assert!(code == 1 && out.lines().count() == 4 && out.lines().all(|line| line.ends_with(')')), "{out}");
     let (code, out, _) = scan(&["rules", "--for", "gitleaks"]).await;

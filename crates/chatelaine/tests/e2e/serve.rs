@@ -32,6 +32,7 @@ pub(crate) async fn client_of(process: &Process) -> Client {
 /// The token in the setup link.
 async fn setup_token(process: &Process) -> String {
     let line = process.line(|line| line.contains("/setup#")).await;
+    let _ = process.line(|line| line.contains("a password of at least 15 characters")).await;
     line.split("/setup#").nth(1).unwrap().trim().to_owned()
 }
 

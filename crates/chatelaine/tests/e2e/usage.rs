@@ -101,6 +101,8 @@ async fn a_day_of_requests_ends_at_midnight_and_not_with_the_process(backend: Ba
     for _ in 0..2 {
         let refused = key.get("/v1/bots").await.refused(429, "RATE_LIMITED");
         assert_eq!(refused.header("retry-after"), "43200", "until midnight, UTC");
+        let said = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(said.contains("daily_requests") && said.contains("43200 s"), "which of its limits: {said}");
     }
     let _ = world.secret().patch(&path, &json!({"daily_requests": 4})).await.expect(200);
     let _ = key.get("/v1/bots").await.expect(200);

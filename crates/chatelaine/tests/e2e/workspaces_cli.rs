@@ -55,6 +55,8 @@ async fn a_workspace_is_made_at_rest_and_its_owner_joins_by_the_link(backend: Ba
             let names: Vec<&str> = rows.iter().map(|row| row["name"].as_str().unwrap()).collect();
             assert_eq!(names, ["Acme", "Other", "Third"]);
             assert_eq!((&rows[0]["members"], &rows[2]["members"]), (&json!(1), &json!(0)));
+            let list = workspaces(database, &["list"]).await.out;
+            assert!(list.contains("1 member   Acme") && list.contains("0 members  Third"), "{list}");
         })
         .await;
     let token = link.split_once("/invitations#").unwrap().1;
