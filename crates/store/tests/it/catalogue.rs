@@ -24,6 +24,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("lock_people", "the tenant itself: id = $1"),
     ("update_workspace", "the tenant itself: id = $1"),
     ("workspaces", "the installation's, for its operator"),
+    ("leak_policy", "the tenant itself: id = $1"),
     ("member_by_email", "an address is one person's in the installation; the row says which tenant it is"),
     ("sign_in_by_digest", "whoever has the cookie says no more; the row says which tenant it is"),
     ("invitation_by_digest", "whoever has the token says no more; the row says which tenant it is"),
