@@ -1,6 +1,6 @@
 use access::{Scope, ScopeSet};
-use ambient::{Clock, Millis};
-use store::{KeyChange, KeyFilter, KeySettings, PageRequest, StoreError};
+use ambient::{Clock, KeyId, Millis, Ulid};
+use store::{ForeignPepper, KeyChange, KeyFilter, KeyRecord, KeySettings, PageRequest, SecretRecord, StoreError};
 
 use crate::databases::{FIRST, START, by, digest, logged, new_key, on_each, run, secret};
 
@@ -54,6 +54,40 @@ async fn many_keys_are_made_all_or_none() {
         assert_eq!(live.import_keys(vec![new_key(1), new_key(2)], by("import")).await.unwrap(), 2);
         assert_eq!(live.keys(FIRST, KeyFilter::default()).await.unwrap().total, 2);
         assert_eq!(logged(&live).await, ["import"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn keys_are_taken_over_all_or_none_and_their_pepper_goes_with_the_last() {
+    const PEPPER: &str = "0123456789abcdef";
+    on_each(async |world| {
+        let (live, _) = world.tenant("ours").await;
+        let (other, _) = world.tenant("theirs").await;
+        let made = live.create_key(new_key(1), by("create")).await.unwrap();
+        let record = |id, n| KeyRecord {
+            id: KeyId(Ulid(id)),
+            secrets: vec![SecretRecord { pepper_id: PEPPER.to_owned(), ..secret(n) }],
+            ..made.clone()
+        };
+        let pepper = [ForeignPepper { id: PEPPER.to_owned(), sealed: vec![1, 2, 255] }];
+        let peppers = async || world.store.foreign_peppers().await.unwrap();
+        let clash = live.take_over_keys(&[record(1, 2), record(2, 1)], &pepper, by("take")).await;
+        assert!(matches!(clash, Err(StoreError::Conflict("secret"))), "{clash:?}");
+        let foreign = other.take_over_keys(&[record(1, 2)], &pepper, by("take")).await;
+        assert!(matches!(foreign, Err(StoreError::Conflict(_))), "{foreign:?}");
+        live.take_over_keys(&[], &pepper, by("take")).await.unwrap();
+        assert_eq!((live.keys(FIRST, KeyFilter::default()).await.unwrap().total, peppers().await.len()), (1, 0));
+
+        live.take_over_keys(&[record(1, 2), record(2, 3)], &pepper, by("take")).await.unwrap();
+        assert_eq!(live.key(KeyId(Ulid(2))).await.unwrap().secrets[0].pepper_id, PEPPER);
+        assert_eq!((peppers().await[0].id.as_str(), &peppers().await[0].sealed), (PEPPER, &pepper[0].sealed));
+        assert_eq!(logged(&live).await, ["create", "take"]);
+        let now = world.clock.now();
+        world.store.renew_digest(&digest(2), &digest(4), "ours").await.unwrap();
+        assert!(!world.store.drop_spent_pepper(PEPPER, now).await.unwrap(), "one waits for its first use");
+        live.revoke_key(KeyId(Ulid(2)), now, by("revoke")).await.unwrap();
+        assert!(world.store.drop_spent_pepper(PEPPER, now).await.unwrap() && peppers().await.is_empty());
     })
     .await;
 }
@@ -125,7 +159,7 @@ async fn rotation_keeps_the_key_and_gives_the_old_secret_its_grace() {
         let mut next = secret(2);
         next.created_at = now;
         let rotated = live.rotate_key(id, next, now.plus(1000), false, by("rotate")).await.unwrap();
-        let shown = |key: &store::KeyRecord| -> Vec<_> {
+        let shown = |key: &KeyRecord| -> Vec<_> {
             key.secrets.iter().map(|secret| (secret.digest.0[0], secret.expires_at)).collect()
         };
         assert_eq!(shown(&rotated), [(2, None), (1, Some(now.plus(1000)))]);
