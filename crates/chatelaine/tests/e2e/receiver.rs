@@ -2,7 +2,10 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -70,6 +73,8 @@ type Rule = dyn Fn(&Received) -> Reply + Send + Sync;
 pub(crate) struct Receiver {
     address: SocketAddr,
     received: Arc<Mutex<Vec<Received>>>,
+    /// Bytes of bodies that never end.
+    poured: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -84,13 +89,15 @@ impl Receiver {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, received) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
         let (rule, all): (Arc<Rule>, _) = (Arc::new(rule), Arc::clone(&received));
+        let poured = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&poured);
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(stream, Arc::clone(&rule), Arc::clone(&all)));
+                tokio::spawn(serve(stream, Arc::clone(&rule), Arc::clone(&all), Arc::clone(&counter)));
             }
         });
-        Self { address, received, task }
+        Self { address, received, poured, task }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -99,6 +106,11 @@ impl Receiver {
 
     pub(crate) fn received(&self) -> Vec<Received> {
         self.received.lock().unwrap().clone()
+    }
+
+    /// How much of bodies that never end anybody has taken, and what the sockets hold.
+    pub(crate) fn poured(&self) -> usize {
+        self.poured.load(Relaxed)
     }
 
     /// Those to one path.
@@ -114,7 +126,12 @@ impl Receiver {
     }
 }
 
-async fn serve(mut stream: TcpStream, rule: Arc<Rule>, all: Arc<Mutex<Vec<Received>>>) -> Option<()> {
+async fn serve(
+    mut stream: TcpStream,
+    rule: Arc<Rule>,
+    all: Arc<Mutex<Vec<Received>>>,
+    poured: Arc<AtomicUsize>,
+) -> Option<()> {
     let mut buffer = Vec::new();
     loop {
         let head = loop {
@@ -152,7 +169,7 @@ async fn serve(mut stream: TcpStream, rule: Arc<Rule>, all: Arc<Mutex<Vec<Receiv
             Reply::Endless => {
                 stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10737418240\r\n\r\n").await.ok()?;
                 loop {
-                    stream.write_all(&[b'x'; 64 * 1024]).await.ok()?;
+                    poured.fetch_add(stream.write(&[b'x'; 64 * 1024]).await.ok()?, Relaxed);
                 }
             }
         }

@@ -26,6 +26,7 @@ on_each! {
     an_endpoint_that_asks_for_time_gets_it;
     a_new_secret_signs_along_with_the_old_one_for_a_day;
     a_private_address_is_called_only_where_the_operator_says_so;
+    what_was_under_way_at_a_kill_is_due_at_once_at_the_next_start;
 }
 
 const HOUR: u64 = 3600;
@@ -113,6 +114,8 @@ async fn an_event_is_delivered_signed_and_written_down(world: &World) {
     assert_eq!(came[0].kind(), "conversation.created");
     assert!(receiver.wait("/all", 2).await.iter().any(|one| one.kind() == "conversation.created"));
     assert!(receiver.at("/off").is_empty() && receiver.at("/other").is_empty());
+    // What came is written down a moment later.
+    let _ = (has_attempts(world, &some, 1).await, has_attempts(world, &all, 2).await);
     let shown = by.get(&format!("{}/attempts", path(&some))).await.expect(200).json();
     let attempt = &shown["data"][0];
     assert_eq!(
@@ -180,6 +183,7 @@ async fn what_does_not_end_costs_nothing_and_no_redirect_is_followed(world: &Wor
     let attempt = has_attempts(world, &endless, 1).await.remove(0);
     assert_eq!((attempt.status, attempt.error, attempt.answer.unwrap().len()), (Some(200), None, 1024));
     assert!(attempt.took_ms < 10_000, "{}", attempt.took_ms);
+    assert!(receiver.poured() < 32 << 20, "64 KiB are read, and sockets hold some: {}", receiver.poured());
     let moved = make(&by, &receiver.url("/moved"), json!({"events": ["run.failed"]})).await;
     let _ = test(&by, &moved).await;
     let attempt = has_attempts(world, &moved, 1).await.remove(0);
@@ -290,11 +294,18 @@ async fn what_a_kill_left_under_way_is_sent_again(world: &World) {
     let made = make(&by, &receiver.url("/a"), json!({})).await;
     let event = test(&by, &made).await;
     let _ = has_attempts(world, &made, 1).await;
-    // As a process leaves it that dies between the claim and the answer.
+    let due = dies_with_it(world, &made, &event).await;
+    let later = world.server().running().app().clock().now().plus(1000);
+    assert_eq!(world.store().release_deliveries(later).await.unwrap(), 1);
+    assert_eq!(world.store().due_deliveries(later, 10).await.unwrap(), [due]);
+}
+
+/// Claims an event as a process does that dies before the answer, long before the claim ends.
+async fn dies_with_it(world: &World, made: &Value, event: &str) -> store::DueDelivery {
     let data = world.store().workspace(world.tenant());
     let (id, now) = (made["id"].as_str().unwrap().parse().unwrap(), world.server().running().app().clock().now());
     let due = store::DueDelivery { tenant: data.tenant(), webhook: id, event: event.parse().unwrap() };
-    let attempt = attempts(world, &made).await[0].id;
+    let attempt = attempts(world, made).await[0].id;
     let actor = access::Actor::system();
     world.server().running().app().webhooks().stop();
     let audit = store::AuditEntry { actor: &actor, action: "test", detail: None };
@@ -303,8 +314,21 @@ async fn what_a_kill_left_under_way_is_sent_again(world: &World) {
     assert_eq!(world.store().claim_deliveries(&[due], later, until).await.unwrap(), [due]);
     assert!(world.store().claim_deliveries(&[due], later, until).await.unwrap().is_empty(), "it is taken");
     assert!(world.store().due_deliveries(later, 10).await.unwrap().is_empty());
-    assert_eq!(world.store().release_deliveries(later).await.unwrap(), 1);
-    assert_eq!(world.store().due_deliveries(later, 10).await.unwrap(), [due]);
+    due
+}
+
+async fn what_was_under_way_at_a_kill_is_due_at_once_at_the_next_start(backend: Backend) {
+    let receiver = Receiver::start(|_| Reply::status(200)).await;
+    let world = World::new(backend).await;
+    let made = make(&world.secret(), &receiver.url("/a"), json!({})).await;
+    let event = test(&world.secret(), &made).await;
+    let _ = has_attempts(&world, &made, 1).await;
+    let _ = dies_with_it(&world, &made, &event).await;
+    assert_eq!(receiver.at("/a").len(), 1);
+    let world = world.restart_with(|_| {}).await;
+    let again = receiver.wait("/a", 2).await.remove(1);
+    assert_eq!(again.header("webhook-id"), Some(event.as_str()));
+    world.end().await;
 }
 
 async fn ten_attempts_come_on_their_days_with_one_id_and_fresh_times(backend: Backend) {
