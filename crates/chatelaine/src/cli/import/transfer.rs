@@ -109,7 +109,8 @@ async fn into(
         error => anyhow::Error::from(error).into(),
     })?;
     report.tell(terminal, arguments.json, "imported");
-    terminal.err(format!("Imported {} keys into {workspace}; {left_out} left out.", taken.len()));
+    let word = if taken.len() == 1 { "key" } else { "keys" };
+    terminal.err(format!("Imported {} {word} into {workspace}; {left_out} left out.", taken.len()));
     Ok(())
 }
 
