@@ -1,6 +1,7 @@
 //! A customer's server that answers for a bot and takes replies in, so that a test sees what reached it.
 
 use std::{
+    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,6 +12,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, stream};
 use http::{HeaderMap, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -107,6 +109,13 @@ async fn take(State(received): State<Shared>, uri: Uri, headers: HeaderMap, body
             json(json!({"content": answer}).to_string())
         }
         "/hang" => std::future::pending().await,
+        "/drip" => {
+            let blanks = stream::repeat(()).then(|()| async {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok::<_, Infallible>(Bytes::from_static(b" "))
+            });
+            ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(blanks)).into_response()
+        }
         "/text" => answer.into_response(),
         "/shape" => json(json!({"text": answer}).to_string()),
         "/empty" => json(json!({"content": ""}).to_string()),

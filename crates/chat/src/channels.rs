@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
+use access::Tenant;
 use ambient::{MessageId, WorkspaceId};
+use credential::Environment;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use store::{ChannelTurn, DueChannelMessage, StoreError};
@@ -18,8 +20,10 @@ use crate::{Chat, ChatError, ReplyErrorCode, ReplyEvent, chat::ChatParts, job::c
 
 /// Messages that are answered at once.
 const AT_ONCE: usize = 64;
-/// Those of one workspace: the rest is for the others.
-const AT_ONCE_OF_WORKSPACE: usize = 16;
+/// Those of one workspace, a quarter: the rest is for the others.
+const AT_ONCE_OF_WORKSPACE: usize = AT_ONCE / 4;
+/// Among them those of its `test`: what is tried out there keeps no customer waiting.
+const AT_ONCE_OF_TEST: usize = AT_ONCE_OF_WORKSPACE / 2;
 /// How many are looked at of each environment of a workspace: more than can be under way, so that something is found.
 const SCAN_OF_EACH: u32 = 64;
 /// And of all of them.
@@ -45,25 +49,32 @@ pub(crate) struct Desk {
 struct Places {
     under_way: HashSet<MessageId>,
     of_workspace: HashMap<WorkspaceId, usize>,
+    of_test: HashMap<WorkspaceId, usize>,
 }
 
 /// The place of a message that is answered; dropping it makes room, and the next one of its conversation is looked for.
 struct Place {
     desk: Arc<Desk>,
-    workspace: WorkspaceId,
+    tenant: Tenant,
     message: MessageId,
 }
 
 impl Desk {
     fn admit(self: &Arc<Self>, due: &DueChannelMessage) -> Option<Place> {
         let mut places = self.places.lock();
-        let own = places.of_workspace.get(&due.tenant.workspace).copied().unwrap_or_default();
-        let is_full = places.under_way.len() >= AT_ONCE || own >= AT_ONCE_OF_WORKSPACE;
+        let (workspace, is_test) = (due.tenant.workspace, due.tenant.environment == Environment::Test);
+        let own = |counts: &HashMap<_, _>| counts.get(&workspace).copied().unwrap_or_default();
+        let is_full = places.under_way.len() >= AT_ONCE
+            || own(&places.of_workspace) >= AT_ONCE_OF_WORKSPACE
+            || is_test && own(&places.of_test) >= AT_ONCE_OF_TEST;
         if is_full || !places.under_way.insert(due.turn.message) {
             return None;
         }
-        places.of_workspace.insert(due.tenant.workspace, own + 1);
-        Some(Place { desk: Arc::clone(self), workspace: due.tenant.workspace, message: due.turn.message })
+        *places.of_workspace.entry(workspace).or_default() += 1;
+        if is_test {
+            *places.of_test.entry(workspace).or_default() += 1;
+        }
+        Some(Place { desk: Arc::clone(self), tenant: due.tenant, message: due.turn.message })
     }
 }
 
@@ -71,14 +82,21 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut places = self.desk.places.lock();
         places.under_way.remove(&self.message);
-        if let Some(own) = places.of_workspace.get_mut(&self.workspace) {
-            *own -= 1;
-            if *own == 0 {
-                places.of_workspace.remove(&self.workspace);
-            }
+        leave(&mut places.of_workspace, self.tenant.workspace);
+        if self.tenant.environment == Environment::Test {
+            leave(&mut places.of_test, self.tenant.workspace);
         }
         drop(places);
         self.desk.bell.notify_one();
+    }
+}
+
+fn leave(counts: &mut HashMap<WorkspaceId, usize>, workspace: WorkspaceId) {
+    if let Some(own) = counts.get_mut(&workspace) {
+        *own -= 1;
+        if *own == 0 {
+            counts.remove(&workspace);
+        }
     }
 }
 
@@ -244,9 +262,7 @@ pub(crate) async fn keep_reply(
 
 #[cfg(test)]
 mod tests {
-    use access::Tenant;
     use ambient::{ChannelId, ConversationId, Ulid};
-    use credential::key::Environment;
 
     use super::*;
 
@@ -277,6 +293,20 @@ mod tests {
         drop((places, other, more));
         assert!(desk.places.lock().of_workspace.is_empty(), "what is over is forgotten");
         assert!(desk.admit(&due(1, 0)).is_some());
+    }
+
+    #[test]
+    fn what_is_tried_out_takes_half_of_a_workspace_s_places() {
+        let desk = Arc::new(Desk::default());
+        let mut test: Vec<_> = (0..40).map(|message| due(1, message)).collect();
+        test.iter_mut().for_each(|due| due.tenant.environment = Environment::Test);
+        let test: Vec<_> = test.iter().filter_map(|due| desk.admit(due)).collect();
+        assert_eq!(test.len(), AT_ONCE_OF_TEST);
+        let live: Vec<_> = (100..140).filter_map(|message| desk.admit(&due(1, message))).collect();
+        assert_eq!(test.len() + live.len(), AT_ONCE_OF_WORKSPACE);
+        drop((test, live));
+        let places = desk.places.lock();
+        assert!(places.of_workspace.is_empty() && places.of_test.is_empty(), "what is over is forgotten");
     }
 
     #[test]

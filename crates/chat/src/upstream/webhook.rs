@@ -6,9 +6,10 @@ use ambient::{ConversationId, Millis};
 use credential::webhook::{
     ID_HEADER, PLAIN_SIGNATURE_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, WebhookSecret, sign, sign_plain,
 };
-use outbound::{Bytes, Client, HeaderName, HeaderValue, Request, Response, Url, check_header};
+use outbound::{Bytes, Client, HeaderName, HeaderValue, OutboundError, Request, Response, Url, check_header};
 use serde::Serialize;
 use serde_json::Value;
+use tokio::time::timeout;
 
 use super::{Answer, Failure, Message};
 use crate::{ReplyErrorCode, Usage, text::count_words};
@@ -78,6 +79,16 @@ pub(crate) async fn ask_webhook(
     let mut headers = question.headers;
     headers.extend(signatures(&question.secrets, &question.id, question.now, &body)?);
     let request = Request { url: question.url, headers, body: Bytes::from(body), timeout: question.timeout };
+    // The whole answer has this time: one that comes byte by byte holds its place no longer than one that never comes.
+    let body = timeout(question.timeout, read(client, request)).await.map_err(|_| OutboundError::Timeout)??;
+    answer.say(read_answer(&body).ok_or_else(|| broken("the webhook's answer is not {\"content\": \"…\"}"))?)?;
+    Ok(Usage {
+        input_tokens: messages.iter().map(|message| count_words(&message.content)).sum(),
+        output_tokens: answer.words(),
+    })
+}
+
+async fn read(client: &Client, request: Request) -> Result<Bytes, Failure> {
     let response = client.post_json_stream(request).await?;
     if !(200..300).contains(&response.status) {
         let cause = format!("the webhook answered {}", response.status);
@@ -86,12 +97,7 @@ pub(crate) async fn ask_webhook(
     if !is_json(&response) {
         return Err(broken("the webhook's answer is not application/json"));
     }
-    let body = response.bytes(MAX_ANSWER).await?;
-    answer.say(read_answer(&body).ok_or_else(|| broken("the webhook's answer is not {\"content\": \"…\"}"))?)?;
-    Ok(Usage {
-        input_tokens: messages.iter().map(|message| count_words(&message.content)).sum(),
-        output_tokens: answer.words(),
-    })
+    Ok(response.bytes(MAX_ANSWER).await?)
 }
 
 /// Standard Webhooks' headers, with a signature for each secret, and the plain one of the newest: it has room for one.

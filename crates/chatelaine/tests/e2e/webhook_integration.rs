@@ -84,7 +84,7 @@ async fn a_server_of_the_customer_s_own_answers_and_can_tell_who_asks(world: &Wo
 }
 
 /// Paths that do not answer.
-const BROKEN: [(&str, &str); 8] = [
+const BROKEN: [(&str, &str); 9] = [
     ("/status-500", "upstream_refused"),
     ("/status-404", "upstream_refused"),
     ("/text", "upstream_unavailable"),
@@ -92,6 +92,7 @@ const BROKEN: [(&str, &str); 8] = [
     ("/empty", "upstream_unavailable"),
     ("/huge", "upstream_unavailable"),
     ("/hang", "upstream_timeout"),
+    ("/drip", "upstream_timeout"),
     ("/redirect", "upstream_refused"),
 ];
 
