@@ -10,7 +10,8 @@ use store::{MemberChange, MemberRecord};
 
 use crate::{
     App, input,
-    people::{NAME_PATTERN, held_role, must_give, of_change, of_people},
+    people::{NAME_PATTERN, held_role, must_give, must_touch, of_change, of_people},
+    problem::must_be_newest,
 };
 
 pub(crate) const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::MembersRead);
@@ -111,9 +112,10 @@ async fn update_member(app: App, call: Call<MemberPatch>) -> Result<Data<Member>
     input::done(errors)?;
     // What does not exist is not found, whoever asks.
     let members = app.store().workspace(tenant);
-    members.member(id).await?;
+    must_touch(&call.caller, members.member(id).await?.role)?;
     if let Some(role) = patch.role {
         must_give(&call.caller, role)?;
+        must_be_newest(&call.caller)?;
     }
     let change = MemberChange { name: patch.name.clone(), role: patch.role };
     let actor = call.actor();
@@ -126,7 +128,9 @@ async fn remove_member(app: App, call: Call<Nothing>) -> Result<Empty, Problem> 
     let (tenant, id) = (of_people(&call)?, call.id::<MemberId>("id")?);
     let actor = call.actor();
     let (held, audit) = (held_role(&call.caller), call.audit(&actor, None));
-    let removed = app.store().workspace(tenant).remove_member(id, held, audit).await;
+    let members = app.store().workspace(tenant);
+    must_touch(&call.caller, members.member(id).await?.role)?;
+    let removed = members.remove_member(id, held, audit).await;
     removed.map_err(|error| of_change(&call.caller, error))?;
     Ok(Empty)
 }

@@ -53,6 +53,15 @@ pub(crate) fn must_give(caller: &Caller, role: Role) -> Result<(), Problem> {
     }
 }
 
+/// Nobody changes or removes whom he could not have made: a key, by all that the role can do. Of a person the
+/// store asks, in its turn.
+pub(crate) fn must_touch(caller: &Caller, role: Role) -> Result<(), Problem> {
+    match caller {
+        Caller::Member(_) => Ok(()),
+        caller => must_cover(caller.scopes(), role.scopes()),
+    }
+}
+
 /// Why the store did not change somebody.
 pub(crate) fn of_change(caller: &Caller, error: StoreError) -> Problem {
     match error {

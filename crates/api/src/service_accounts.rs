@@ -1,6 +1,6 @@
 //! Service accounts (seed S3): software that acts without a person.
 
-use access::{Access, Limit, Role, Scope, ScopeSet};
+use access::{Access, Caller, Limit, Refusal, Role, Scope, ScopeSet};
 use ambient::{Millis, ServiceAccountId, WorkspaceId};
 use credential::key::Environment;
 use gate::{Call, Data, Empty, FieldError, List, Nothing, Operation, PageQuery, Problem, Routes};
@@ -32,7 +32,7 @@ pub(crate) const UPDATE_SERVICE_ACCOUNT: Operation<ServiceAccountPatch, Data<Ser
 pub(crate) const DELETE_SERVICE_ACCOUNT: Operation<Nothing, Empty> = Operation::delete(
     "/v1/service-accounts/{id}",
     "delete_service_account",
-    "Delete a service account and revoke its keys.",
+    "Delete a service account and revoke its keys. While it has any, this takes who may revoke keys: others disable it.",
     WRITE,
 )
 .answers_nothing();
@@ -233,7 +233,17 @@ async fn update_service_account(app: App, call: Call<ServiceAccountPatch>) -> Re
 }
 
 async fn delete_service_account(app: App, call: Call<Nothing>) -> Result<Empty, Problem> {
-    let (tenant, id) = (call.tenant()?, call.id::<ServiceAccountId>("id")?);
+    let (tenant, id, now) = (call.tenant()?, call.id::<ServiceAccountId>("id")?, call.request.now);
+    let _turn = app.turn(id.0).await;
+    let keys = app.store().workspace(tenant).keys_of_service_account(id).await?;
+    let is_in_use = keys.iter().any(|key| key.revoked_at.is_none() && key.expires_at.is_none_or(|at| now < at));
+    if is_in_use && !call.caller.scopes().allows(Scope::ApiKeysWrite) {
+        let lacks = match call.caller {
+            Caller::Member(_) => Refusal::MissingRole(Role::Owner),
+            _ => Refusal::MissingScope(Scope::ApiKeysWrite),
+        };
+        return Err(Problem::from(lacks).saying("Its keys would be revoked for good: disable it instead"));
+    }
     let actor = call.actor();
     app.cluster().delete_service_account(tenant, id, call.audit(&actor, None)).await?;
     Ok(Empty)

@@ -156,7 +156,9 @@ fn account(email: &str, known_from: Option<std::net::IpAddr>) -> String {
 async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem> {
     let Credentials { email, password } = &call.input;
     let (email, address) = (email.trim().to_lowercase(), call.request.address);
-    let found = app.store().member_by_email(&email, address).await?;
+    // Nobody's, and not every database takes it.
+    let is_odd = email.chars().any(char::is_control);
+    let found = if is_odd { None } else { app.store().member_by_email(&email, address).await? };
     let known_from = found.as_ref().filter(|(_, known)| *known).map(|_| address);
     let budget = account(&email, known_from);
     let verdict = app.cluster().charge(&[Bucket::SignInsOf(&budget)], app.clock().elapsed());

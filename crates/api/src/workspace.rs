@@ -26,7 +26,7 @@ pub(crate) const UPDATE_WORKSPACE: Operation<WorkspacePatch, Data<WorkspaceView>
     "/v1/workspace",
     "update_workspace",
     "Rename the workspace, or say what happens to keys that are reported as leaked.",
-    Access::closed(Limit::Write).member(Role::Admin).key(Scope::Admin).audited(),
+    Access::closed(Limit::Write).member(Role::Owner).key(Scope::Admin).audited(),
 );
 
 pub(crate) fn mount(routes: &mut Routes<App>) {

@@ -283,7 +283,8 @@ impl Problem {
     }
 
     /// The same in other words, where more is known.
-    pub(crate) fn saying(self, message: impl Into<Cow<'static, str>>) -> Self {
+    #[must_use]
+    pub fn saying(self, message: impl Into<Cow<'static, str>>) -> Self {
         self.with(|details| details.message = message.into())
     }
 

@@ -17,6 +17,7 @@ on_both! {
     a_key_that_is_no_key_is_refused;
     a_crash_between_the_commit_and_the_record_makes_nothing_twice;
     a_key_whose_maker_never_saw_it_gets_another_secret;
+    a_key_that_is_not_what_would_be_made_now_is_not_handed_out;
     what_cannot_be_answered_again_is_said_to_be_done;
 }
 
@@ -148,6 +149,41 @@ async fn a_key_whose_maker_never_saw_it_gets_another_secret(world: &World) {
     assert_eq!(first["id"], second["id"]);
     let works = async |made: &Value| world.holder("made", made).get("/v1/bots").await.status;
     assert_eq!((works(&first).await, works(&second).await), (401, 200), "nobody is to have the first");
+}
+
+async fn a_key_that_is_not_what_would_be_made_now_is_not_handed_out(world: &World) {
+    let owner = world.secret();
+    let maker = world.key("maker", json!({"name": "M", "scopes": ["api-keys:write", "bots:read", "bots:write"]})).await;
+    let body = json!({"name": "Child"});
+    let send = |n: &str| maker.request("POST", "/v1/api-keys").header("idempotency-key", n).json(&body).send();
+    let made = ["wider", "longer", "used", "rotated", "revoked", "narrowed"];
+    let mut paths = Vec::new();
+    for name in made {
+        paths.push(format!("/v1/api-keys/{}", id_of(&send(name).await.expect(201))));
+    }
+    lose_the_answers(world).await;
+    let _ = owner.patch(&paths[0], &json!({"scopes": ["admin"]})).await.expect(200);
+    let _ = owner.patch(&paths[1], &json!({"expires_at": null})).await.expect(200);
+    let id = paths[2].rsplit('/').next().unwrap();
+    let used = format!("UPDATE api_key_secrets SET uses = 1 WHERE key_id = '{id}'");
+    assert_eq!(world.server().database().execute(&used).await, 1);
+    let _ = owner.post(&format!("{}/rotate", paths[3]), &json!({"grace_seconds": 0})).await.expect(200);
+    let _ = owner.delete(&paths[4]).await.expect(200);
+    for name in &made[..5] {
+        let answer = send(name).await.refused(409, "CONFLICT");
+        assert!(!answer.text().contains("sk_live_"), "{}", answer.text());
+    }
+    // The maker itself may do less by now.
+    let narrower = json!({"scopes": ["api-keys:write", "bots:read"]});
+    let _ = owner.patch(&format!("/v1/api-keys/{}", maker.id()), &narrower).await.expect(200);
+    let _ = send("narrowed").await.refused(409, "CONFLICT");
+    let workflow = owner.post("/v1/workflows", &json!({"name": "W", "definition": nothing()})).await;
+    let path = format!("/v1/workflows/{}/deployments", id_of(&workflow.expect(201)));
+    let deploy = || owner.request("POST", &path).header("idempotency-key", "d").json(&json!({})).send();
+    let deployment = id_of(&deploy().await.expect(201));
+    lose_the_answers(world).await;
+    let _ = owner.post(&format!("/v1/deployments/{deployment}/revoke"), &json!({"runs": "finish"})).await.expect(200);
+    let _ = deploy().await.refused(409, "CONFLICT");
 }
 
 async fn what_cannot_be_answered_again_is_said_to_be_done(world: &World) {

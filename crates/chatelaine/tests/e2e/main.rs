@@ -73,6 +73,8 @@ mod leaks;
 #[cfg(test)]
 mod lease;
 #[cfg(test)]
+mod lesser_keys;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod matrix;

@@ -301,7 +301,7 @@ async fn the_workspace_is_renamed_and_says_what_happens_to_leaked_keys(world: &W
     lacks_scope(software.patch("/v1/workspace", &json!({"name": "Mine"})).await, "admin");
     let member = world.member("a_member", "member").await;
     let _ = member.get("/v1/workspace").await.expect(200);
-    lacks_role(member.patch("/v1/workspace", &json!({"name": "Mine"})).await, "admin");
+    lacks_role(member.patch("/v1/workspace", &json!({"name": "Mine"})).await, "owner");
     let _ =
         world.test_secret().await.patch("/v1/workspace", &json!({"name": "T"})).await.refused(403, "WRONG_CREDENTIAL");
 }

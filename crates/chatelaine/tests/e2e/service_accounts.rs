@@ -9,6 +9,7 @@ on_both! {
     narrowing_an_account_narrows_its_keys_at_once;
     lowering_the_role_takes_scopes_away;
     deleting_an_account_revokes_its_keys;
+    keys_are_not_revoked_by_way_of_their_account;
     an_account_does_not_hand_out_what_its_maker_lacks;
     the_keys_of_an_account_are_listed_apart;
 }
@@ -77,6 +78,26 @@ async fn deleting_an_account_revokes_its_keys(world: &World) {
     let _ = world.secret().get(&format!("/v1/service-accounts/{id}")).await.refused(404, "NOT_FOUND");
     let shown = world.secret().get(&format!("/v1/api-keys/{}", key.id())).await.expect(200).data();
     assert_eq!(shown["status"], "revoked");
+}
+
+async fn keys_are_not_revoked_by_way_of_their_account(world: &World) {
+    let (id, key) = world.account("software", "admin").await;
+    let path = format!("/v1/service-accounts/{id}");
+    let admin = world.member("an_admin", "admin").await;
+    let answer = admin.delete(&path).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    assert_eq!(answer.json()["error"]["required_role"], "owner");
+    assert!(answer.text().contains("disable it instead"), "{}", answer.text());
+    let narrow = world.key("narrow", json!({"name": "N", "scopes": ["service-accounts:write"]})).await;
+    let answer = narrow.delete(&path).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    assert_eq!(answer.json()["error"]["required_scope"], "api-keys:write");
+    let _ = key.get("/v1/bots").await.expect(200);
+    let _ = admin.patch(&path, &json!({"is_active": false})).await.expect(200);
+    let _ = admin.delete(&path).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    // With its keys it has lost what only their owners may take.
+    let _ = world.secret().delete(&format!("/v1/api-keys/{}", key.id())).await.expect(200);
+    let _ = admin.delete(&path).await.expect(204);
+    let (id, _) = world.account("second", "admin").await;
+    let _ = world.member("an_owner", "owner").await.delete(&format!("/v1/service-accounts/{id}")).await.expect(204);
 }
 
 async fn an_account_does_not_hand_out_what_its_maker_lacks(world: &World) {
