@@ -6,14 +6,18 @@ use access::{Access, Limit, Tenant};
 use ambient::{ChannelId, ConversationId, MessageId};
 use chat::{MAX_MESSAGE, channel_place, open_secrets};
 use cluster::Bucket;
-use credential::webhook::{DeliveryId, WebhookError, verify_message};
+use credential::webhook::{DeliveryId, WebhookError, verify_message, verify_standard, weaker_names};
 use gate::{Call, Data, FieldError, Operation, Problem, Routes, Sent, field};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 use serde_json::Value;
 use store::{ChannelRecord, NewChannelMessage, StoreError};
 
-use crate::{App, channels::ChannelKind, input};
+use crate::{
+    App,
+    channel_settings::{ChannelKind, ChannelSigning},
+    input,
+};
 
 pub(crate) const SEND_CHANNEL_MESSAGE: Operation<AsSent, Data<TakenMessage>> = Operation::post(
     "/v1/channels/{id}/messages",
@@ -144,17 +148,25 @@ async fn find(app: &App, call: &Call<AsSent>) -> Result<Option<(Tenant, ChannelR
     Ok(found.filter(|(_, channel)| channel.kind == ChannelKind::Webhook.as_str() && channel.disabled_at.is_none()))
 }
 
-/// Whether its sender has signed it. A wrong signature costs the caller's address.
+/// Whether its sender has signed it, and the names of it, the strongest first. A wrong signature costs the caller's
+/// address.
 fn verify(
     app: &App,
     call: &Call<AsSent>,
     (tenant, channel): (Tenant, &ChannelRecord),
     sent: &Sent,
-) -> Result<DeliveryId, Problem> {
+) -> Result<(DeliveryId, Vec<DeliveryId>), Problem> {
     let now = app.clock().now();
     let secrets = open_secrets(app.secrets(), &channel_place(tenant, channel.id), &channel.secret, now);
     let secrets = secrets.map_err(Problem::unavailable)?;
-    verify_message(|name| sent.header(name), sent.body(), &secrets, now).or_else(|error: WebhookError| {
+    let (header, body) = (|name: &str| sent.header(name), sent.body());
+    let verdict = match ChannelSigning::of(channel) {
+        ChannelSigning::StandardWebhooks => verify_standard(header, body, &secrets, now).map(|name| (name, Vec::new())),
+        ChannelSigning::Plain => {
+            verify_message(header, body, &secrets, now).map(|name| (name, weaker_names(header, body, &secrets)))
+        }
+    };
+    verdict.or_else(|error: WebhookError| {
         call.request.door().charge_failure()?;
         Err(Problem::invalid_signature(format!("Not taken: {error}")))
     })
@@ -166,7 +178,7 @@ async fn send_channel_message(app: App, call: Call<AsSent>) -> Result<Data<Taken
         return Err(Problem::not_found());
     };
     let sent = call.request.sent.as_ref().ok_or_else(|| Problem::unavailable("the request was not handed over"))?;
-    let delivery = verify(&app, &call, (tenant, &channel), sent)?;
+    let (delivery, weaker) = verify(&app, &call, (tenant, &channel), sent)?;
     let message: ChannelMessage = sent.read()?;
     message.check()?;
     let budgets = app.cluster().budgets_of(tenant.workspace);
@@ -176,7 +188,8 @@ async fn send_channel_message(app: App, call: Call<AsSent>) -> Result<Data<Taken
         return Err(Problem::limited(verdict));
     }
     let new = NewChannelMessage {
-        delivery: name_of(delivery, message.id),
+        delivery: name_of(delivery, message.id.as_deref()),
+        aliases: weaker.into_iter().map(|name| name_of(name, message.id.as_deref())).collect(),
         user: message.user.id.clone(),
         user_data: serde_json::to_string(&message.user).map_err(Problem::unavailable)?,
         content: message.message,
@@ -194,10 +207,12 @@ async fn send_channel_message(app: App, call: Call<AsSent>) -> Result<Data<Taken
 
 /// By what a message counts once: the name that was signed with a time, or its own in the body, or what its signature
 /// says of the body. The ways are kept apart, so that no message takes the name of another way's.
-fn name_of(delivery: DeliveryId, own: Option<String>) -> String {
+/// What is not timed says so: the store keeps it for longer.
+fn name_of(delivery: DeliveryId, own: Option<&str>) -> String {
     match own {
-        Some(own) if !delivery.is_timed => format!("body:{own}"),
-        _ => delivery.name,
+        _ if delivery.is_timed => delivery.name,
+        Some(own) => format!("body:{own}"),
+        None => format!("plain:{}", delivery.name),
     }
 }
 
@@ -216,8 +231,8 @@ mod tests {
     #[test]
     fn a_message_is_named_by_what_is_signed() {
         let delivery = |is_timed| DeliveryId { name: "msg_1".to_owned(), is_timed };
-        assert_eq!(name_of(delivery(true), Some("mine".to_owned())), "msg_1");
-        assert_eq!(name_of(delivery(false), Some("mine".to_owned())), "body:mine");
-        assert_eq!(name_of(delivery(false), None), "msg_1");
+        assert_eq!(name_of(delivery(true), Some("mine")), "msg_1");
+        assert_eq!(name_of(delivery(false), Some("mine")), "body:mine");
+        assert_eq!(name_of(delivery(false), None), "plain:msg_1");
     }
 }

@@ -12,7 +12,12 @@ use serde_json::json;
 use store::{ChannelChange, ChannelRecord, NewChannel as NewRecord, NewReplyEndpoint, StoreError};
 use zeroize::Zeroizing;
 
-use crate::{App, input, problem::of_chat};
+use crate::{
+    App,
+    channel_settings::{ChannelKind, ChannelSigning, Settings},
+    input,
+    problem::of_chat,
+};
 
 const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::ChannelsRead);
 const WRITE: Access = Access::closed(Limit::Write).member(Role::Admin).key(Scope::ChannelsWrite).audited();
@@ -61,33 +66,6 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(ROTATE_CHANNEL_SECRET, rotate_channel_secret);
 }
 
-/// What a channel is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ChannelKind {
-    /// A widget on a page, with a look of its own.
-    Widget,
-    /// A server that sends signed messages; the replies are sent to its `reply_url`, signed.
-    Webhook,
-}
-
-impl ChannelKind {
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Widget => "widget",
-            Self::Webhook => "webhook",
-        }
-    }
-}
-
-/// What a widget channel shows.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-struct Settings {
-    title: Option<String>,
-    color: Option<String>,
-    greeting: Option<String>,
-}
-
 /// A channel to be made.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -113,6 +91,9 @@ pub(crate) struct NewChannel {
     #[serde(default)]
     #[schemars(length(min = 1, max = 2048))]
     reply_url: Option<String>,
+    /// Of a webhook: how messages are signed; `standard_webhooks` by default.
+    #[serde(default)]
+    signing: Option<ChannelSigning>,
     /// Whether it takes anything yet; true by default.
     #[serde(default = "yes")]
     is_active: bool,
@@ -146,6 +127,9 @@ pub(crate) struct ChannelPatch {
     #[serde(default)]
     #[schemars(length(min = 1, max = 2048))]
     reply_url: Option<String>,
+    /// Of a webhook: how messages are signed.
+    #[serde(default)]
+    signing: Option<ChannelSigning>,
     /// Whether it takes anything.
     #[serde(default)]
     is_active: Option<bool>,
@@ -172,6 +156,8 @@ pub(crate) struct Channel {
     snippet: Option<String>,
     /// Of a webhook: where its messages are sent to, signed.
     inbound_url: Option<String>,
+    /// Of a webhook: how messages are signed.
+    signing: Option<ChannelSigning>,
     /// Of a webhook: where replies are sent.
     reply_url: Option<String>,
     /// Of a webhook: since when replies are not sent, because their address wanted none or failed for days. Send
@@ -213,6 +199,7 @@ impl Channel {
             title: settings.title,
             color: settings.color,
             greeting: settings.greeting,
+            signing: is_webhook.then(|| settings.signing.unwrap_or_default()),
             reply_url: record.reply_url,
             reply_disabled_at: record.reply_disabled_at,
             is_active: record.disabled_at.is_none(),
@@ -247,6 +234,7 @@ struct Check<'a> {
     color: Option<&'a String>,
     greeting: Option<&'a String>,
     reply_url: Option<&'a String>,
+    signing: Option<ChannelSigning>,
 }
 
 impl Check<'_> {
@@ -261,6 +249,9 @@ impl Check<'_> {
             }
             ChannelKind::Widget if self.reply_url.is_some() => {
                 errors.push(FieldError::new("reply_url", "belongs to a webhook channel"));
+            }
+            ChannelKind::Widget if self.signing.is_some() => {
+                errors.push(FieldError::new("signing", "belongs to a webhook channel"));
             }
             ChannelKind::Widget => {}
         }
@@ -301,12 +292,13 @@ async fn create_channel(app: App, call: Call<NewChannel>) -> Result<Data<Channel
     let (tenant, bot) = (call.tenant()?, call.id::<BotId>("bot_id")?);
     let (sent, mut errors) = (&call.input, Vec::new());
     input::name(&mut errors, &sent.name, 100);
-    let NewChannel { title, color, greeting, reply_url, .. } = sent;
+    let NewChannel { title, color, greeting, reply_url, signing, .. } = sent;
     let check = Check {
         title: title.as_ref(),
         color: color.as_ref(),
         greeting: greeting.as_ref(),
         reply_url: reply_url.as_ref(),
+        signing: *signing,
     };
     check.run(&mut errors, sent.kind);
     let is_webhook = sent.kind == ChannelKind::Webhook;
@@ -329,7 +321,8 @@ async fn create_channel(app: App, call: Call<NewChannel>) -> Result<Data<Channel
         let id = WebhookId::mint(app.clock(), app.random()).map_err(Problem::unavailable)?;
         reply = Some(NewReplyEndpoint { id, url, secret_sealed: mint_reply(&app, tenant, id)? });
     }
-    let settings = Settings { title: title.clone(), color: color.clone(), greeting: greeting.clone() };
+    let (title, color, greeting) = (title.clone(), color.clone(), greeting.clone());
+    let settings = Settings { signing: *signing, title, color, greeting };
     let new = NewRecord {
         id,
         bot: bot.id,
@@ -366,6 +359,7 @@ async fn update_channel(app: App, call: Call<ChannelPatch>) -> Result<Data<Chann
         color: sent.color.as_ref().and_then(Option::as_ref),
         greeting: sent.greeting.as_ref().and_then(Option::as_ref),
         reply_url: sent.reply_url.as_ref(),
+        signing: sent.signing,
     };
     check.run(&mut errors, kind);
     let reply_url = match &sent.reply_url {
@@ -383,6 +377,7 @@ async fn update_channel(app: App, call: Call<ChannelPatch>) -> Result<Data<Chann
             old.clone_from(new);
         }
     }
+    settings.signing = sent.signing.or(settings.signing);
     let change = ChannelChange {
         name: sent.name.clone(),
         settings: Some(serde_json::to_string(&settings).map_err(Problem::unavailable)?),
@@ -395,6 +390,7 @@ async fn update_channel(app: App, call: Call<ChannelPatch>) -> Result<Data<Chann
         ("color", sent.color.is_some()),
         ("greeting", sent.greeting.is_some()),
         ("reply_url", sent.reply_url.is_some()),
+        ("signing", sent.signing.is_some()),
         ("is_active", sent.is_active.is_some()),
     ];
     let fields: Vec<_> = fields.into_iter().filter_map(|(name, is_sent)| is_sent.then_some(name)).collect();
@@ -468,7 +464,7 @@ mod tests {
         let text = "x".to_owned();
         let wrong = |kind, title: Option<&String>, color: Option<&String>, reply_url: Option<&String>| {
             let mut errors = Vec::new();
-            Check { title, color, greeting: None, reply_url }.run(&mut errors, kind);
+            Check { title, color, greeting: None, reply_url, signing: None }.run(&mut errors, kind);
             errors.into_iter().map(|error| error.field).collect::<Vec<_>>()
         };
         assert_eq!(wrong(ChannelKind::Webhook, Some(&text), None, Some(&text)), ["title"]);

@@ -9,10 +9,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::json;
 use store::{
     AttemptRecord, EventKind, MAX_WEBHOOKS, NewWebhook as NewRecord, PageRequest, StoreError, WebhookChange,
-    WebhookRecord,
+    WebhookRecord, Workspace,
 };
 
-use crate::{App, conversations::after, input};
+use crate::{
+    App,
+    conversations::after,
+    input,
+    webhook_scopes::{must_read, must_read_kept},
+};
 
 const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::WebhooksRead);
 const WRITE: Access = Access::closed(Limit::Write).member(Role::Admin).key(Scope::WebhooksWrite).audited();
@@ -28,7 +33,7 @@ pub(crate) const CREATE_WEBHOOK: Operation<NewWebhook, Data<WebhookWithSecret>> 
 .creates();
 pub(crate) const GET_WEBHOOK: Operation<Nothing, Data<Webhook>> =
     Operation::get("/v1/webhooks/{id}", "get_webhook", "Read an endpoint, and whether events arrive.", READ);
-pub(crate) const UPDATE_WEBHOOK: Operation<WebhookPatch, Data<Webhook>> = Operation::patch(
+pub(crate) const UPDATE_WEBHOOK: Operation<WebhookPatch, Data<ChangedWebhook>> = Operation::patch(
     "/v1/webhooks/{id}",
     "update_webhook",
     "Change an endpoint, or turn it off and on. What it did not get while it was off it gets by `recover` alone.",
@@ -150,7 +155,7 @@ pub(crate) struct NewWebhook {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WebhookPatch {
-    /// Where events go.
+    /// Where events go. Another address gets another secret.
     #[serde(default)]
     #[schemars(length(min = 1, max = 2048))]
     url: Option<String>,
@@ -215,6 +220,16 @@ pub(crate) struct WebhookWithSecret {
     webhook: Webhook,
     /// What signs, as Standard Webhooks 1.0 says: `whsec_` and base64.
     secret: String,
+}
+
+/// An endpoint that was changed.
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ChangedWebhook {
+    #[serde(flatten)]
+    webhook: Webhook,
+    /// What signs, when the address is another one now. This is the only time that it is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret: Option<String>,
 }
 
 /// An event that is on its way.
@@ -334,6 +349,13 @@ fn of_disabled(error: StoreError) -> Problem {
     }
 }
 
+/// The data in which the endpoint is, for somebody who may read all that it is told.
+async fn may_send_again(app: &App, call: &Call<impl Sized>, id: WebhookId) -> Result<Workspace, Problem> {
+    let data = app.workspace(call)?;
+    must_read_kept(&data, &call.caller, &data.webhook(id).await?).await?;
+    Ok(data)
+}
+
 async fn list_webhooks(app: App, call: Call<PageQuery>) -> Result<List<Webhook>, Problem> {
     let (request, now) = (call.input.request()?, call.request.now);
     let page = app.workspace(&call)?.webhooks(request).await?;
@@ -346,6 +368,7 @@ async fn create_webhook(app: App, call: Call<NewWebhook>) -> Result<Data<Webhook
     let events = call.input.events.as_deref().map(|events| check_events(&mut errors, events));
     input::optional_text(&mut errors, "description", call.input.description.as_ref(), MAX_DESCRIPTION);
     input::done(errors)?;
+    must_read(&call.caller, events.as_deref())?;
     let id = WebhookId::mint(app.clock(), app.random())?;
     let minted = mint(&app, &call, id)?;
     let new = NewRecord {
@@ -374,10 +397,11 @@ async fn get_webhook(app: App, call: Call<Nothing>) -> Result<Data<Webhook>, Pro
     Ok(Data::new(Webhook::of(record, call.request.now)))
 }
 
-async fn update_webhook(app: App, call: Call<WebhookPatch>) -> Result<Data<Webhook>, Problem> {
-    let patch = &call.input;
+async fn update_webhook(app: App, call: Call<WebhookPatch>) -> Result<Data<ChangedWebhook>, Problem> {
+    let (patch, id) = (&call.input, call.id::<WebhookId>("id")?);
     let mut errors = Vec::new();
-    let change = WebhookChange {
+    let mut change = WebhookChange {
+        secret_sealed: None,
         url: patch.url.as_ref().map(|url| check_url(&app, &mut errors, url)),
         events: patch.events.as_ref().map(|events| events.as_deref().map(|events| check_events(&mut errors, events))),
         description: patch.description.clone(),
@@ -386,6 +410,15 @@ async fn update_webhook(app: App, call: Call<WebhookPatch>) -> Result<Data<Webho
     let description = patch.description.as_ref().and_then(Option::as_ref);
     input::optional_text(&mut errors, "description", description, MAX_DESCRIPTION);
     input::done(errors)?;
+    let data = app.workspace(&call)?;
+    if patch.url.is_some() || patch.events.is_some() || patch.is_active.is_some() {
+        must_read_kept(&data, &call.caller, &data.webhook(id).await?).await?;
+    }
+    if let Some(events) = &change.events {
+        must_read(&call.caller, events.as_deref())?;
+    }
+    let minted = patch.url.as_ref().map(|_| mint(&app, &call, id)).transpose()?;
+    change.secret_sealed = minted.as_ref().map(|minted| minted.sealed.clone());
     let sent = [
         ("url", patch.url.is_some()),
         ("events", patch.events.is_some()),
@@ -395,8 +428,10 @@ async fn update_webhook(app: App, call: Call<WebhookPatch>) -> Result<Data<Webho
     let fields: Vec<_> = sent.into_iter().filter_map(|(name, sent)| sent.then_some(name)).collect();
     let actor = call.actor();
     let audit = call.audit(&actor, Some(json!({ "fields": fields })));
-    let record = app.workspace(&call)?.update_webhook(call.id("id")?, change, audit).await?;
-    Ok(Data::new(Webhook::of(record, call.request.now)))
+    let record = data.update_webhook(id, change, audit).await?;
+    let minted = minted.filter(|minted| minted.sealed == record.secret_sealed);
+    let webhook = Webhook::of(record, call.request.now);
+    Ok(Data::new(ChangedWebhook { webhook, secret: minted.map(|minted| minted.shown.to_string()) }))
 }
 
 async fn delete_webhook(app: App, call: Call<Nothing>) -> Result<Empty, Problem> {
@@ -415,7 +450,8 @@ async fn rotate_webhook_secret(app: App, call: Call<Nothing>) -> Result<Data<Web
     let (id, actor, now) = (call.id("id")?, call.actor(), call.request.now);
     let minted = mint(&app, &call, id)?;
     let audit = call.audit(&actor, None);
-    let record = app.workspace(&call)?.rotate_webhook(id, minted.sealed, now.plus(OVERLAP), audit).await?;
+    let data = may_send_again(&app, &call, id).await?;
+    let record = data.rotate_webhook(id, minted.sealed, now.plus(OVERLAP), audit).await?;
     let webhook = Webhook::of(record, now);
     Ok(Data::new(WebhookWithSecret { webhook, secret: minted.shown.to_string() }))
 }
@@ -436,13 +472,13 @@ async fn list_webhook_attempts(app: App, call: Call<LogQuery>) -> Result<List<At
 async fn replay_webhook_attempt(app: App, call: Call<Nothing>) -> Result<Data<Sent>, Problem> {
     let (id, attempt, actor) = (call.id("id")?, call.id::<AttemptId>("attempt")?, call.actor());
     let audit = call.audit(&actor, Some(json!({"attempt_id": attempt})));
-    let sent = app.workspace(&call)?.replay_attempt(id, attempt, audit).await;
+    let sent = may_send_again(&app, &call, id).await?.replay_attempt(id, attempt, audit).await;
     Ok(Data::new(Sent { event_id: sent.map_err(of_disabled)? }))
 }
 
 async fn recover_webhook(app: App, call: Call<Recover>) -> Result<Data<Recovered>, Problem> {
     let (id, actor, since) = (call.id("id")?, call.actor(), call.input.since);
     let audit = call.audit(&actor, Some(json!({"since": since})));
-    let recovered = app.workspace(&call)?.recover_webhook(id, since, audit).await;
+    let recovered = may_send_again(&app, &call, id).await?.recover_webhook(id, since, audit).await;
     Ok(Data::new(Recovered { events: recovered.map_err(of_disabled)? }))
 }

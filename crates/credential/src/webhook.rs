@@ -11,7 +11,7 @@ use data_encoding::{BASE64, BASE64_NOPAD, HEXLOWER, HEXLOWER_PERMISSIVE};
 use subtle::{Choice, ConstantTimeEq};
 use zeroize::Zeroizing;
 
-pub use incoming::{DeliveryId, verify_message};
+pub use incoming::{DeliveryId, verify_message, verify_standard, weaker_names};
 pub use sealed::{MintedSecret, mint_sealed, open_sealed, secret_place};
 
 use crate::mac::Keyed;

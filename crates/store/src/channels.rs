@@ -93,6 +93,8 @@ pub struct ChannelChange {
 pub struct NewChannelMessage {
     /// The name by which it counts once.
     pub delivery: String,
+    /// Other names that are taken with it: a copy of it that has one of these is it.
+    pub aliases: Vec<String>,
     /// The customer's own name for who sent it.
     pub user: String,
     /// Who sent it, as it was sent: JSON.

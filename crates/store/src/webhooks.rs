@@ -71,6 +71,8 @@ impl fmt::Debug for NewWebhook {
 pub struct WebhookChange {
     /// Where.
     pub url: Option<String>,
+    /// What signs from then on, alone, if `url` is another one than before; sealed.
+    pub secret_sealed: Option<Vec<u8>>,
     /// Which kinds; `Some(None)` for all.
     pub events: Option<Option<Vec<String>>>,
     /// What it is for.

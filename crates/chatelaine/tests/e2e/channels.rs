@@ -50,13 +50,13 @@ impl Channel {
     }
 
     /// A message with these headers, as it is.
-    async fn call(&self, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn call(&self, headers: &[(&str, &str)], body: &str) -> Answer {
         let request = self.client.request("POST", &self.path()).body("application/json", body.to_owned());
         headers.iter().fold(request, |request, (name, value)| request.header(name, value)).send().await
     }
 
     /// Signed as Standard Webhooks says, under this name, with a secret, so many seconds from now.
-    async fn signed(&self, name: &str, body: &Value, (secret, off): (&str, i64)) -> Answer {
+    pub(crate) async fn signed(&self, name: &str, body: &Value, (secret, off): (&str, i64)) -> Answer {
         let (text, time) = (body.to_string(), self.clock.now().seconds() + off);
         let signature = sign(&WebhookSecret::parse(secret).unwrap(), name, time, text.as_bytes()).unwrap();
         let time = time.to_string();
@@ -70,12 +70,12 @@ impl Channel {
     }
 }
 
-fn message(user: &str, text: &str) -> Value {
+pub(crate) fn message(user: &str, text: &str) -> Value {
     json!({"message": text, "user": {"id": user}})
 }
 
 async fn make(world: &World, bot: &str, reply_url: &str) -> Channel {
-    let body = json!({"kind": "webhook", "name": "Shop", "reply_url": reply_url});
+    let body = json!({"kind": "webhook", "name": "Shop", "reply_url": reply_url, "signing": "plain"});
     let made = world.secret().post(&format!("/v1/bots/{bot}/channels"), &body).await.expect(201).data();
     let clock = world.server().running().app().clock().now();
     // Of a server whose clock stands still, the time of its making.
@@ -280,7 +280,7 @@ async fn what_does_not_fit_is_refused_by_its_field(world: &World) {
     let channel = make(world, &bot, "https://app.example.com/replies").await;
     let user = json!({"id": "ada"});
     for (body, field) in [
-        (json!({"user": user}), ""),
+        (json!({"user": user}), "message"),
         (json!({"message": "", "user": user}), "message"),
         (json!({"message": "x".repeat(10_001), "user": user}), "message"),
         (json!({"message": "hi", "user": {"id": " "}}), "user.id"),

@@ -137,6 +137,8 @@ mod voice;
 #[cfg(test)]
 mod webhook_integration;
 #[cfg(test)]
+mod webhook_reach;
+#[cfg(test)]
 mod webhook_sdks;
 #[cfg(test)]
 mod webhooks;

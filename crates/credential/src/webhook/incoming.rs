@@ -1,7 +1,7 @@
 //! Whether a message that came in is what its sender has signed, and by which name it counts once.
 
 use ambient::Millis;
-use data_encoding::HEXLOWER_PERMISSIVE;
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use subtle::ConstantTimeEq;
 
 use super::{
@@ -37,14 +37,9 @@ pub fn verify_message<'h>(
     secrets: &[WebhookSecret],
     now: Millis,
 ) -> Result<DeliveryId, WebhookError> {
-    for prefix in ["webhook", "svix"] {
-        let named = |standard: &str| header(&standard.replacen("webhook", prefix, 1));
-        if let Some(signature) = named(SIGNATURE_HEADER) {
-            let id = named(ID_HEADER).ok_or(WebhookError::Id)?;
-            let timestamp = named(TIMESTAMP_HEADER).ok_or(WebhookError::Timestamp)?;
-            verify(secrets, id, timestamp, signature, body, now)?;
-            return Ok(DeliveryId { name: id.to_owned(), is_timed: true });
-        }
+    match verify_standard(&header, body, secrets, now) {
+        Err(WebhookError::Missing) => {}
+        verdict => return verdict,
     }
     let lower = |name: &str| header(&name.to_ascii_lowercase());
     if let Some(signature) = lower(TIMED_SIGNATURE_HEADER) {
@@ -55,6 +50,53 @@ pub fn verify_message<'h>(
     }
     let signature = lower(PLAIN_SIGNATURE_HEADER).ok_or(WebhookError::Missing)?;
     Ok(DeliveryId { name: matching(secrets, &[body], signature)?, is_timed: false })
+}
+
+/// The same for the first form alone: whatever else is there counts for nothing.
+///
+/// # Errors
+/// [`WebhookError::Missing`] when there is no signature of this form, else what is wrong with it.
+pub fn verify_standard<'h>(
+    header: impl Fn(&str) -> Option<&'h str>,
+    body: &[u8],
+    secrets: &[WebhookSecret],
+    now: Millis,
+) -> Result<DeliveryId, WebhookError> {
+    for prefix in ["webhook", "svix"] {
+        let named = |standard: &str| header(&standard.replacen("webhook", prefix, 1));
+        if let Some(signature) = named(SIGNATURE_HEADER) {
+            let id = named(ID_HEADER).ok_or(WebhookError::Id)?;
+            let timestamp = named(TIMESTAMP_HEADER).ok_or(WebhookError::Timestamp)?;
+            verify(secrets, id, timestamp, signature, body, now)?;
+            return Ok(DeliveryId { name: id.to_owned(), is_timed: true });
+        }
+    }
+    Err(WebhookError::Missing)
+}
+
+/// What a message that [`verify_message`] has taken would be known by to somebody who leaves stronger signatures out:
+/// the signature of each secret in force, for each of the forms 2 and 3 in which it is signed rightly. Whoever keeps
+/// these besides its name takes no stripped copy of it.
+pub fn weaker_names<'h>(
+    header: impl Fn(&str) -> Option<&'h str>,
+    body: &[u8],
+    secrets: &[WebhookSecret],
+) -> Vec<DeliveryId> {
+    let lower = |name: &str| header(&name.to_ascii_lowercase());
+    let mut names = Vec::new();
+    let mut add = |signature: &str, parts: &[&[u8]], is_timed| {
+        if matching(secrets, parts, signature).is_ok() {
+            let name = |secret: &WebhookSecret| format!("{PLAIN_PREFIX}{}", HEXLOWER.encode(&secret.plain_mac(parts)));
+            names.extend(secrets.iter().map(|secret| DeliveryId { name: name(secret), is_timed }));
+        }
+    };
+    if let (Some(signature), Some(timestamp)) = (lower(TIMED_SIGNATURE_HEADER), lower(TIMED_TIMESTAMP_HEADER)) {
+        add(signature, &[timestamp.as_bytes(), b".", body], true);
+    }
+    if let Some(signature) = lower(PLAIN_SIGNATURE_HEADER) {
+        add(signature, &[body], false);
+    }
+    names
 }
 
 /// The signature that is right, in lower case: it names what it signs. Separated by commas there may be several,
@@ -168,5 +210,32 @@ mod tests {
         assert_eq!(check(&[("x-chatbot-signature", &many)], b"{}"), Err(WebhookError::Signature));
         let nobody = verify_message(|name| (name == "x-chatbot-signature").then_some(&*right), b"{}", &[], NOW);
         assert_eq!(nobody, Err(WebhookError::Signature), "without a secret nothing is right");
+    }
+
+    #[test]
+    fn a_copy_with_less_is_known_by_the_names_of_the_whole() {
+        let find = |headers: Vec<(&'static str, String)>| {
+            move |name: &str| headers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.clone())
+        };
+        let plain = |secret: &WebhookSecret| sign_plain(secret.to_text().as_bytes(), b"{}");
+        let of = |headers: Vec<(&'static str, String)>| {
+            let headers = find(headers);
+            let all: Vec<_> = ["x-chatbot-timestamp", "x-chatbot-signature-v2", "x-chatbot-signature"]
+                .into_iter()
+                .filter_map(|name| Some((name, headers(name)?)))
+                .collect();
+            let header = |name: &str| all.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str());
+            weaker_names(header, b"{}", &[ours(), theirs()])
+        };
+        let names: Vec<_> = of(vec![("x-chatbot-signature", plain(&theirs()))]).into_iter().map(|id| id.name).collect();
+        assert_eq!(names, [plain(&ours()), plain(&theirs())], "under each secret in force");
+        let time = NOW.seconds().to_string();
+        let timed = sign_timed(&ours(), NOW.seconds(), b"{}");
+        let timed = of(vec![("x-chatbot-timestamp", time), ("x-chatbot-signature-v2", timed)]);
+        assert!(timed.len() == 2 && timed.iter().all(|id| id.is_timed));
+        assert!(of(vec![("x-chatbot-signature", plain(&ours()).replace("sha256=", "sha256=0"))]).is_empty());
+        assert!(of(Vec::new()).is_empty());
+        let find = |name: &str| (name == "x-chatbot-signature").then_some("sha256=00");
+        assert_eq!(verify_standard(find, b"{}", &[ours()], NOW), Err(WebhookError::Missing));
     }
 }

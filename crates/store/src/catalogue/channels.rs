@@ -62,6 +62,12 @@ statements! {
         "INSERT INTO channel_deliveries (workspace_id, environment, channel_id, delivery_id, conversation_id,
             message_id, content, user_data, attempts, due_at, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 0, $9, $9)";
+    /// It waits for nothing: it is another name of one that does.
+    INSERT_CHANNEL_ALIAS "insert_channel_alias"
+        "INSERT INTO channel_deliveries (workspace_id, environment, channel_id, delivery_id, conversation_id,
+            message_id, content, user_data, attempts, due_at, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6, '', '{}', 0, NULL, $7)
+        ON CONFLICT (workspace_id, environment, channel_id, delivery_id) DO NOTHING";
     /// Of each conversation the first that waits. Tenants take turns: one that has many keeps nobody waiting.
     DUE_CHANNEL_MESSAGES "due_channel_messages"
         "SELECT workspace_id, environment, channel_id, delivery_id, conversation_id, message_id, content, attempts
@@ -87,5 +93,9 @@ statements! {
         "UPDATE channel_deliveries SET due_at = $5, attempts = $6
         WHERE workspace_id = $1 AND environment = $2 AND channel_id = $3 AND delivery_id = $4 AND due_at IS NOT NULL";
     SWEEP_CHANNEL_MESSAGES "sweep_channel_messages"
-        "DELETE FROM channel_deliveries WHERE created_at < $1 AND due_at IS NULL";
+        "DELETE FROM channel_deliveries WHERE created_at < $1 AND due_at IS NULL
+            AND (created_at < $2 OR delivery_id NOT LIKE 'plain:%' AND delivery_id NOT LIKE 'body:%')";
+    STRIP_CHANNEL_MESSAGES "strip_channel_messages"
+        "UPDATE channel_deliveries SET user_data = '{}'
+        WHERE created_at < $1 AND due_at IS NULL AND user_data <> '{}'";
 }

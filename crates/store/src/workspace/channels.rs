@@ -33,6 +33,8 @@ const MAX_WAITING: u64 = 1000;
 const MAX_WAITING_OF_CONVERSATION: u64 = 20;
 /// Senders try again for a day or two, and then no more.
 const DELIVERY_TTL: i64 = 3 * 24 * 3600 * 1000;
+/// A message that was signed without a time can be sent again at any time.
+const UNTIMED_TTL: i64 = 400 * 24 * 3600 * 1000;
 
 impl Workspace {
     /// Makes a channel of a bot, with the endpoint that its replies go to.
@@ -179,6 +181,10 @@ impl Workspace {
         let message = MessageId::mint(self.store.clock(), self.store.random())?;
         let insert = self.own(&sql::INSERT_CHANNEL_MESSAGE).id(channel).text(new.delivery).id(conversation);
         tx.execute(insert.id(message).text(new.content).text(new.user_data).time(now)).await?;
+        for alias in new.aliases {
+            let insert = self.own(&sql::INSERT_CHANNEL_ALIAS).id(channel).text(alias).id(conversation);
+            tx.execute(insert.id(message).time(now)).await?;
+        }
         tx.commit().await?;
         Ok(TakenMessage { conversation, message, is_duplicate: false })
     }
@@ -357,12 +363,15 @@ impl Store {
         row.map(|row| row.maybe_time("due_at")).transpose().map(Option::flatten)
     }
 
-    /// Forgets what came in more than three days ago and is over; how much.
+    /// Forgets what came in more than three days ago and is over, and of what was signed without a time who sent it;
+    /// its name stays for 400 days. How much.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub(crate) async fn sweep_channel_messages(&self, now: Millis) -> Result<u64, StoreError> {
-        self.execute(sql::SWEEP_CHANNEL_MESSAGES.bound().time(now.plus(-DELIVERY_TTL))).await
+        let old = now.plus(-DELIVERY_TTL);
+        let gone = self.execute(sql::SWEEP_CHANNEL_MESSAGES.bound().time(old).time(now.plus(-UNTIMED_TTL))).await?;
+        Ok(gone + self.execute(sql::STRIP_CHANNEL_MESSAGES.bound().time(old)).await?)
     }
 }
 

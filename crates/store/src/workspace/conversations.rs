@@ -94,13 +94,14 @@ impl Workspace {
         self.page(rows, total, conversation_record).await
     }
 
-    /// Deletes a conversation and its messages.
+    /// Deletes a conversation and its messages, with what endpoints were told of it.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
     pub async fn delete_conversation(&self, id: ConversationId, audit: AuditEntry<'_>) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         tx.change(self.own(&sql::DELETE_CONVERSATION).id(id)).await?;
+        self.forget_events(&mut tx, id).await?;
         self.insert_audit(&mut tx, &audit, "conversation", &id).await?;
         tx.commit().await
     }

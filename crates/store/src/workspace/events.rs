@@ -1,3 +1,5 @@
+use std::fmt::Display;
+
 use ambient::{EventId, WebhookId};
 use serde_json::Value;
 
@@ -56,6 +58,7 @@ impl Workspace {
     pub(crate) async fn event(&self, tx: &mut Tx, kind: EventKind, data: &Value) -> Result<(), StoreError> {
         let (id, now) = (EventId::mint(self.store.clock(), self.store.random())?, self.store.now());
         let event = self.own(&sql::INSERT_EVENT).text(kind.as_str()).id(id).text(data.to_string()).time(now);
+        let event = event.maybe_text(subject_of(data));
         if tx.execute(event).await? > 0 {
             tx.execute(self.own(&sql::INSERT_DELIVERIES).text(kind.as_str()).id(id).time(now)).await?;
             tx.ring();
@@ -85,6 +88,7 @@ impl Workspace {
     ) -> Result<Option<EventId>, StoreError> {
         let (id, now) = (EventId::mint(self.store.clock(), self.store.random())?, self.store.now());
         let event = self.own(&sql::INSERT_EVENT_FOR).text(kind).id(id).text(data.to_string()).time(now).id(webhook);
+        let event = event.maybe_text(subject_of(data));
         if tx.execute(event).await? == 0 {
             return Ok(None);
         }
@@ -92,4 +96,24 @@ impl Workspace {
         tx.ring();
         Ok(Some(id))
     }
+
+    /// Forgets what was told of something that is deleted, in the transaction that deletes it: it is not sent again.
+    pub(crate) async fn forget_events(&self, tx: &mut Tx, subject: impl Display) -> Result<(), StoreError> {
+        tx.execute(self.own(&sql::DELETE_EVENTS_OF).id(subject)).await.map(|_| ())
+    }
+
+    /// The kinds of the events that are kept for an endpoint: what it was sent, and what it may be sent again.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn kinds_kept(&self, webhook: WebhookId) -> Result<Vec<String>, StoreError> {
+        let rows = self.store.rows(self.own(&sql::KINDS_KEPT).id(webhook)).await?;
+        rows.iter().map(|row| row.string("kind")).collect()
+    }
+}
+
+/// What an event is about: a conversation, or the thing itself.
+fn subject_of(data: &Value) -> Option<&str> {
+    let id = |name: &str| data.get(name).and_then(Value::as_str);
+    id("conversation_id").or_else(|| id("id"))
 }

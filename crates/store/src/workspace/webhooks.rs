@@ -134,7 +134,7 @@ impl Workspace {
     }
 
     /// Changes an endpoint. One that is turned off forgets what was not delivered yet as failed; one that is turned
-    /// on begins anew.
+    /// on begins anew. Another address has another secret: whoever is there proves nothing to who was there before.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -147,7 +147,13 @@ impl Workspace {
         let now = self.store.now();
         let mut tx = self.store.begin().await?;
         let mut record = self.lock_webhook(&mut tx, id, false).await?;
-        record.url = change.url.unwrap_or(record.url);
+        if let Some(url) = change.url.filter(|url| *url != record.url) {
+            record.url = url;
+            if let Some(sealed) = change.secret_sealed {
+                record.secret_sealed = sealed;
+                (record.previous_sealed, record.previous_until) = (None, None);
+            }
+        }
         record.events = change.events.unwrap_or(record.events);
         record.description = change.description.unwrap_or(record.description);
         match change.is_active {
