@@ -221,10 +221,13 @@ fn budgets(config: &Config) -> ClusterConfig {
 fn policy(config: &Config, address: SocketAddr) -> outbound::Policy {
     let database = config.database_url.as_ref().and_then(|url| url::Url::parse(url.expose()).ok());
     let denied = database.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port().unwrap_or(5432))));
+    let public = config.public_url.as_ref().and_then(|url| url::Url::parse(url).ok());
+    let public = public.and_then(|url| Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?)));
     outbound::Policy {
         allow: config.outbound.allow.clone(),
         own_addresses: vec![address],
         denied_hosts: denied.into_iter().collect(),
+        own_hosts: public.into_iter().collect(),
         max_calls: Some(crate::listener::calls_of_process()),
         ..outbound::Policy::default()
     }
@@ -267,5 +270,10 @@ mod tests {
             assert!(client.check_url(refused).is_err(), "{refused}");
         }
         client.check_url("http://127.0.0.1:9999/v1").unwrap();
+        config.outbound.allow = Vec::new();
+        config.public_url = Some("https://chat.example.com".to_owned());
+        let client = outbound::Client::new(policy(&config, "127.0.0.1:8787".parse().unwrap())).unwrap();
+        assert!(client.check_url("https://chat.example.com/api/webhooks/x").is_err(), "not through its own front door");
+        client.check_url("https://example.com/").unwrap();
     }
 }

@@ -23,6 +23,10 @@ pub struct Policy {
     /// Database and Redis hosts, as `host` or `host:port` (then that port alone is closed). They
     /// stay closed inside `allow` and under any other name of theirs.
     pub denied_hosts: Vec<String>,
+    /// Names under which the world reaches this server, as `host:port`. A call to one would come back through whatever
+    /// stands before it, so none is made, unless its addresses are in `allow`. Another name of the same address may be
+    /// somebody else's: a proxy is shared.
+    pub own_hosts: Vec<String>,
     /// Calls that may be under way at once; more are refused with [`crate::OutboundError::Busy`]. Each holds
     /// a file descriptor, and without a bound they take those of the clients. `None`: any number.
     pub max_calls: Option<usize>,
@@ -134,7 +138,9 @@ impl Policy {
         if self.denied().any(|(host, port)| port.is_none_or(|p| p == target.port) && host.eq_ignore_ascii_case(name)) {
             return Err(UrlRefusal::Address);
         }
-        if is_local_name(name) {
+        if self.is_own_host(target.port, |host| host.eq_ignore_ascii_case(name)) {
+            target.unless_allowed = Some(UrlRefusal::Address);
+        } else if is_local_name(name) {
             target.unless_allowed = Some(UrlRefusal::LocalName);
         }
         // With an allow list, the resolver decides when the addresses are known.
@@ -161,7 +167,8 @@ impl Policy {
         if allowed {
             return Ok(());
         }
-        if !is_public(address) {
+        let is_address = |host: &str| host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical() == address);
+        if !is_public(address) || self.is_own_host(target.port, is_address) {
             return Err(UrlRefusal::Address);
         }
         target.unless_allowed.clone().map_or(Ok(()), Err)
@@ -172,6 +179,10 @@ impl Policy {
         self.denied()
             .filter(move |(host, p)| p.is_none_or(|p| p == port) && host.parse::<IpAddr>().is_err())
             .map(|(host, _)| host)
+    }
+
+    fn is_own_host(&self, port: u16, is_it: impl Fn(&str) -> bool) -> bool {
+        self.own_hosts.iter().map(|entry| split_port(entry)).any(|(host, p)| p.is_none_or(|p| p == port) && is_it(host))
     }
 
     fn denied(&self) -> impl Iterator<Item = (&str, Option<u16>)> {

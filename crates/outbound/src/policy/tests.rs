@@ -170,3 +170,21 @@ fn what_a_tenant_reads_names_no_address_of_ours() {
     let text = UrlRefusal::Address.to_string();
     assert!(text.ends_with('.') && !text.contains(char::is_numeric), "{text}");
 }
+
+#[test]
+fn the_names_of_this_server_are_not_called_unless_their_addresses_are_opened() {
+    let own_hosts = ["chat.example.com:443", "93.184.215.14:8443"].map(str::to_owned).to_vec();
+    let policy = Policy { own_hosts: own_hosts.clone(), ..Policy::default() };
+    for refused in
+        ["https://chat.example.com/api/webhooks/x", "https://CHAT.example.com./", "https://93.184.215.14:8443/"]
+    {
+        assert_eq!(policy.check_text(refused).err(), Some(UrlRefusal::Address), "{refused}");
+    }
+    for fine in ["https://example.com/", "https://chat.example.com:8443/", "https://93.184.215.14/"] {
+        assert!(policy.check_text(fine).is_ok(), "{fine}");
+    }
+    let opened = Policy { own_hosts, ..open(&["10.0.0.0/8"]) };
+    let target = opened.check(&"https://chat.example.com/".parse().unwrap()).unwrap();
+    assert!(opened.check_address([10, 0, 0, 1].into(), &target).is_ok(), "the operator has opened it");
+    assert_eq!(opened.check_address([93, 184, 215, 14].into(), &target), Err(UrlRefusal::Address));
+}
