@@ -149,7 +149,7 @@ mod tests {
 
     use super::*;
 
-    fn key(settings: Value) -> ExportedKey {
+    fn key(settings: &Value) -> ExportedKey {
         serde_json::from_value(json!({
             "id": "key_00000000000000000000000001", "environment": "live", "kind": "secret", "name": "A",
             "scopes": ["bots:read"], "settings": settings, "created_at": "2026-01-01T00:00:00.001Z",
@@ -167,10 +167,10 @@ mod tests {
             rotate_after: Some(Millis(1_700_000_000_123)),
             ..KeySettings::default()
         };
-        assert_eq!(key(serde_json::to_value(&all).unwrap()).settings(), Some(all));
-        assert_eq!(key(json!({"rate_limit": 7})).settings().unwrap().rate_limit, Some(7), "of an older version");
-        assert_eq!(key(json!({"allowed_ips": [], "allowed_countries": ["CH"]})).settings(), None);
-        assert_eq!(key(json!([])).settings(), None);
+        assert_eq!(key(&serde_json::to_value(&all).unwrap()).settings(), Some(all));
+        assert_eq!(key(&json!({"rate_limit": 7})).settings().unwrap().rate_limit, Some(7), "of an older version");
+        assert_eq!(key(&json!({"allowed_ips": [], "allowed_countries": ["CH"]})).settings(), None);
+        assert_eq!(key(&json!([])).settings(), None);
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
             workspace: "ws".to_owned(),
             peppers: peppers.iter().map(|id| SealedPepper { id: (*id).into(), sealed: String::new() }).collect(),
         };
-        let file = write(&of(1), &header(FORMAT, &["a", "b"]), &[key(json!({}))]).unwrap();
+        let file = write(&of(1), &header(FORMAT, &["a", "b"]), &[key(&json!({}))]).unwrap();
         let (read_header, keys) = read(&of(1), file.as_bytes()).unwrap();
         assert_eq!((read_header.id.as_str(), keys.len(), keys[0].created_at), ("f", 1, Millis(1_767_225_600_001)));
         let code = |transfer: &Transfer, file: &str| read(transfer, file.as_bytes()).unwrap_err().code;
