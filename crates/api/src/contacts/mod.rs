@@ -1,5 +1,6 @@
 //! Contacts: the customer's customers.
 
+mod export;
 mod import;
 mod query;
 mod view;
@@ -42,6 +43,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_CONTACTS, list_contacts);
     routes.mount(CREATE_CONTACT, create_contact);
     routes.mount(COUNT_CONTACTS, count_contacts);
+    export::mount(routes);
     import::mount(routes);
     routes.mount(GET_CONTACT, get_contact);
     routes.mount(UPDATE_CONTACT, update_contact);

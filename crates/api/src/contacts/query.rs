@@ -83,7 +83,7 @@ fn number<E: de::Error>(name: &str, value: &str) -> Result<u32, E> {
 
 impl FilterQuery {
     /// False for a parameter that it does not know.
-    fn read<E: de::Error>(&mut self, name: &str, value: String) -> Result<bool, E> {
+    pub(super) fn read<E: de::Error>(&mut self, name: &str, value: String) -> Result<bool, E> {
         match name {
             "search" => once(name, &mut self.search, value)?,
             "email" => once(name, &mut self.email, value)?,
@@ -101,6 +101,18 @@ impl FilterQuery {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// What is asked for, without what was said of it.
+    pub(super) fn names(&self) -> Vec<&'static str> {
+        let asked = [
+            ("search", self.search.is_some()),
+            ("tag", !self.tag.is_empty()),
+            ("email", self.email.is_some()),
+            ("external_id", self.external_id.is_some()),
+            ("archived", self.archived.is_some()),
+        ];
+        asked.into_iter().filter_map(|(name, asked)| asked.then_some(name)).collect()
     }
 
     /// The filter, checked.

@@ -122,6 +122,27 @@ pub(crate) struct Contact {
     archived_at: Option<Millis>,
 }
 
+impl Contact {
+    /// As texts, in the order of its fields: labels with commas between them, as an import reads them, and custom
+    /// fields as JSON.
+    pub(super) fn cells(self) -> [String; 10] {
+        let custom =
+            if self.custom_fields.is_empty() { String::new() } else { Value::from(self.custom_fields).to_string() };
+        [
+            self.id.to_string(),
+            self.name.unwrap_or_default(),
+            self.email.unwrap_or_default(),
+            self.phone.unwrap_or_default(),
+            self.external_id.unwrap_or_default(),
+            self.tags.join(","),
+            custom,
+            self.created_at.to_string(),
+            self.updated_at.to_string(),
+            self.archived_at.map(|at| at.to_string()).unwrap_or_default(),
+        ]
+    }
+}
+
 impl From<ContactRecord> for Contact {
     fn from(record: ContactRecord) -> Self {
         Self {

@@ -139,6 +139,7 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
         ("revoke_deployment", "POST", format!("/v1/deployments/{deployment}/revoke"), json!({"runs": "finish"})),
         ("export_deployment_results", "GET", format!("/v1/deployments/{deployment}/results/export"), json!({})),
         ("export_conversations", "GET", "/v1/export/conversations".into(), json!({})),
+        ("export_contacts", "GET", "/v1/contacts/export".into(), json!({})),
         ("create_invitation", "POST", "/v1/invitations".into(), json!({"email": "x@x.example", "role": "member"})),
         ("revoke_invitation", "DELETE", format!("/v1/invitations/{invitation}"), json!({})),
         ("update_member", "PATCH", format!("/v1/members/{person}"), json!({"name": "Other"})),

@@ -11,6 +11,9 @@ on_both! {
     contacts_of_others_are_nobodys;
     whoever_reads_contacts_does_not_change_them;
     a_contact_is_made_once_however_often_it_is_asked_for;
+    contacts_leave_line_by_line;
+    contacts_leave_as_cells_that_are_no_formulas;
+    a_file_of_contacts_has_what_is_asked_for_and_nothing_of_others;
 }
 
 async fn add(by: &Persona, body: Value) -> String {
@@ -220,4 +223,81 @@ async fn a_contact_is_made_once_however_often_it_is_asked_for(world: &World) {
     assert_eq!(ask(json!({"name": "Ada"})).await.expect(201).data(), first);
     let _ = ask(json!({"name": "Bob"})).await.refused(422, "VALIDATION_FAILED");
     assert_eq!(found(&by, "").await.len(), 1);
+}
+
+async fn contacts_leave_line_by_line(world: &World) {
+    let by = world.secret();
+    let mut ids = Vec::new();
+    // More than are read at a time.
+    for n in 0..120 {
+        ids.push(add(&by, json!({"name": format!("Person {n}"), "tags": ["b", "a"], "custom_fields": {"n": n}})).await);
+    }
+    let file = by.get("/v1/contacts/export").await.expect(200);
+    assert_eq!(file.header("content-type"), "application/x-ndjson; charset=utf-8");
+    let disposition = file.header("content-disposition");
+    assert!(disposition.contains("attachment; filename=\"contacts-ws_") && disposition.contains(".ndjson"));
+    let lines: Vec<Value> = file.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.last().unwrap(), &json!({"type": "end", "contacts": 120}));
+    ids.sort_unstable();
+    let exported: Vec<_> = lines[..120].iter().map(|line| line["id"].as_str().unwrap()).collect();
+    assert_eq!(exported, ids, "the oldest first, each once");
+    let mut shown = by.get(&format!("/v1/contacts/{}", ids[7])).await.expect(200).data();
+    shown["type"] = json!("contact");
+    assert_eq!(lines[7], shown, "what the API shows");
+    let log = by.get("/v1/audit-log?action=export_contacts").await.expect(200).data();
+    assert_eq!((log.as_array().unwrap().len(), &log[0]["detail"]), (1, &json!({"format": "ndjson", "filters": []})));
+}
+
+async fn contacts_leave_as_cells_that_are_no_formulas(world: &World) {
+    let by = world.secret();
+    let body = json!({
+        "name": "=HYPERLINK(\"http://a.example\")", "email": "x@example.com",
+        "phone": "+49 30 1234", "external_id": "-1+2", "tags": ["@b", "a"], "custom_fields": {"=k": "=1"},
+    });
+    let id = add(&by, body).await;
+    let _ = add(&by, json!({"name": "Bob, \"B\""})).await;
+    let text = by.get("/v1/contacts/export?format=csv").await.expect(200).text();
+    let rows: Vec<_> = text.split("\r\n").collect();
+    assert_eq!(
+        rows[0], "id,name,email,phone,external_id,tags,custom_fields,created_at,updated_at,archived_at",
+        "{text}"
+    );
+    let risky = "\"'=HYPERLINK(\"\"http://a.example\"\")\",x@example.com,'+49301234,'-1+2,\"'@b,a\",\"{\"\"=k\"\":\"\"=1\"\"}\",";
+    assert!(text.contains(&format!("{id},{risky}")), "{text}");
+    assert!(text.contains(",\"Bob, \"\"B\"\"\",,,,,,20"), "{text}");
+    assert_eq!((rows.len(), rows[3]), (4, ""), "the names, two contacts, and the end of the last");
+    let signed = by.get("/v1/contacts/export?format=csv&bom=1").await.expect(200);
+    assert!(signed.body.starts_with(b"\xef\xbb\xbfid,name"));
+    assert_eq!(signed.header("content-type"), "text/csv; charset=utf-8; header=present");
+    for query in ["format=xml", "format=csv&format=csv", "bom=2", "bom=x", "archived=maybe", "search="] {
+        let _ = by.get(&format!("/v1/contacts/export?{query}")).await.refused(400, "INVALID_REQUEST");
+    }
+}
+
+async fn a_file_of_contacts_has_what_is_asked_for_and_nothing_of_others(world: &World) {
+    let (by, test, other) = (world.secret(), world.test_secret().await, world.other_workspace_secret());
+    let ada = add(&by, json!({"name": "Ada", "email": "ada@example.com", "tags": ["vip"]})).await;
+    let bob = add(&by, json!({"name": "Bob", "tags": ["vip"]})).await;
+    let _ = by.patch(&format!("/v1/contacts/{bob}"), &json!({"archived": true})).await.expect(200);
+    let theirs = add(&other, json!({"name": "Ada"})).await;
+    let exported = async |by: &Persona, query: &str| {
+        let file = by.get(&format!("/v1/contacts/export?{query}")).await.expect(200).text();
+        let lines = file.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        lines.filter_map(|line| Some(line["id"].as_str()?.to_owned())).collect::<Vec<_>>()
+    };
+    let mut both = [ada.clone(), bob.clone()];
+    both.sort_unstable();
+    assert_eq!(exported(&by, "").await, [ada.as_str()]);
+    assert_eq!(exported(&by, "archived=any&tag=vip").await, both);
+    assert_eq!(exported(&by, "archived=true").await, [bob.as_str()]);
+    for (query, expected) in [("email=ADA@example.com", 1), ("search=ada", 1), ("search=bob", 0), ("search=%00", 0)] {
+        assert_eq!(exported(&by, query).await.len(), expected, "{query}");
+    }
+    assert_eq!((exported(&other, "").await, exported(&test, "archived=any").await.len()), (vec![theirs], 0));
+    let log = by.get("/v1/audit-log?action=export_contacts").await.expect(200).text();
+    assert!(!log.to_lowercase().contains("ada") && log.contains("\"email\""), "what was asked for is not kept: {log}");
+
+    let writer = world.key("writer", json!({"name": "W", "scopes": ["contacts:write", "export:read"]})).await;
+    let refused = writer.get("/v1/contacts/export").await.refused(403, "INSUFFICIENT_PERMISSIONS").json();
+    assert_eq!(refused["error"]["required_scope"], "contacts:read");
 }
