@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ambient::{BotId, KeyId};
+use access::{Role, Scope};
+use ambient::{BotId, KeyId, MemberId};
 use chat::{AskError, ToolQuestion};
 use cluster::{CutReason, Opener};
 use serde::{Deserialize, Serialize};
@@ -176,12 +177,32 @@ impl Inner {
             if progress.iterations >= frozen.max_iterations {
                 return Err(Halt::End(end("stopped", "max_iterations", progress.said.take()), Vec::new()));
             }
+            self.check_starter(place, record, frozen).await?;
             if progress.calls.is_empty() {
                 self.ask(place, frozen, &toolbox, &mut progress, cut).await?;
             } else {
                 self.call(place, &toolbox, &mut progress, cut).await?;
             }
         }
+    }
+
+    /// Whether who started it may still start it: looked at before each question and each call.
+    async fn check_starter(&self, place: &Place, record: &ExecutionRecord, frozen: &Frozen) -> Result<(), Halt> {
+        let person = record.started_by.strip_prefix("member:").map(str::parse::<MemberId>);
+        let may = match (frozen.key, person) {
+            (Some(key), _) => {
+                let key = self.parts.cluster.find_key(key).await;
+                let scopes = key.map_err(|error| Halt::Failed(LoopError::unavailable(error)))?.map(|key| key.scopes());
+                scopes.is_some_and(|scopes| scopes.allows(Scope::AgentLoopsWrite))
+            }
+            (None, Some(Ok(person))) => match self.parts.store.workspace(place.tenant).member(person).await {
+                Ok(member) => member.role >= Role::Admin,
+                Err(StoreError::NotFound) => false,
+                Err(error) => return Err(error.into()),
+            },
+            (None, _) => true,
+        };
+        if may { Ok(()) } else { Err(Halt::End(end("cancelled", CutReason::Revoked.as_str(), None), Vec::new())) }
     }
 
     async fn ask(

@@ -51,9 +51,13 @@ pub(crate) fn fill(template: &str, arguments: &mut Map<String, Value>) -> Result
     }
     let parse = |text: &str| Url::parse(text).map_err(|_| "The address cannot be read.".to_owned());
     let (url, expected) = (parse(&filled)?, parse(&check(template)?)?);
-    let segments = |url: &Url| url.path_segments().map_or(0, Iterator::count);
-    // `..` and `.` are steps in a path, however they are written.
-    if url.origin() != expected.origin() || segments(&url) != segments(&expected) {
+    let segments = |url: &Url| -> Vec<String> {
+        url.path_segments().map(|all| all.map(str::to_owned).collect()).unwrap_or_default()
+    };
+    let (reached, meant) = (segments(&url), segments(&expected));
+    // `..` and `.` are steps in a path, however they are written, and nothing is the collection itself.
+    let is_emptied = reached.iter().zip(&meant).any(|(reached, meant)| reached.is_empty() && !meant.is_empty());
+    if url.origin() != expected.origin() || reached.len() != meant.len() || is_emptied {
         return Err("An argument would lead to another path.".to_owned());
     }
     for name in used {
@@ -120,6 +124,10 @@ mod tests {
             assert!(done.is_err() || done.as_ref().is_ok_and(|(url, _)| url.ends_with("/u/%252e%252e/x")), "{done:?}");
         }
         assert!(filled("https://a.example/u/.{id}", json!({"id": "."})).is_err());
+        for nothing in ["", ".", ".."] {
+            assert!(filled("https://a.example/users/{id}", json!({"id": nothing})).is_err(), "{nothing}");
+        }
+        assert!(filled("https://a.example/users/?q={id}", json!({"id": ""})).is_ok(), "a value may be nothing");
         let inside = filled(template, json!({"id": "a/../../b?c#d@e\\f"})).unwrap().0;
         assert_eq!(inside, "https://a.example/u/a%2F..%2F..%2Fb%3Fc%23d%40e%5Cf/x");
         assert!(filled(template, json!({})).unwrap_err().contains("`id` is missing"));

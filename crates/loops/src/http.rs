@@ -80,8 +80,16 @@ impl Inner {
 fn prepare(tool: &HttpTool, arguments: &str) -> Result<(outbound::Url, Bytes), String> {
     let mut arguments = read_arguments(arguments)?;
     let mut url = fill::fill(&tool.url, &mut arguments)?;
+    let declared = tool.parameters.as_ref().and_then(|schema| schema.get("properties")?.as_object());
+    if let Some(name) = arguments.keys().find(|name| declared.is_some_and(|names| !names.contains_key(*name))) {
+        return Err(format!("The tool has no argument `{name}`."));
+    }
     if tool.method.has_body() {
         return Ok((url, Bytes::from(Value::Object(arguments).to_string())));
+    }
+    // A receiver that takes the last of two would be told something else than the tool's owner has written.
+    if let Some((name, _)) = url.query_pairs().find(|(name, _)| arguments.contains_key(name.as_ref())) {
+        return Err(format!("The argument `{name}` is not for you to choose."));
     }
     if !arguments.is_empty() {
         let mut query = url.query_pairs_mut();
@@ -130,6 +138,14 @@ fn of_answer(status: u16, body: &[u8], opened: Option<&Opened>) -> Outcome {
 
 /// A tool may answer with what it was sent, and its answer is kept: the secrets are taken out of it.
 pub(crate) fn hidden(opened: &Opened, text: String) -> String {
+    // JSON can write each character in other ways: it is looked at as it is read.
+    if let Ok(read @ (Value::Object(_) | Value::Array(_))) = serde_json::from_str::<Value>(&text) {
+        let mut shown = read.clone();
+        opened.hide(&mut shown);
+        if shown != read {
+            return shown.to_string();
+        }
+    }
     let mut value = Value::String(text);
     opened.hide(&mut value);
     match value {
@@ -168,8 +184,14 @@ mod tests {
         assert!(body.is_empty());
         let (url, body) = prepare(&tool("POST"), &arguments).unwrap();
         assert_eq!(url.as_str(), "https://a.example/x%20y?v=1");
-        assert_eq!(&body[..], br#"{"n":2,"tags":["a"],"none":null}"#);
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(body, json!({"n": 2, "tags": ["a"], "none": null}));
         assert!(prepare(&tool("GET"), "[1]").is_err());
+        assert!(prepare(&tool("GET"), r#"{"id":"x","v":"2"}"#).unwrap_err().contains("`v`"), "fixed by the owner");
+        let mut declared = tool("POST");
+        declared.parameters = json!({"type": "object", "properties": {"id": {}, "n": {}}}).as_object().cloned();
+        assert!(prepare(&declared, r#"{"id":"x","n":1}"#).is_ok());
+        assert!(prepare(&declared, r#"{"id":"x","admin":true}"#).unwrap_err().contains("`admin`"));
         assert!(prepare(&tool("GET"), "").unwrap_err().contains("missing"));
     }
 

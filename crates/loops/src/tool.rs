@@ -188,11 +188,23 @@ fn check_http(tool: &HttpTool, client: &Client, add: &mut impl FnMut(&str, Strin
         add("headers", "must be at most 16".to_owned());
     }
     for (name, value) in &tool.headers {
+        // Whoever reads the loop reads them.
+        if is_secret(name) {
+            add("headers", format!("{name} holds a secret: use a connection"));
+        }
         if let Err(refusal) = check_header(name, value) {
             add("headers", refusal.to_string());
         }
     }
     check_seconds(tool.timeout_seconds, add);
+}
+
+/// Whether a header of this name is for what nobody else should read.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["authorization", "cookie", "secret", "token", "password", "api-key", "apikey", "api_key"]
+        .iter()
+        .any(|word| name.contains(word))
 }
 
 fn check_mcp(tool: &McpTool, client: &Client, add: &mut impl FnMut(&str, String)) {

@@ -45,7 +45,11 @@ impl Secrets {
         let mut forms: Vec<String> = plain
             .into_iter()
             .filter(|secret| secret.len() >= MIN_HIDDEN)
-            .flat_map(|secret| [percent(&secret, false), percent(&secret, true), quoted(&secret), secret])
+            .flat_map(|secret| {
+                // Some writers of JSON escape the slash, too.
+                let slashed = quoted(&secret).replace('/', "\\/");
+                [percent(&secret, false), percent(&secret, true), slashed, quoted(&secret), secret]
+            })
             .collect();
         // The whole before its parts.
         forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));

@@ -14,6 +14,7 @@ on_both! {
     an_execution_ends_when_its_time_is_over;
     a_cancelled_execution_is_cut;
     a_revoked_key_ends_what_it_has_started;
+    who_may_no_longer_start_an_execution_has_none_going_on;
     only_so_many_go_on_at_once_and_the_rest_waits;
     a_metered_workspace_pays_for_each_answer;
 }
@@ -110,6 +111,31 @@ async fn a_revoked_key_ends_what_it_has_started(world: &World) {
     assert_eq!((&done["status"], &done["reason"]), (&json!("cancelled"), &json!("revoked")), "{done}");
     assert!(eventually(Duration::from_secs(5), async || upstream.active() == 1).await);
     assert_eq!(look(&world.secret(), &other).await["status"], "running", "another key's goes on");
+}
+
+async fn who_may_no_longer_start_an_execution_has_none_going_on(world: &World) {
+    let (upstream, server) = (Upstream::start().await, ToolServer::start().await);
+    let tool = json!({"type": "http", "name": "hang", "url": format!("{}/hang", server.origin), "timeout_seconds": 1});
+    let extra = json!({"tools": [tool], "max_iterations": 50});
+    let agent_loop = scripted(world, &upstream, json!([call("http__hang", json!({}))]), extra).await;
+    let scopes = json!(["agent-loops:read", "agent-loops:write"]);
+    let key = world.key("narrowed", json!({"name": "Narrowed", "scopes": scopes})).await;
+    let (removed, demoted) = (world.member("removed", "admin").await, world.member("demoted", "admin").await);
+    let owner = world.secret();
+    let mut going = Vec::new();
+    for by in [&owner, &key, &removed, &demoted] {
+        going.push(start(by, &agent_loop, &json!({})).await);
+    }
+    assert!(eventually(Duration::from_secs(10), async || server.seen("/hang").len() >= 5).await);
+    let narrowed = json!({"scopes": ["agent-loops:read"]});
+    let _ = owner.patch(&format!("/v1/api-keys/{}", key.id()), &narrowed).await.expect(200);
+    let _ = owner.delete(&format!("/v1/members/{}", removed.id())).await.expect(204);
+    let _ = owner.patch(&format!("/v1/members/{}", demoted.id()), &json!({"role": "member"})).await.expect(200);
+    for id in &going[1..] {
+        let done = ended(&owner, id).await;
+        assert_eq!((&done["status"], &done["reason"]), (&json!("cancelled"), &json!("revoked")), "{done}");
+    }
+    assert_eq!(look(&owner, &going[0]).await["status"], "running", "another's goes on");
 }
 
 async fn only_so_many_go_on_at_once_and_the_rest_waits(world: &World) {
