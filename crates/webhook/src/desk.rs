@@ -1,7 +1,7 @@
 //! Places for attempts: bounded in all, per workspace, per its test data, and per endpoint.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::Hash,
     sync::{
         Arc,
@@ -20,6 +20,8 @@ pub(crate) const MAX_CALLS: usize = 128;
 const MAX_CALLS_OF_WORKSPACE: usize = 16;
 /// Among them those of its `test`.
 const MAX_CALLS_OF_TEST: usize = 8;
+/// Among them those to endpoints that have done nothing but fail for a while: one that hangs fails, too.
+const MAX_CALLS_OF_FAILING: usize = MAX_CALLS_OF_WORKSPACE / 2;
 /// Those to one endpoint.
 const MAX_CALLS_OF_ENDPOINT: usize = 4;
 
@@ -41,6 +43,9 @@ struct Places {
     of_workspace: HashMap<WorkspaceId, usize>,
     of_test: HashMap<WorkspaceId, usize>,
     of_endpoint: HashMap<WebhookId, usize>,
+    of_failing: HashMap<WorkspaceId, usize>,
+    /// Endpoints that were failing when they were last read.
+    failing: HashSet<WebhookId>,
 }
 
 /// The place of an attempt; dropping it makes room.
@@ -48,6 +53,7 @@ pub(crate) struct Place {
     desk: Desk,
     tenant: Tenant,
     webhook: WebhookId,
+    is_failing: bool,
 }
 
 impl Desk {
@@ -68,9 +74,11 @@ impl Desk {
     pub(crate) fn admit(&self, tenant: Tenant, webhook: WebhookId) -> Option<Place> {
         let (workspace, is_test) = (tenant.workspace, tenant.environment == Environment::Test);
         let mut places = self.0.places.lock();
+        let is_failing = places.failing.contains(&webhook);
         let is_full = places.all >= MAX_CALLS
             || count(&places.of_workspace, &workspace) >= MAX_CALLS_OF_WORKSPACE
             || is_test && count(&places.of_test, &workspace) >= MAX_CALLS_OF_TEST
+            || is_failing && count(&places.of_failing, &workspace) >= MAX_CALLS_OF_FAILING
             || count(&places.of_endpoint, &webhook) >= MAX_CALLS_OF_ENDPOINT;
         if is_full {
             return None;
@@ -81,7 +89,22 @@ impl Desk {
             *places.of_test.entry(workspace).or_default() += 1;
         }
         *places.of_endpoint.entry(webhook).or_default() += 1;
-        Some(Place { desk: self.clone(), tenant, webhook })
+        if is_failing {
+            *places.of_failing.entry(workspace).or_default() += 1;
+        }
+        Some(Place { desk: self.clone(), tenant, webhook, is_failing })
+    }
+}
+
+impl Place {
+    /// What its endpoint is from the next on.
+    pub(crate) fn learn(&self, is_failing: bool) {
+        let mut places = self.desk.0.places.lock();
+        if is_failing {
+            places.failing.insert(self.webhook);
+        } else {
+            places.failing.remove(&self.webhook);
+        }
     }
 }
 
@@ -92,6 +115,9 @@ impl Drop for Place {
         leave(&mut places.of_workspace, &self.tenant.workspace);
         if self.tenant.environment == Environment::Test {
             leave(&mut places.of_test, &self.tenant.workspace);
+        }
+        if self.is_failing {
+            leave(&mut places.of_failing, &self.tenant.workspace);
         }
         leave(&mut places.of_endpoint, &self.webhook);
         drop(places);
@@ -145,6 +171,24 @@ mod tests {
         let places = desk.0.places.lock();
         let left = [places.of_workspace.len(), places.of_test.len(), places.of_endpoint.len(), places.all];
         assert_eq!(left, [0; 4], "what is over is forgotten");
+    }
+
+    #[test]
+    fn endpoints_that_fail_leave_half_of_their_workspace_s_places_to_the_others() {
+        let desk = Desk::new(|| {});
+        let first = admit(&desk, 1, Environment::Live, 0..4);
+        first.iter().for_each(|place| place.learn(true));
+        drop(first);
+        let failing = admit(&desk, 1, Environment::Live, 0..4);
+        assert_eq!(failing.len(), MAX_CALLS_OF_FAILING);
+        let good = admit(&desk, 1, Environment::Live, 4..100);
+        assert_eq!(failing.len() + good.len(), MAX_CALLS_OF_WORKSPACE);
+        failing.iter().for_each(|place| place.learn(false));
+        drop((failing, good));
+        let places = desk.0.places.lock();
+        assert!(places.of_failing.is_empty() && places.of_workspace.is_empty(), "what is over is forgotten");
+        drop(places);
+        assert_eq!(admit(&desk, 1, Environment::Live, 0..4).len(), MAX_CALLS_OF_WORKSPACE, "they take again");
     }
 
     #[test]

@@ -217,7 +217,9 @@ impl Inner {
     async fn deliver(self: Arc<Self>, due: DueDelivery, claim: Millis, place: Place) {
         let work = async {
             let data = self.parts.store.workspace(due.tenant);
-            let Some(job) = data.delivery_job(due.webhook, due.event).await? else { return Ok(None) };
+            let job = data.delivery_job(due.webhook, due.event).await?;
+            place.learn(job.as_ref().is_some_and(|job| job.webhook.failing_since.is_some()));
+            let Some(job) = job else { return Ok(None) };
             Ok::<_, StoreError>(self.attempt(&due, &job).await)
         };
         match self.stopping.run_until_cancelled(work).await {
