@@ -44,6 +44,7 @@ async fn main() -> anyhow::Result<()> {
     let audit = |action| AuditEntry { actor: &actor, action, detail: None };
     let owner = NewMember {
         email: "owner@bench.example".to_owned(),
+        name: String::new(),
         // No password has this hash: nobody signs in to a benchmark.
         password_hash: "none".to_owned(),
     };

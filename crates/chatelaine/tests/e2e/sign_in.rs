@@ -240,7 +240,7 @@ async fn guesses_of_the_own_password_are_counted_too(backend: Backend) {
     let change = async |n: u8, current: &str| -> Answer {
         let body = json!({"current_password": current, "new_password": "another few easy words"});
         let request = ada.request("POST", "/v1/me/password").json(&body);
-        request.header("x-forwarded-for", &format!("198.51.100.{n}")).send().await
+        request.header("x-forwarded-for", format!("198.51.100.{n}")).send().await
     };
     for n in 0..10 {
         let _ = change(n, "a wrong password").await.refused(422, "VALIDATION_FAILED");
