@@ -64,7 +64,7 @@ async fn a_widget_key_opens_sessions_from_its_pages_alone() {
     let bot = world.make_bot().await;
     let (_, widget) = world.make_key(json!({"name": "w", "kind": "widget", "allowed_domains": "shop.example"})).await;
     assert!(widget.starts_with("tk_widget_"));
-    let body = json!({"agent_id": bot, "theme": "dark"});
+    let body = json!({"agent_id": bot});
     let widget = world.with(&widget);
     let opened = widget.on_page("https://www.shop.example").post("/v1/chat/sessions", body.clone()).await.ok(201);
     let page = widget.on_page("https://evil.example");

@@ -25,7 +25,11 @@ async fn a_made_key_works_and_is_shown_once() {
     let read = world.owner().get(&format!("/v1/api-keys/{id}")).await.ok(200);
     assert!(!read.text.contains(&key) && read.at("/data/key").is_null());
     assert_eq!((read.at("/data/owner"), read.at("/data/metadata")), (json!("ada"), json!({"a": 1})));
-    assert_eq!((read.at("/data/status"), read.at("/data/secrets/0/uses")), (json!("active"), json!(0)));
+    assert_eq!(
+        (read.at("/data/status"), read.at("/data/secrets/0/uses")),
+        (json!("active"), json!(1)),
+        "with the use a moment ago"
+    );
     assert!(read.text_at("/data/created_by").starts_with("api_key:key_"));
     let listed = world.owner().get("/v1/api-keys?per_page=1").await.ok(200);
     assert_eq!(listed.at("/meta"), json!({"page": 1, "per_page": 1, "total": 2}));

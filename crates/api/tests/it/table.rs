@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::world::World;
 
 /// Where operations are: ours, and those of runs, as existing clients call them (seed S0).
-const ROOTS: &[&str] = &["/v1/", "/api/v1/", "/api/webhooks/"];
+const ROOTS: &[&str] = &["/v1/", "/api/v1/", "/api/webhooks/", "/api/export/"];
 
 /// What is not below them: probes, and the document where tools look first.
 const SYSTEM: &[&str] = &["/health", "/healthz", "/readyz", "/metrics", "/openapi.json"];
@@ -23,6 +23,10 @@ const UNAUDITED: &[(&str, &str)] = &[
     ("create_run", "the run names the deployment that it is of"),
     ("cancel_run", "the last line of the run's timeline is the record"),
     ("call_webhook", "the run names what started it, and the trigger when it last did"),
+    ("report_leaks", "each key that is acted on has a record of its own"),
+    ("send_channel_message", "the message is the record"),
+    ("export_conversation_form", "reading one conversation; seed S2 asks by POST"),
+    ("export_conversation_json", "as above"),
     ("create_participant_token", "the first look with it is bound to the run's role"),
 ];
 
@@ -30,6 +34,7 @@ const UNAUDITED: &[(&str, &str)] = &[
 const ADMIN_ALONE: &[(&str, &str)] = &[
     ("update_credits", "whoever may spend does not decide whether it is counted"),
     ("grant_credits", "nor gives himself more"),
+    ("update_workspace", "it says what becomes of leaked keys"),
 ];
 
 #[tokio::test]
@@ -48,22 +53,32 @@ async fn every_operation_has_a_name_and_a_place_of_its_own() {
 
 #[tokio::test]
 async fn what_changes_something_is_audited_or_says_why_not() {
-    for row in World::empty().await.table.iter().filter(|row| row.method != Method::Get) {
-        let excused = UNAUDITED.iter().any(|(id, _)| *id == row.id);
-        assert_ne!(row.access.is_audited(), excused, "{}", row.id);
-    }
+    let table = World::empty().await.table;
+    let wrong: Vec<_> = table
+        .iter()
+        .filter(|row| row.method != Method::Get)
+        .filter(|row| row.access.is_audited() == UNAUDITED.iter().any(|(id, _)| *id == row.id))
+        .map(|row| row.id)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[tokio::test]
 async fn reading_and_changing_want_different_scopes() {
+    let mut wrong = Vec::new();
     for row in World::empty().await.table {
         let Some(scope) = row.access.required_scope() else { continue };
         let wanted = if row.method == Method::Get { ":read" } else { ":write" };
+        // Seed S2 sends a form to read.
+        let wanted = if row.id.starts_with("export_") { ":read" } else { wanted };
         let wanted = if ADMIN_ALONE.iter().any(|(id, _)| *id == row.id) { "admin" } else { wanted };
-        assert!(scope.as_str().ends_with(wanted), "{} wants {scope}", row.id);
+        if !scope.as_str().ends_with(wanted) {
+            wrong.push(format!("{} wants {scope}", row.id));
+        }
         let browsers_too = row.access.admits_widgets();
         assert!(row.access.required_role().is_some() || browsers_too, "{}: a member's way in", row.id);
     }
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[tokio::test]
@@ -139,5 +154,5 @@ async fn metrics_name_operations_and_no_ids() {
         text.contains("get_bot") && text.contains("chatelaine_open_streams 0") && text.ends_with("# EOF\n"),
         "{text}"
     );
-    assert!(!text.contains(&bot) && !text.contains("ws_") && !text.contains("key_"), "{text}");
+    assert!(!text.contains(&bot) && !text.contains("ws_0") && !text.contains("key_0"), "{text}");
 }

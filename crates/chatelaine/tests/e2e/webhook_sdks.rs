@@ -45,8 +45,9 @@ async fn libraries_of_others_verify_what_is_sent_before_during_and_after_a_rotat
     // The first attempt of each event fails, so that a second one comes a few seconds later.
     let seen = std::sync::Mutex::new(std::collections::HashSet::new());
     let receiver = Receiver::start(move |one| {
-        let is_new = seen.lock().unwrap().insert(one.header("webhook-id").unwrap().to_owned());
-        Reply::status(if one.path == "/twice" && is_new { 500 } else { 200 })
+        // One event has one id at both.
+        let is_new = || seen.lock().unwrap().insert(one.header("webhook-id").unwrap().to_owned());
+        Reply::status(if one.path == "/twice" && is_new() { 500 } else { 200 })
     })
     .await;
     let by = world.secret();
