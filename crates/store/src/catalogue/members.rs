@@ -108,10 +108,10 @@ statements! {
         WHERE workspace_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $3";
     /// What the key that invited may do by now; nothing when it no longer works.
     INVITING_KEY "inviting_key"
-        "SELECT k.scopes, k.service_account_id, a.scopes AS account_scopes FROM api_keys k
-        LEFT JOIN service_accounts a ON a.workspace_id = k.workspace_id AND a.id = k.service_account_id
-            AND a.disabled_at IS NULL
-        WHERE k.workspace_id = $1 AND k.id = $2 AND k.revoked_at IS NULL
-            AND (k.expires_at IS NULL OR k.expires_at > $3)";
+        "SELECT k.scopes, k.service_account_id, a.scopes AS account_scopes FROM (SELECT scopes, service_account_id
+            FROM api_keys WHERE workspace_id = $1 AND id = $2 AND revoked_at IS NULL
+                AND (expires_at IS NULL OR expires_at > $3)) k
+        LEFT JOIN (SELECT id, scopes FROM service_accounts WHERE workspace_id = $1 AND disabled_at IS NULL) a
+            ON a.id = k.service_account_id";
     SWEEP_INVITATIONS "sweep_invitations" "DELETE FROM invitations WHERE expires_at < $1";
 }

@@ -29,6 +29,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("sign_in_by_digest", "whoever has the cookie says no more; the row says which tenant it is"),
     ("invitation_by_digest", "whoever has the token says no more; the row says which tenant it is"),
     ("sweep_sign_ins", "age alone, of every tenant"),
+    ("strip_channel_messages", "age alone, of every tenant"),
     ("sweep_invitations", "age alone, of every tenant"),
     ("lease", "the installation's"),
     ("take_free_lease", "the installation's"),
