@@ -35,7 +35,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct FollowQuery {
     /// Events after this number; from the first without it.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     after: Option<u64>,
 }
 

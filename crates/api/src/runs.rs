@@ -114,7 +114,7 @@ pub(crate) struct RunView {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct TimelineQuery {
     /// Those after this number; from the first without it.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     after: Option<u64>,
     /// How many, 1 to 100; 100 by default.
     #[schemars(range(min = 1, max = 100))]

@@ -72,7 +72,7 @@ pub(crate) struct Answer {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct EventsQuery {
     /// Those after this number; from the first without it.
-    #[schemars(range(max = 9_007_199_254_740_991_u64))]
+    #[schemars(range(max = 9_223_372_036_854_775_807_u64))]
     after: Option<u64>,
 }
 
