@@ -430,7 +430,9 @@ pub(crate) fn objection(key: Option<&KeyEntry>, stream: &Stream, now: Millis, th
         Some(CutReason::Disabled)
     } else if key.is_expired(now) {
         Some(CutReason::Expired)
-    } else if stream.session.is_some() && !key.may_chat() {
+    } else if stream.session.is_some() && !key.may_chat()
+        || stream.needed.is_some_and(|needed| !key.scopes().allows(needed))
+    {
         Some(CutReason::Revoked)
     } else if thorough && stream.origin.as_ref().is_some_and(|origin| !key.allows_origin(origin)) {
         Some(CutReason::OriginRemoved)

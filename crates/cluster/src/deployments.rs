@@ -77,8 +77,14 @@ impl Cluster {
     /// socket, a run's timeline. `None` when the key or its epoch has gone since the request was admitted.
     #[must_use]
     pub fn hold_opened(&self, opener: &Opener) -> Option<Grant> {
+        self.hold_needing(opener, None)
+    }
+
+    /// The same of what goes on only while the key allows `needed`: a file that leaves, or comes in.
+    #[must_use]
+    pub fn hold_needing(&self, opener: &Opener, needed: Option<Scope>) -> Option<Grant> {
         let inner = &self.0;
-        let grant = inner.grants.enter(opener.key, opener.epoch, None, opener.origin.clone());
+        let grant = inner.grants.enter_needing(needed, opener.key, opener.epoch, None, opener.origin.clone());
         let entry = inner.keyring.get(opener.key);
         objection(entry.as_deref(), grant.stream(), inner.clock.now(), true).is_none().then_some(grant)
     }

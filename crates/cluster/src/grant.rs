@@ -13,6 +13,7 @@ use std::{
     },
 };
 
+use access::Scope;
 use ambient::{ConversationId, KeyId, RunId};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,7 @@ const SEATS: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum CutReason {
-    /// The key was revoked, rotated without grace, or no longer may chat.
+    /// The key was revoked, rotated without grace, or no longer allows what the stream needs.
     Revoked = 1,
     /// The key's time is over.
     Expired,
@@ -94,6 +95,8 @@ pub(crate) struct Stream {
     pub(crate) epoch: u32,
     pub(crate) session: Option<ConversationId>,
     pub(crate) origin: Option<Arc<str>>,
+    /// What its key must allow for as long as it is open.
+    pub(crate) needed: Option<Scope>,
     token: CancellationToken,
     /// 0 while it is open. Set before the token, so that whoever wakes can say why.
     reason: AtomicU8,
@@ -209,9 +212,21 @@ impl Grants {
         session: Option<ConversationId>,
         origin: Option<Arc<str>>,
     ) -> Grant {
+        self.enter_needing(None, key, epoch, session, origin)
+    }
+
+    /// The same, of a stream whose key must go on to allow this.
+    pub(crate) fn enter_needing(
+        self: &Arc<Self>,
+        needed: Option<Scope>,
+        key: impl Into<Option<KeyId>>,
+        epoch: u32,
+        session: Option<ConversationId>,
+        origin: Option<Arc<str>>,
+    ) -> Grant {
         let (number, key) = (self.numbers.fetch_add(1, Ordering::Relaxed), key.into());
         let (token, reason) = (CancellationToken::new(), AtomicU8::new(0));
-        let stream = Arc::new(Stream { number, key, epoch, session, origin, token, reason });
+        let stream = Arc::new(Stream { number, key, epoch, session, origin, needed, token, reason });
         if let Some(key) = key {
             self.by_key[shard(key.0.0)].lock().entry(key).or_default().insert(number, Arc::clone(&stream));
         }

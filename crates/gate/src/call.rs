@@ -1,6 +1,6 @@
 use std::{fmt, net::IpAddr, str::FromStr};
 
-use access::{Actor, Caller, Tenant};
+use access::{Access, Actor, Caller, Tenant};
 use ambient::{Millis, RequestId};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use store::AuditEntry;
@@ -105,6 +105,12 @@ pub(crate) struct Found<'a> {
 }
 
 impl RequestContext {
+    /// Who may ask for it: what goes on after its answer has begun asks again.
+    #[must_use]
+    pub const fn access(&self) -> Access {
+        self.operation.access
+    }
+
     /// Reads what handlers may know of the headers; a credential is none of it.
     pub(crate) fn read(
         found: Found<'_>,

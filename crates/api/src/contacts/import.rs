@@ -3,9 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ::contacts::{Delimiter, ImportOptions, LINE_PATTERN, MatchBy, OnMatch, TARGET_PATTERN, Target};
-use access::{Caller, Refusal};
 use ambient::{ImportId, Millis};
-use cluster::Opener;
 use gate::{Call, Data, List, Nothing, Operation, PageQuery, Problem, Routes, Upload, UploadRule};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -13,7 +11,7 @@ use store::{ImportError, ImportRecord, PageRequest, StoreError, Workspace};
 use tokio::time::timeout;
 
 use super::{READ, WRITE};
-use crate::App;
+use crate::{App, streamed::Leave};
 
 /// The largest file, in bytes.
 const MAX_FILE: usize = 64 * 1024 * 1024;
@@ -247,14 +245,8 @@ async fn import_contacts(app: App, call: Call<ImportQuery>) -> Result<Data<Impor
     let audit = call.audit(&actor, serde_json::to_value(&options).ok());
     let options = serde_json::to_value(&options).map_err(Problem::unavailable)?;
     let _place = app.uploads().take(data.tenant().workspace).await?;
-    // A file may take its time, and meanwhile the key may be revoked.
-    let grant = match &call.caller {
-        Caller::Key(key) => {
-            let opener = Opener { key: key.key, epoch: key.epoch, origin: key.origin.clone() };
-            Some(app.cluster().hold_opened(&opener).ok_or(Refusal::InvalidApiKey)?)
-        }
-        _ => None,
-    };
+    // A file may take its time, and meanwhile the key may be revoked, or the person removed.
+    let leave = Leave::take(&app, &call)?;
     let begun = data.begin_import(&options, &actor.id).await.map_err(|error| match error {
         StoreError::Conflict("full") => Problem::conflict("The workspace has as many open imports as it may"),
         other => other.into(),
@@ -263,22 +255,18 @@ async fn import_contacts(app: App, call: Call<ImportQuery>) -> Result<Data<Impor
     if !begun.is_uploading() {
         return Ok(Data::new(begun.into()));
     }
-    let revoked = async {
-        match &grant {
-            Some(grant) => {
-                let _ = grant.cancelled().await;
-            }
-            None => std::future::pending().await,
-        }
-    };
     let taken = tokio::select! {
         biased;
-        () = revoked => Err(Refusal::InvalidApiKey.into()),
+        problem = leave.ended() => Err(problem),
         taken = timeout(DEADLINE, take(&data, begun.id, &upload)) => {
             taken.unwrap_or_else(|_| Err(Problem::request_timeout()))
         }
     };
-    let finished = match taken {
+    let allowed = match taken {
+        Ok(()) => leave.check().await,
+        Err(problem) => Err(problem),
+    };
+    let finished = match allowed {
         Ok(()) => data.finish_upload(begun.id, audit).await.map_err(Problem::from),
         Err(problem) => Err(problem),
     };

@@ -1,18 +1,18 @@
 //! Files that are written while they are sent: a part of one is in memory, however long it is.
 
 mod idle;
+mod leave;
 
 use std::{error::Error, fmt, time::Duration};
 
-use access::{Caller, Refusal};
 use ambient::WorkspaceId;
 use bytes::Bytes;
-use cluster::{Grant, Opener};
 use futures_util::{Stream, stream};
 use gate::{Call, Download, Problem};
 use tokio::time::sleep;
 use tracing::warn;
 
+pub(crate) use self::leave::Leave;
 use crate::{App, places::Place};
 
 /// How long the last words of a file that is cut may take to leave: with the connection goes what is not sent.
@@ -42,9 +42,9 @@ impl fmt::Display for Cut {
 
 impl Error for Cut {}
 
-/// One of a workspace's few places for a file, under the key that asked for it.
+/// One of a workspace's few places for a file, under the leave of whoever asked for it.
 pub(crate) struct FilePlace {
-    grant: Option<Grant>,
+    leave: Leave,
     _place: Place<WorkspaceId>,
 }
 
@@ -52,17 +52,10 @@ impl FilePlace {
     /// Waits for it.
     pub(crate) async fn take<I>(app: &App, call: &Call<I>) -> Result<Self, Problem> {
         let place = app.exports().take(call.tenant()?.workspace).await?;
-        let grant = match &call.caller {
-            Caller::Key(key) => {
-                let opener = Opener { key: key.key, epoch: key.epoch, origin: key.origin.clone() };
-                Some(app.cluster().hold_opened(&opener).ok_or(Refusal::InvalidApiKey)?)
-            }
-            _ => None,
-        };
-        Ok(Self { grant, _place: place })
+        Ok(Self { leave: Leave::take(app, call)?, _place: place })
     }
 
-    /// The file. It ends early when the key that asked for it is revoked, and when nobody takes it.
+    /// The file. It ends early when whoever asked for it no longer may, and when nobody takes it.
     pub(crate) fn file(self, parts: impl Parts, content_type: &'static str, name: &str) -> Download {
         let writing = Writing { stage: Stage::Parts, parts, place: self };
         Download::new(content_type, name, idle::cut(stream_of(writing), IDLE, Cut("idle")))
@@ -94,13 +87,13 @@ impl<P: Parts> Writing<P> {
     }
 
     async fn part(&mut self) -> Option<Result<Bytes, Cut>> {
-        let read = match &self.place.grant {
-            None => self.parts.next().await,
-            Some(grant) => tokio::select! {
-                biased;
-                _ = grant.cancelled() => return Some(self.cut("revoked")),
-                read = self.parts.next() => read,
-            },
+        if let Err(problem) = self.place.leave.look().await {
+            return Some(self.cut(if problem.status().is_client_error() { "revoked" } else { "unavailable" }));
+        }
+        let read = tokio::select! {
+            biased;
+            () = self.place.leave.revoked() => return Some(self.cut("revoked")),
+            read = self.parts.next() => read,
         };
         match read {
             Ok(part) => {

@@ -11,6 +11,8 @@ on_both! {
     a_file_has_what_is_asked_for_and_nothing_of_others;
     what_comes_after_the_beginning_is_not_in_it;
     a_revoked_keys_file_is_cut;
+    a_narrowed_keys_file_is_cut;
+    a_removed_persons_file_is_cut;
     a_client_that_goes_away_ends_the_work;
 }
 
@@ -183,6 +185,36 @@ async fn a_revoked_keys_file_is_cut(world: &World) {
     let rest = file.rest().await;
     let last = rest.last().unwrap();
     assert!(rest.len() < 8_000 && last.contains("revoked"), "{} lines, and then {last}", rest.len());
+}
+
+/// Begins to read, lets `change` happen, and reads on when it must be known.
+async fn cut_by(world: &World, reader: &Persona, change: impl Future<Output = ()>) {
+    let session = world.open_session("long", &world.secret(), &world.bot().await).await;
+    fill(world, session.id(), 8_000, 4_000).await;
+    let mut file = reader.request("GET", "/v1/export/conversations").lines().await;
+    let _ = file.next().await.unwrap();
+    change.await;
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let rest = file.rest().await;
+    let last = rest.last().unwrap();
+    assert!(rest.len() < 8_000 && last.contains("revoked"), "{} lines, and then {last}", rest.len());
+}
+
+async fn a_narrowed_keys_file_is_cut(world: &World) {
+    let exporter = world.key("exporter", json!({"name": "Exporter", "scopes": ["export:read"]})).await;
+    let narrow = async {
+        let less = json!({"scopes": ["bots:read"]});
+        let _ = world.secret().patch(&format!("/v1/api-keys/{}", exporter.id()), &less).await.expect(200);
+    };
+    cut_by(world, &exporter, narrow).await;
+}
+
+async fn a_removed_persons_file_is_cut(world: &World) {
+    let person = world.member("exporting", "member").await;
+    let remove = async {
+        let _ = world.secret().delete(&format!("/v1/members/{}", person.id())).await.expect(204);
+    };
+    cut_by(world, &person, remove).await;
 }
 
 async fn a_client_that_goes_away_ends_the_work(world: &World) {

@@ -17,6 +17,7 @@ on_both! {
     imports_are_those_of_their_environment;
     a_file_is_refused_before_it_is_read;
     what_does_not_arrive_leaves_nothing;
+    who_is_removed_or_narrowed_sends_nothing_more;
     the_same_file_under_the_same_key_is_one_import;
 }
 
@@ -288,6 +289,46 @@ async fn what_does_not_arrive_leaves_nothing(world: &World) {
     assert_eq!(open.imports(page).await.unwrap().total, 0);
     assert!(world.store().open_imports(10).await.unwrap().is_empty());
     assert_eq!(count(&by).await, 0);
+}
+
+/// The answer to a file whose last line comes after `change`, at once.
+async fn changed_meanwhile(world: &World, who: &str, change: impl Future<Output = Answer>) -> String {
+    let text = "Ada\n".repeat(100_000);
+    let head = format!(
+        "POST /v1/contacts/import HTTP/1.1\r\nhost: x\r\n{who}\r\ncontent-type: text/csv\r\n\
+         content-length: {}\r\n\r\nname\n{text}",
+        text.len() + 9
+    );
+    let changed = async {
+        let status = change.await.status;
+        assert!(status < 300, "{status}");
+    };
+    world.client().raw_in_two(head.as_bytes(), changed, b"Bob\n").await
+}
+
+async fn who_is_removed_or_narrowed_sends_nothing_more(world: &World) {
+    let by = world.secret();
+    let (removed, demoted) = (world.member("removed", "admin").await, world.member("demoted", "admin").await);
+    let person = |who: &Persona| format!("cookie: {}\r\norigin: {}", who.cookie(), world.server().url());
+    let path = |who: &Persona| format!("/v1/members/{}", who.id());
+    let (path_of_removed, path_of_demoted) = (path(&removed), path(&demoted));
+    let answer = changed_meanwhile(world, &person(&removed), by.delete(&path_of_removed)).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    let member = json!({"role": "member"});
+    let answer = changed_meanwhile(world, &person(&demoted), by.patch(&path_of_demoted, &member)).await;
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+
+    let narrowed = world.key("narrowed", json!({"name": "N", "scopes": ["contacts:write"]})).await;
+    let (path, less) = (format!("/v1/api-keys/{}", narrowed.id()), json!({"scopes": ["bots:read"]}));
+    let header = format!("authorization: Bearer {}", narrowed.credential());
+    let answer = changed_meanwhile(world, &header, by.patch(&path, &less)).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+
+    assert!(world.store().open_imports(10).await.unwrap().is_empty());
+    assert_eq!(
+        (count(&by).await, &by.get("/v1/contacts/imports").await.expect(200).json()["meta"]["total"]),
+        (0, &json!(0))
+    );
 }
 
 async fn the_same_file_under_the_same_key_is_one_import(world: &World) {
