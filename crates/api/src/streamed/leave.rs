@@ -6,7 +6,7 @@ use access::{Access, Caller, MemberCaller, Refusal};
 use cluster::{Grant, Opener};
 use gate::{Call, Problem};
 use store::{PageRequest, StoreError};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::App;
 
@@ -27,7 +27,7 @@ pub(crate) struct Leave {
     app: App,
     access: Access,
     holder: Holder,
-    looked: Option<Instant>,
+    looked: Option<Duration>,
 }
 
 impl Leave {
@@ -77,11 +77,11 @@ impl Leave {
     /// # Errors
     /// As [`Leave::check`].
     pub(crate) async fn look(&mut self) -> Result<(), Problem> {
-        if self.looked.is_some_and(|looked| looked.elapsed() < LOOK_EVERY) {
+        if self.looked.is_some_and(|looked| self.app.clock().elapsed().saturating_sub(looked) < LOOK_EVERY) {
             return Ok(());
         }
         self.check().await?;
-        self.looked = Some(Instant::now());
+        self.looked = Some(self.app.clock().elapsed());
         Ok(())
     }
 
