@@ -25,6 +25,7 @@ mod people;
 mod record;
 mod row;
 mod schema;
+mod schema_dashboard;
 mod schema_workspaces;
 mod sealed;
 mod store;

@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: &[Migration] = &[
     Migration { version: 4, name: "participants", statements: PARTICIPANTS },
     Migration { version: 5, name: "triggers and connections", statements: TRIGGERS },
     Migration { version: 6, name: "workspaces", statements: crate::schema_workspaces::WORKSPACES },
+    Migration { version: 7, name: "dashboard", statements: crate::schema_dashboard::DASHBOARD },
 ];
 
 const THE_DOOR: &[&str] = &[
