@@ -149,6 +149,19 @@ impl RequestContext {
         values.next().filter(|_| values.next().is_none())
     }
 
+    /// The first value of a parameter of the query, decoded.
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<String> {
+        let mut pairs = url::form_urlencoded::parse(self.uri.query().unwrap_or("").as_bytes());
+        pairs.find(|(of, _)| of == name).map(|(_, value)| value.into_owned())
+    }
+
+    /// The address that was asked for, without the host.
+    #[must_use]
+    pub fn path_and_query(&self) -> &str {
+        self.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+    }
+
     /// The operation's name, which is its action in the audit log.
     #[must_use]
     pub const fn operation_id(&self) -> &'static str {

@@ -24,6 +24,11 @@ impl TokenDoor {
         Self { gate, address, request }
     }
 
+    /// What stands behind it.
+    pub(crate) fn gate(&self) -> &Arc<Inner> {
+        &self.gate
+    }
+
     pub(crate) fn tasks(&self) -> SocketTasks {
         self.gate.sockets.clone()
     }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -22,8 +22,9 @@ use ipnet::IpNet;
 use store::Store;
 
 use crate::{
-    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RequestContext, RequestLog, Sent, SignInCookie,
-    SocketTasks, Surface, TokenDoor, Upload,
+    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RefusedRequest, RequestContext, RequestLog, Sent,
+    SignInCookie, SocketTasks, Surface, TokenDoor, Upload,
+    ask::Table,
     authenticate::{Identity, Surroundings},
     body,
     call::{Found, lists},
@@ -93,6 +94,8 @@ pub(crate) struct Inner {
     pub(crate) metrics: Metrics,
     pub(crate) sockets: SocketTasks,
     pub(crate) sign_in_cookie: SignInCookie,
+    /// Known once the routes are complete.
+    pub(crate) operations: OnceLock<Table>,
     log: RequestLog,
     request_seed: u128,
     requests: AtomicU64,
@@ -146,6 +149,7 @@ impl Gate {
             metrics: parts.metrics,
             log: parts.log,
             sockets: parts.sockets,
+            operations: OnceLock::new(),
             request_seed: u128::from_le_bytes(seed),
             requests: AtomicU64::new(0),
         })))
@@ -158,6 +162,7 @@ impl Gate {
         let (parts, body) = request.into_parts();
         let address = self.0.client_address(&parts);
         let refusal = mounted.meta.refusal.filter(|_| lists(&parts.headers, header::ACCEPT, "text/html"));
+        let asked = refusal.map(|page| (page, parts.uri.clone()));
         let mut seen = Seen::default();
         let outcome = self.0.answer(mounted, parts, body, Arrival { id, now, address }, &mut seen).await;
         let (mut response, code) = match outcome {
@@ -167,8 +172,8 @@ impl Gate {
                 if let Some(cause) = problem.cause() {
                     tracing::error!(request = %id, operation = mounted.meta.id, cause, "a request failed on our side");
                 }
-                let answer = match refusal {
-                    Some(page) => problem.into_page(page),
+                let answer = match asked {
+                    Some((page, uri)) => problem.into_page(page, RefusedRequest { id, meta: &mounted.meta, uri: &uri }),
                     None => problem.into_answer(&mounted.meta, id),
                 };
                 (answer, Some(code))

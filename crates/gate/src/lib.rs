@@ -4,6 +4,7 @@
 //! to add a route, and from the table come the check of every request, the OpenAPI document and
 //! the access matrix. What is never here: SQL, what an operation does, how a reply is encoded.
 
+mod ask;
 mod authenticate;
 mod body;
 mod call;
@@ -28,6 +29,7 @@ mod socket;
 mod upgrade;
 mod upload;
 
+pub use ask::{Answered, Ask};
 pub use body::{Nothing, field, patch};
 pub use call::{Call, RequestContext};
 pub use cors::OwnPages;
@@ -38,7 +40,7 @@ pub use flow::{Gate, GateConfig, GateParts, Peer};
 pub use member::{SIGN_IN_PURPOSE, SignInCookie};
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
-pub use operation::{Meta, Method, Operation, Refused, Surface};
+pub use operation::{Meta, Method, Operation, Refused, RefusedRequest, Surface};
 pub use output::{Bare, Data, Empty, EventStream, List, ListMeta, LogQuery, Output, PageQuery, Raw};
 pub use places::SocketPlaces;
 pub use problem::{FieldError, Problem};

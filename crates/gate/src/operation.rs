@@ -82,7 +82,18 @@ pub struct Meta {
 }
 
 /// The page that says a problem.
-pub type Refused = fn(&Problem) -> Raw;
+pub type Refused = fn(&Problem, RefusedRequest<'_>) -> Raw;
+
+/// What was refused, for the page that says so.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusedRequest<'a> {
+    /// The request's id.
+    pub id: ambient::RequestId,
+    /// The operation that was asked for.
+    pub meta: &'a Meta,
+    /// Where, with its query.
+    pub uri: &'a http::Uri,
+}
 
 impl Meta {
     /// Whether it is a WebSocket.

@@ -181,6 +181,12 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
     }
 
+    /// The role that would do, of a refusal for want of one.
+    #[must_use]
+    pub fn required_role(&self) -> Option<Role> {
+        self.0.required_role
+    }
+
     /// 401 `INVALID_SIGNATURE`: a webhook that its sender must sign, and did not, or long ago.
     pub fn invalid_signature(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "INVALID_SIGNATURE", message)
@@ -339,8 +345,8 @@ impl Problem {
     }
 
     /// The answer to a person: the page, with the status and the headers that programs read.
-    pub(crate) fn into_page(self, page: crate::Refused) -> Response {
-        let mut response = crate::Output::into_response(page(&self), self.status());
+    pub(crate) fn into_page(self, page: crate::Refused, asked: crate::RefusedRequest<'_>) -> Response {
+        let mut response = crate::Output::into_response(page(&self, asked), self.status());
         if let Some(seconds) = self.0.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }

@@ -17,7 +17,9 @@ use serde::de::DeserializeOwned;
 use tower::service_fn;
 
 use crate::{
-    Call, Gate, Meta, Method, Operation, Output, Problem, Surface, body, cors,
+    Call, Gate, Meta, Method, Operation, Output, Problem, Surface,
+    ask::Table,
+    body, cors,
     flow::{Admitted, Mounted, Run, success_status},
     operation::SchemaOf,
 };
@@ -96,9 +98,11 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let mut paths: BTreeMap<&'static str, (MethodRouter, Vec<&'static str>, bool)> = BTreeMap::new();
         let drop_in: BTreeSet<&'static str> =
             self.rows.iter().filter(|row| row.meta.surface == Surface::DropIn).map(|row| row.meta.path).collect();
+        let mut operations = Table::new();
         for row in self.rows {
             let metrics = gate.0.metrics.of(row.meta.id, row.meta.status);
             let mounted: &'static Mounted = Box::leak(Box::new(Mounted { meta: row.meta, run: row.run, metrics }));
+            operations.insert(row.meta.id, mounted);
             let gate = gate.clone();
             let service = service_fn(move |request: Request| gate.clone().serve(mounted, request).map(Ok));
             let (router, methods, browsers) = paths.entry(row.meta.path).or_default();
@@ -106,6 +110,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             methods.push(row.meta.method.as_str());
             *browsers |= row.meta.access.is_for_browsers();
         }
+        // Set once: a gate has one table.
+        let _ = gate.0.operations.set(operations);
         let mut router = Router::new();
         for (path, (mut methods, names, browsers)) in paths {
             if browsers {

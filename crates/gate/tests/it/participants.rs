@@ -28,7 +28,7 @@ const BOTS: Operation<Nothing, Bare<Told>> =
 const FORM: Operation<Vec<(String, String)>, Raw> =
     Operation::post("/s/{id}/run", "answer_page", "Answers.", Access::closed(Limit::PublicStart).public())
         .form()
-        .page(|problem| Raw::new("text/html", format!("<h1>{}</h1>", problem.status().as_u16())));
+        .page(|problem, _| Raw::new("text/html", format!("<h1>{}</h1>", problem.status().as_u16())));
 
 pub(crate) fn mount(routes: &mut Routes<Reached>, tenant: Tenant) {
     routes.mount(VIEW, move |_, call| std::future::ready(Ok(told(&call, tenant))));

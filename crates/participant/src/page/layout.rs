@@ -1,6 +1,6 @@
 //! What every page has around it, and the pages that say why there is nothing else.
 
-use gate::{Problem, Raw};
+use gate::{Problem, Raw, RefusedRequest};
 
 use super::html::Html;
 
@@ -60,7 +60,11 @@ impl Page {
 }
 
 /// The page that says why it is not the one that was asked for.
-pub(crate) fn refusal(problem: &Problem) -> Raw {
+pub(crate) fn refusal(problem: &Problem, _: RefusedRequest<'_>) -> Raw {
+    why_not(problem)
+}
+
+fn why_not(problem: &Problem) -> Raw {
     let wait = problem.retry_after().unwrap_or(1);
     let (heading, sentence) = match (problem.status().as_u16(), problem.code()) {
         (404, _) => (
@@ -103,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_page_is_one_heading_and_holds_nothing_that_its_policy_refuses() {
-        let raw = refusal(&Problem::not_found());
+        let raw = why_not(&Problem::not_found());
         let page = text(&raw).to_lowercase();
         assert_eq!(page.matches("<h1").count(), 1, "{page}");
         for refused in ["<style", " style=", "onclick", "onload", "onsubmit", "javascript:", "http://", "https://"] {

@@ -1,0 +1,123 @@
+//! Where a page works: in the name of the person who asks, with what the API says.
+
+use access::{Caller, Role};
+use askama::Template;
+use credential::key::Environment;
+use gate::{Answered, Ask, Call, Problem, Raw, RequestContext};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    frame::{Frame, Menu},
+    layout,
+    show::One,
+};
+
+/// Which half of the data the person looks at, in this browser.
+pub(crate) const ENVIRONMENT_COOKIE: &str = "chatelaine-environment";
+/// Light, dark, or as the system says.
+pub(crate) const THEME_COOKIE: &str = "chatelaine-theme";
+
+/// The person who asks, as the API says.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Me {
+    pub(crate) id: String,
+    pub(crate) email: String,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+impl Me {
+    /// What the person is called.
+    pub(crate) fn shown(&self) -> &str {
+        if self.name.is_empty() { &self.email } else { &self.name }
+    }
+}
+
+#[derive(Deserialize)]
+struct Workspace {
+    name: String,
+}
+
+/// See [`Desk::open`].
+pub(crate) struct Desk<'a> {
+    caller: &'a Caller,
+    request: &'a RequestContext,
+    pub(crate) environment: Environment,
+    pub(crate) me: Me,
+    workspace: String,
+}
+
+impl<'a> Desk<'a> {
+    /// The desk of whoever asks for this page.
+    ///
+    /// # Errors
+    /// Those of the API.
+    pub(crate) async fn open<I>(call: &'a Call<I>) -> Result<Self, Problem> {
+        let environment = match call.request.cookie(ENVIRONMENT_COOKIE) {
+            Some("test") => Environment::Test,
+            _ => Environment::Live,
+        };
+        let (caller, request) = (&call.caller, &call.request);
+        let me = request.ask(caller, Ask::to("get_me")).await?.json::<One<Me>>()?.data;
+        let workspace = request.ask(caller, Ask::to("get_workspace")).await?.json::<One<Workspace>>()?.data.name;
+        Ok(Self { caller, request, environment, me, workspace })
+    }
+
+    /// What an operation of the API answers.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub(crate) async fn ask(&self, ask: Ask) -> Result<Answered, Problem> {
+        self.request.ask(self.caller, ask.seen_in(self.environment)).await
+    }
+
+    /// The same, read; for what answers nothing, [`Desk::ask`].
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, Problem> {
+        self.ask(ask).await?.json()
+    }
+
+    /// Whether the person may ask for this operation, page or not.
+    pub(crate) fn may(&self, operation: &str) -> bool {
+        self.request.may(self.caller, operation)
+    }
+
+    /// A number that no other form has, for [`Ask::once`]: the request's own name.
+    pub(crate) fn nonce(&self) -> String {
+        self.request.id.to_string()
+    }
+
+    /// What is around a page.
+    pub(crate) fn frame(&self, title: impl Into<String>, here: &'static str) -> Frame {
+        Frame {
+            title: title.into(),
+            menu: Menu::of(here, |operation| self.may(operation)),
+            me: self.me.clone(),
+            workspace: self.workspace.clone(),
+            is_test: self.environment == Environment::Test,
+            theme: theme(self.request),
+            done: self.request.query("done").as_deref().and_then(crate::frame::done),
+            path: self.request.path_and_query().to_owned(),
+            nonce: self.nonce(),
+        }
+    }
+
+    /// A page, whole.
+    ///
+    /// # Errors
+    /// 503 when it cannot be written.
+    pub(crate) fn render(&self, page: &impl Template) -> Result<Raw, Problem> {
+        layout::html(page)
+    }
+}
+
+/// What the person chose, if anything.
+pub(crate) fn theme(request: &RequestContext) -> &'static str {
+    match request.cookie(THEME_COOKIE) {
+        Some("light") => "light",
+        Some("dark") => "dark",
+        _ => "auto",
+    }
+}

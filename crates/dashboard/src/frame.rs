@@ -1,0 +1,124 @@
+//! What every page of a signed-in person has around it.
+
+use crate::desk::Me;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) title: String,
+    pub(crate) menu: Vec<Menu>,
+    pub(crate) me: Me,
+    pub(crate) workspace: String,
+    pub(crate) is_test: bool,
+    pub(crate) theme: &'static str,
+    /// What was done a moment ago.
+    pub(crate) done: Option<&'static str>,
+    /// The page's own address.
+    pub(crate) path: String,
+    /// For the form of this page, see [`gate::Ask::once`].
+    pub(crate) nonce: String,
+}
+
+/// A group of the menu.
+#[derive(Clone, Debug)]
+pub(crate) struct Menu {
+    pub(crate) name: &'static str,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// A page in the menu.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    pub(crate) path: &'static str,
+    operation: &'static str,
+    pub(crate) is_here: bool,
+}
+
+const fn entry(name: &'static str, path: &'static str, operation: &'static str) -> Entry {
+    Entry { name, path, operation, is_here: false }
+}
+
+/// Every page that a menu leads to. Whoever may not ask for it does not see it.
+const MENU: &[(&str, &[Entry])] = &[
+    ("", &[entry("Home", "/_/", "show_home_page")]),
+    (
+        "Access",
+        &[
+            entry("API keys", "/_/api-keys", "show_api_keys_page"),
+            entry("Service accounts", "/_/service-accounts", "show_service_accounts_page"),
+            entry("Explain", "/_/explain", "show_explain_page"),
+            entry("Live requests", "/_/requests", "show_requests_page"),
+        ],
+    ),
+    (
+        "Conversations",
+        &[
+            entry("Bots", "/_/bots", "show_bots_page"),
+            entry("Agent loops", "/_/agent-loops", "show_agent_loops_page"),
+            entry("Conversations", "/_/conversations", "show_conversations_page"),
+            entry("Contacts", "/_/contacts", "show_contacts_page"),
+        ],
+    ),
+    (
+        "Workflows",
+        &[
+            entry("Workflows", "/_/workflows", "show_workflows_page"),
+            entry("Deployments", "/_/deployments", "show_deployments_page"),
+            entry("Runs", "/_/runs", "show_runs_page"),
+        ],
+    ),
+    (
+        "Workspace",
+        &[
+            entry("Webhooks", "/_/webhooks", "show_webhooks_page"),
+            entry("Members", "/_/members", "show_members_page"),
+            entry("Usage", "/_/usage", "show_usage_page"),
+            entry("Credits", "/_/credits", "show_credits_page"),
+            entry("Audit log", "/_/audit-log", "show_audit_log_page"),
+            entry("Settings", "/_/settings", "show_settings_page"),
+        ],
+    ),
+];
+
+impl Menu {
+    /// The menu of somebody who `may`, on the page `here`.
+    pub(crate) fn of(here: &str, may: impl Fn(&str) -> bool) -> Vec<Self> {
+        let groups = MENU.iter().map(|(name, entries)| Self {
+            name,
+            entries: entries
+                .iter()
+                .filter(|entry| may(entry.operation))
+                .map(|entry| Entry { is_here: entry.operation == here, ..*entry })
+                .collect(),
+        });
+        groups.filter(|group| !group.entries.is_empty()).collect()
+    }
+}
+
+/// What `?done=` says, in words. Nothing else in an address is ever shown as it is.
+const DONE: &[(&str, &str)] = &[("saved", "Saved."), ("created", "Created."), ("deleted", "Deleted.")];
+
+pub(crate) fn done(code: &str) -> Option<&'static str> {
+    DONE.iter().find(|(of, _)| *of == code).map(|(_, words)| *words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_menu_holds_what_its_reader_may_ask_for() {
+        let menu = Menu::of("show_api_keys_page", |operation| operation != "show_audit_log_page");
+        let names: Vec<&str> = menu.iter().flat_map(|group| group.entries.iter().map(|entry| entry.name)).collect();
+        assert!(names.contains(&"API keys") && !names.contains(&"Audit log"));
+        let here = menu.iter().flat_map(|group| &group.entries).filter(|entry| entry.is_here).count();
+        assert_eq!(here, 1);
+        assert!(Menu::of("", |_| false).is_empty());
+    }
+
+    #[test]
+    fn an_address_puts_no_words_into_a_page() {
+        assert_eq!((done("saved"), done("<b>"), done("")), (Some("Saved."), None, None));
+    }
+}

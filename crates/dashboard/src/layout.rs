@@ -1,0 +1,126 @@
+//! The bytes around a page, and the pages that say why there is nothing else.
+
+use access::Role;
+use askama::Template;
+use gate::{Method, Problem, Raw, RefusedRequest};
+
+/// Our own files and our own server, and nothing else, in no frame (ASVS 3.4.3).
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A template, written, with the headers of every page.
+///
+/// # Errors
+/// 503 when it cannot be written.
+pub(crate) fn html(page: &impl Template) -> Result<Raw, Problem> {
+    Ok(whole(page.render().map_err(Problem::unavailable)?))
+}
+
+fn whole(text: String) -> Raw {
+    Raw::new("text/html; charset=utf-8", text)
+        .header("content-security-policy", POLICY)
+        // Not `no-referrer`: browsers then post our own forms with `Origin: null` (Fetch, section 3.2).
+        .header("referrer-policy", "same-origin")
+        .header("x-frame-options", "DENY")
+        .header("cross-origin-opener-policy", "same-origin")
+        .header("cache-control", "no-store")
+}
+
+/// A page for whom nothing is known of.
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct Refusal<'a> {
+    title: &'a str,
+    sentence: &'a str,
+    link: Option<(&'a str, &'a str)>,
+    request: String,
+}
+
+/// `next` of a page that leads back: a path of the dashboard's own, or its home.
+pub(crate) fn local(next: &str) -> &str {
+    let is_ours = next.starts_with("/_/") && next.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\');
+    if is_ours { next } else { "/_/" }
+}
+
+fn leading_to(page: &str, asked: RefusedRequest<'_>) -> String {
+    let back = asked.uri.path_and_query().map_or("/_/", |path| local(path.as_str()));
+    let next = serde_urlencoded::to_string([("next", back)]).unwrap_or_default();
+    format!("{page}?{next}")
+}
+
+/// The page that says why it is not the one that was asked for.
+pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
+    let is_read = asked.meta.method == Method::Get;
+    let (sign_in, confirm) = (leading_to("/_/sign-in", asked), leading_to("/_/confirm", asked));
+    let wait;
+    let (title, sentence, link) = match (problem.status().as_u16(), problem.code()) {
+        (401, _) if is_read => return Raw::see_other(&sign_in),
+        (403, "CONFIRMATION_REQUIRED") if is_read => return Raw::see_other(&confirm),
+        (401, _) => (
+            "You are signed out",
+            "Nothing was changed. Sign in, and send it once more.",
+            Some(("/_/sign-in", "Sign in")),
+        ),
+        (403, "CONFIRMATION_REQUIRED") => (
+            "Say once more who you are",
+            "Nothing was changed. This is dangerous in somebody else's hands: confirm your password, then go back and \
+             send it once more.",
+            Some(("/_/confirm", "Confirm")),
+        ),
+        (403, "ORIGIN_NOT_ALLOWED") => (
+            "This did not come from our page",
+            "To be safe, nothing was changed. Open the page again, and send it from there.",
+            Some(("/_/", "Go to the dashboard")),
+        ),
+        (403, _) => {
+            wait = match problem.required_role() {
+                Some(role) => format!("For this one is {}. Ask an owner of the workspace.", a_role(role)),
+                None => problem.message().to_owned(),
+            };
+            ("Your role does not allow this", wait.as_str(), Some(("/_/", "Go to the dashboard")))
+        }
+        (404, _) => (
+            "There is nothing here",
+            "It was deleted, it never was, or it belongs to the other environment: see the switch between live and test.",
+            Some(("/_/", "Go to the dashboard")),
+        ),
+        (429, _) => {
+            wait = format!("Try again in {} seconds.", problem.retry_after().unwrap_or(1));
+            ("Too many requests", wait.as_str(), None)
+        }
+        (500.., _) => {
+            ("This is our fault", "The server could not do it. Its log says why, under the number below.", None)
+        }
+        _ => ("This could not be taken", problem.message(), Some(("/_/", "Go to the dashboard"))),
+    };
+    let page = Refusal { title, sentence, link, request: asked.id.to_string() };
+    page.render().map_or_else(|_| whole(title.to_owned()), whole)
+}
+
+const fn a_role(role: Role) -> &'static str {
+    match role {
+        Role::Owner => "an owner",
+        Role::Admin => "an admin",
+        Role::Member => "a member",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_is_led_back_to_pages_of_ours_alone() {
+        for ours in ["/_/", "/_/api-keys?page=2", "/_/a/b"] {
+            assert_eq!(local(ours), ours);
+        }
+        for other in ["", "/", "//evil.example", "https://evil.example/_/", "/\\evil", "/_/\n", "/_/ü", "/_\\", "_/"] {
+            assert_eq!(local(other), "/_/", "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_policy_holds_nothing_unsafe() {
+        assert!(POLICY.starts_with("default-src 'none'") && !POLICY.contains("unsafe") && !POLICY.contains('*'));
+    }
+}

@@ -1,0 +1,129 @@
+//! How things are shown: times, errors, pages of lists.
+
+use std::fmt;
+
+use ambient::Millis;
+use askama::filters::HtmlSafe;
+use gate::{FieldError, Problem};
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Deserialize;
+
+/// A moment, shown in UTC to the minute, with the whole of it for machines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct When(pub(crate) Millis);
+
+impl fmt::Display for When {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(time) = Timestamp::from_millisecond(self.0.0) else { return f.write_str("–") };
+        let shown = time.to_zoned(TimeZone::UTC).strftime("%-d %b %Y, %H:%M").to_string();
+        write!(f, "<time datetime=\"{}\">{shown}</time>", self.0)
+    }
+}
+
+/// Digits, letters and our own element.
+impl HtmlSafe for When {}
+
+/// One object of the API: `{"data":{…}}`.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct One<T> {
+    pub(crate) data: T,
+}
+
+/// A page of a list of the API.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Paged<T> {
+    pub(crate) data: Vec<T>,
+    pub(crate) meta: PagedMeta,
+}
+
+/// Where in its list a page is.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct PagedMeta {
+    pub(crate) page: u64,
+    pub(crate) per_page: u64,
+    pub(crate) total: u64,
+}
+
+impl PagedMeta {
+    pub(crate) fn last(&self) -> u64 {
+        self.total.div_ceil(self.per_page.max(1)).max(1)
+    }
+}
+
+/// Rows on a page of a list.
+pub(crate) const PER_PAGE: u32 = 25;
+
+/// Where the pages of a list are: the same address, another `page`.
+#[derive(Clone, Debug)]
+pub(crate) struct Pager {
+    pub(crate) meta: PagedMeta,
+    /// The address with its other parameters, up to the page's number: `/_/api-keys?q=a&page=`.
+    pub(crate) base: String,
+}
+
+impl Pager {
+    /// Of a list at `path`, asked for with these other parameters.
+    pub(crate) fn new(meta: PagedMeta, path: &str, others: &[(&str, &str)]) -> Self {
+        let mut base = format!("{path}?");
+        for (name, value) in others.iter().filter(|(_, value)| !value.is_empty()) {
+            let pair = serde_urlencoded::to_string([(name, value)]).unwrap_or_default();
+            base.push_str(&pair);
+            base.push('&');
+        }
+        base.push_str("page=");
+        Self { meta, base }
+    }
+}
+
+/// What was wrong with what was sent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trouble {
+    pub(crate) message: String,
+    pub(crate) code: &'static str,
+    pub(crate) fields: Vec<FieldError>,
+}
+
+impl Trouble {
+    pub(crate) fn of(problem: &Problem) -> Self {
+        Self { message: problem.message().to_owned(), code: problem.code(), fields: problem.errors().to_vec() }
+    }
+
+    /// Whether there is any.
+    pub(crate) fn is_some(&self) -> bool {
+        !self.code.is_empty()
+    }
+
+    /// What is wrong with a field, or with a part of it; empty when nothing is.
+    pub(crate) fn at(&self, field: &str) -> &str {
+        let is_of = |error: &&FieldError| {
+            error.field.strip_prefix(field).is_some_and(|rest| rest.is_empty() || rest.starts_with(['[', '.']))
+        };
+        self.fields.iter().find(is_of).map_or("", |error| error.message.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_shown_in_utc_and_whole_for_machines() {
+        let text = When(Millis(1_795_372_496_789)).to_string();
+        assert_eq!(text, "<time datetime=\"2026-11-22T18:34:56.789Z\">22 Nov 2026, 18:34</time>");
+    }
+
+    #[test]
+    fn an_error_of_a_part_is_an_error_of_its_field() {
+        let trouble = Trouble::of(&Problem::invalid_field("scopes[1]", "is no scope"));
+        assert_eq!((trouble.at("scopes"), trouble.at("scope"), trouble.is_some()), ("is no scope", "", true));
+        assert!(!Trouble::default().is_some());
+    }
+
+    #[test]
+    fn a_pager_keeps_the_other_parameters() {
+        let meta = PagedMeta { page: 1, per_page: 25, total: 51 };
+        let pager = Pager::new(meta, "/_/api-keys", &[("q", "a b&c"), ("kind", "")]);
+        assert_eq!((pager.base.as_str(), meta.last()), ("/_/api-keys?q=a+b%26c&page=", 3));
+    }
+}
