@@ -5,16 +5,13 @@ use std::time::Duration;
 use access::{Access, Caller, MemberCaller, Refusal};
 use cluster::{Grant, Opener};
 use gate::{Call, Problem};
-use store::{PageRequest, StoreError};
+use store::StoreError;
 use tokio::time::sleep;
 
 use crate::App;
 
 /// How long it may go unnoticed that a person is removed, signed out or given a lesser role.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-
-/// More browsers than a person can be signed in with.
-const SIGN_INS: PageRequest = PageRequest { page: 1, per_page: 100 };
 
 enum Holder {
     Key(Grant),
@@ -65,8 +62,7 @@ impl Leave {
             Err(StoreError::NotFound) => return Err(Refusal::InvalidToken.into()),
             found => found?,
         };
-        let sign_ins = data.sign_ins(member.member, SIGN_INS).await?;
-        if !sign_ins.rows.iter().any(|sign_in| sign_in.id == member.session) {
+        if !data.is_signed_in(member.member, member.session).await? {
             return Err(Refusal::InvalidToken.into());
         }
         Ok(self.access.decide(&Caller::Member(MemberCaller { role: record.role, ..member }))?)

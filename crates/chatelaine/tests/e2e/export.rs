@@ -1,7 +1,10 @@
 //! Conversations leave as files.
 
+use std::{sync::Arc, time::Duration};
+
+use ambient::{Clock, ManualClock, SystemClock};
 use serde_json::{Value, json};
-use testkit::{Persona, World};
+use testkit::{Backend, Options, Persona, World};
 
 on_both! {
     a_conversation_leaves_as_json_and_as_markdown;
@@ -14,6 +17,10 @@ on_both! {
     a_narrowed_keys_file_is_cut;
     a_removed_persons_file_is_cut;
     a_client_that_goes_away_ends_the_work;
+}
+
+on_each! {
+    a_persons_file_outlasts_a_rest_and_no_sign_out_and_no_day;
 }
 
 /// A conversation with what its bot echoes.
@@ -194,7 +201,7 @@ async fn cut_by(world: &World, reader: &Persona, change: impl Future<Output = ()
     let mut file = reader.request("GET", "/v1/export/conversations").lines().await;
     let _ = file.next().await.unwrap();
     change.await;
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
     let rest = file.rest().await;
     let last = rest.last().unwrap();
     assert!(rest.len() < 8_000 && last.contains("revoked"), "{} lines, and then {last}", rest.len());
@@ -217,6 +224,38 @@ async fn a_removed_persons_file_is_cut(world: &World) {
     cut_by(world, &person, remove).await;
 }
 
+async fn a_persons_file_outlasts_a_rest_and_no_sign_out_and_no_day(backend: Backend) {
+    let clock = Arc::new(ManualClock::new(SystemClock::new().now()));
+    let world = World::with(backend, Options { clock: clock.clone(), ..Options::default() }).await;
+    let session = world.open_session("long", &world.secret(), &world.bot().await).await;
+    fill(&world, session.id(), 4_000, 4_000).await;
+    let open = async |by: &Persona| {
+        let mut file = by.request("GET", "/v1/export/conversations").lines().await;
+        let _ = file.next().await.unwrap();
+        file
+    };
+    let person = world.member("exporting", "member").await;
+    let file = open(&person).await;
+    clock.advance(Duration::from_secs(31 * 60));
+    let rest = file.rest().await;
+    assert!(rest.last().unwrap().contains("\"end\""), "{:?}", rest.last());
+    let _ = person.get("/v1/me").await.refused(401, "INVALID_TOKEN");
+
+    let again = async || world.sign_in("exporting@people.example").await;
+    let person = again().await;
+    let file = open(&person).await;
+    let _ = person.post("/v1/sign-out", &json!({})).await.expect(204);
+    clock.advance(Duration::from_secs(2));
+    let rest = file.rest().await;
+    assert!(rest.last().unwrap().contains("revoked"), "signed out: {:?}", rest.last());
+
+    let file = open(&again().await).await;
+    clock.advance(Duration::from_secs(12 * 3600));
+    let rest = file.rest().await;
+    assert!(rest.last().unwrap().contains("revoked"), "twelve hours: {:?}", rest.last());
+    world.end().await;
+}
+
 async fn a_client_that_goes_away_ends_the_work(world: &World) {
     let by = world.secret();
     let session = world.open_session("long", &by, &world.bot().await).await;
@@ -225,7 +264,7 @@ async fn a_client_that_goes_away_ends_the_work(world: &World) {
     let _ = file.next().await.unwrap();
     drop(file);
     let mut reads = world.store().reads();
-    let settled = testkit::eventually(std::time::Duration::from_secs(10), async || {
+    let settled = testkit::eventually(Duration::from_secs(10), async || {
         let (before, now) = (std::mem::replace(&mut reads, world.store().reads()), world.store().reads());
         now == before
     });

@@ -68,6 +68,10 @@ statements! {
     SIGN_IN_TOTAL "sign_in_total"
         "SELECT COUNT(*) AS total FROM member_sessions
         WHERE workspace_id = $1 AND member_id = $2 AND expires_at > $3 AND seen_at > $4";
+    /// However long it rests: whoever waits for a file does nothing else.
+    SIGN_IN "sign_in"
+        "SELECT COUNT(*) AS total FROM member_sessions
+        WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4";
     END_SIGN_IN "end_sign_in"
         "UPDATE member_sessions SET expires_at = $4
         WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4";

@@ -230,6 +230,16 @@ impl Workspace {
         self.page(limits(of(&sql::SIGN_INS), page), of(&sql::SIGN_IN_TOTAL), sign_in_record).await
     }
 
+    /// Whether a browser is signed in that was not asked for anything new meanwhile, because it is busy with what it
+    /// has asked for: its time at rest does not count, the end of its life and a sign-out do.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn is_signed_in(&self, member: MemberId, id: MemberSessionId) -> Result<bool, StoreError> {
+        let sign_in = sql::SIGN_IN.bound().id(self.tenant.workspace).id(member).id(id).time(self.store.now());
+        Ok(self.store.total(sign_in).await? > 0)
+    }
+
     /// Signs a browser out. With `forget`, the address it was at is a stranger's from here on.
     ///
     /// # Errors
