@@ -175,11 +175,11 @@ impl RequestContext {
         };
         let run = || (mounted.run)(Admitted { caller: caller.clone(), body: ask.body.clone(), context });
         let response = match claim {
-            Claimed::Replay(response) => response,
+            Claimed::Replay(replay) => replay.to_same(None).await?,
             Claimed::No => run().await?,
             Claimed::Fresh(claim) => {
                 let outcome = claim.attempt.run(run()).await;
-                claim.settle(gate, &caller, outcome).await?
+                claim.settle(gate, &caller, outcome, None).await?
             }
         };
         read(response).await

@@ -349,7 +349,7 @@ impl Inner {
         let door = TokenDoor::new(Arc::clone(self), address, id);
         let found = Found { id, now, address, own_pages: &self.config.own_pages, handshake, door };
         let mut context = RequestContext::read(found, &parts.headers, parts.uri, meta)?;
-        context.upload = file;
+        context.upload.clone_from(&file);
         if meta.raw {
             context.sent = Some(Sent::new(&parts.headers, context.uri.query(), body.clone()));
         }
@@ -358,10 +358,10 @@ impl Inner {
             let run = AssertUnwindSafe((mounted.run)(Admitted { caller: identity.caller, body, context }));
             return run.catch_unwind().await.unwrap_or_else(|_| Err(Problem::unavailable("a handler panicked")));
         }
-        let gate = Arc::clone(self);
+        let (gate, sent) = (Arc::clone(self), file.clone());
         // A change runs to its end even when the client leaves: what is committed must also be
         // known to the keyring.
-        tokio::spawn(async move {
+        let ended = tokio::spawn(async move {
             let caller = identity.caller.clone();
             let claim = if meta.creates {
                 let key = context.idempotency_key.clone();
@@ -370,17 +370,30 @@ impl Inner {
                 Claimed::No
             };
             let admitted = Admitted { caller: identity.caller, body, context };
-            match claim {
-                Claimed::Replay(response) => Ok(response),
+            let answered = match claim {
+                Claimed::Replay(replay) => return Ok(Err(replay)),
                 Claimed::No => (mounted.run)(admitted).await,
                 Claimed::Fresh(claim) => {
                     let outcome = claim.attempt.run((mounted.run)(admitted)).await;
-                    claim.settle(&gate, &caller, outcome).await
+                    claim.settle(&gate, &caller, outcome, sent.as_ref()).await
                 }
-            }
+            };
+            answered.map(Ok)
         })
         .await
-        .unwrap_or_else(|error| Err(Problem::unavailable(error)))
+        .unwrap_or_else(|error| Err(Problem::unavailable(error)))?;
+        let replay = match ended {
+            Ok(response) => return Ok(response),
+            Err(replay) => replay,
+        };
+        let response = replay.to_same(file.as_ref()).await?;
+        if file.is_some() {
+            // That took its time, too.
+            let around = Surroundings { now: self.clock.now(), ..around };
+            let mut identity = self.identify(meta, around).await?;
+            self.admit(&meta.access, &mut identity, around)?;
+        }
+        Ok(response)
     }
 
     async fn identify(&self, meta: &Meta, around: Surroundings<'_>) -> Result<Identity, Problem> {

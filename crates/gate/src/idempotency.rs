@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt;
 use store::{Attempt, Idempotent};
 
-use crate::{Problem, flow::Inner, operation::Meta};
+use crate::{Problem, Upload, flow::Inner, operation::Meta, upload::FileDigest};
 
 /// The largest answer that is kept.
 const ANSWER_LIMIT: usize = 256 * 1024;
@@ -32,8 +32,29 @@ pub(crate) enum Claimed {
     No,
     /// The first request with this key, or the next one after an attempt that was cut by a crash.
     Fresh(Claim),
-    /// A later one.
-    Replay(Response),
+    /// A later one, if it also has the same file.
+    Replay(Replay),
+}
+
+/// The answer to an earlier request.
+pub(crate) struct Replay {
+    response: Response,
+    file: Option<FileDigest>,
+}
+
+impl Replay {
+    /// Gives it to whoever has sent the same file, if it was the answer to one. The file is read for that.
+    pub(crate) async fn to_same(self, file: Option<&Upload>) -> Result<Response, Problem> {
+        let sent = match file {
+            Some(file) => file.digest().await?,
+            None => None,
+        };
+        if sent == self.file { Ok(self.response) } else { Err(other_body()) }
+    }
+}
+
+fn other_body() -> Problem {
+    Problem::invalid_field("Idempotency-Key", "was used with another request body in the last 24 h")
 }
 
 /// Bare or quoted (the draft says quoted, Stripe's clients send it bare): compared unquoted.
@@ -81,18 +102,20 @@ pub(crate) async fn claim(
         }
         Idempotent::Lost => Err(Problem::conflict(LOST)),
         Idempotent::Running => Err(Problem::conflict("A request with this `Idempotency-Key` is still running")),
-        Idempotent::OtherBody => {
-            Err(Problem::invalid_field("Idempotency-Key", "was used with another request body in the last 24 h"))
-        }
+        Idempotent::OtherBody => Err(other_body()),
         Idempotent::Replay { status, body } => {
             let plain = gate.secrets.sealer().open(&context(&caller_id, operation.id, &key), &body);
             let plain = plain.map_err(Problem::unavailable)?;
-            let mut response = Response::new(Body::from(plain.to_vec()));
+            let (file, answer) = match plain.split_first_chunk() {
+                Some((file, answer)) if operation.upload.is_some() => (Some(*file), answer),
+                _ => (None, &plain[..]),
+            };
+            let mut response = Response::new(Body::from(answer.to_vec()));
             *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             let headers = response.headers_mut();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
             headers.insert("idempotent-replayed", HeaderValue::from_static("true"));
-            Ok(Claimed::Replay(response))
+            Ok(Claimed::Replay(Replay { response, file }))
         }
     }
 }
@@ -102,24 +125,34 @@ fn context(caller: &str, operation: &str, key: &str) -> Vec<u8> {
 }
 
 impl Claim {
-    /// Keeps a success; forgets everything else, so that a corrected request may use the key.
+    /// Keeps a success, behind the digest of the file that it is the answer to; forgets everything else, so that a
+    /// corrected request may use the key.
     pub(crate) async fn settle(
         self,
         gate: &Inner,
         caller: &Caller,
         outcome: Result<Response, Problem>,
+        file: Option<&Upload>,
     ) -> Result<Response, Problem> {
         let Some(tenant) = caller.tenant() else { return outcome };
         let records = gate.store.workspace(tenant);
+        // An attempt that went on with what one before it has made may have read nothing.
+        let outcome = match (outcome, file) {
+            (Ok(response), Some(file)) if response.status().is_success() => {
+                file.digest().await.map(|digest| (response, digest))
+            }
+            (outcome, _) => outcome.map(|response| (response, None)),
+        };
         match outcome {
-            Ok(response) if response.status().is_success() => {
+            Ok((response, file)) if response.status().is_success() => {
                 let (parts, body) = response.into_parts();
                 let bytes = body.collect().await.map_err(Problem::unavailable)?.to_bytes();
                 if bytes.len() <= ANSWER_LIMIT {
+                    let kept = [file.as_ref().map_or(&[][..], |file| &file[..]), &bytes].concat();
                     let sealed = gate
                         .secrets
                         .sealer()
-                        .seal(&context(&self.caller, self.operation, &self.key), &bytes, &*gate.random)
+                        .seal(&context(&self.caller, self.operation, &self.key), &kept, &*gate.random)
                         .map_err(Problem::unavailable)?;
                     // What was asked for is done. A record that cannot be written makes a retry wait for a
                     // minute, and then answer from what was made, or 409.
@@ -134,7 +167,7 @@ impl Claim {
                 if let Err(error) = records.abandon_idempotent(&self.attempt).await {
                     tracing::warn!(%error, "an idempotency record could not be dropped");
                 }
-                other
+                other.map(|(response, _)| response)
             }
         }
     }

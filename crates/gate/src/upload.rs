@@ -6,6 +6,7 @@ use axum::body::Body;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
+use sha2::{Digest as _, Sha256};
 use tokio::{sync::Mutex, time::timeout};
 
 use crate::Problem;
@@ -17,6 +18,8 @@ pub struct UploadRule {
     pub media_types: &'static [&'static str],
     /// The most bytes.
     pub limit: usize,
+    /// How long it may take to arrive.
+    pub deadline: Duration,
 }
 
 /// How long a client may send nothing.
@@ -29,8 +32,14 @@ pub struct Upload(Arc<Mutex<Rest>>);
 struct Rest {
     body: Body,
     left: usize,
-    limit: usize,
+    rule: UploadRule,
+    is_over: bool,
+    /// Of what was read so far, where it will be compared with what comes under the same `Idempotency-Key`.
+    hash: Option<Sha256>,
 }
+
+/// SHA-256 of a whole file.
+pub(crate) type FileDigest = [u8; 32];
 
 impl Upload {
     /// A declared length over the limit is refused unread, and so is another kind of file.
@@ -43,7 +52,8 @@ impl Upload {
         if !rule.media_types.iter().any(|known| essence.eq_ignore_ascii_case(known)) {
             return Err(Problem::not_such_a_file(rule.media_types));
         }
-        Ok(Self(Arc::new(Mutex::new(Rest { body, left: rule.limit, limit: rule.limit }))))
+        let hash = headers.contains_key("idempotency-key").then(Sha256::new);
+        Ok(Self(Arc::new(Mutex::new(Rest { body, left: rule.limit, rule: *rule, is_over: false, hash }))))
     }
 
     /// The next bytes, some KiB of them; `None` behind the last.
@@ -51,23 +61,46 @@ impl Upload {
     /// # Errors
     /// 413 over the limit, 408 for a client that sends nothing for 30 s, 400 for one that has gone.
     pub async fn next(&self) -> Result<Option<Bytes>, Problem> {
+        self.0.lock().await.next().await
+    }
+
+    /// Reads what nobody has read, and says what the whole was: nothing where no `Idempotency-Key` came with it.
+    pub(crate) async fn digest(&self) -> Result<Option<FileDigest>, Problem> {
         let mut rest = self.0.lock().await;
-        loop {
-            let frame = match timeout(IDLE, rest.body.frame()).await {
+        let deadline = rest.rule.deadline;
+        let reading = async {
+            while rest.next().await?.is_some() {}
+            Ok(rest.hash.clone().map(|hash| hash.finalize().into()))
+        };
+        timeout(deadline, reading).await.unwrap_or_else(|_| Err(Problem::request_timeout()))
+    }
+}
+
+impl Rest {
+    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
+        while !self.is_over {
+            let frame = match timeout(IDLE, self.body.frame()).await {
                 Err(_) => return Err(Problem::request_timeout()),
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    self.is_over = true;
+                    break;
+                }
                 Ok(Some(Err(_))) => return Err(Problem::invalid_request("The request body could not be read")),
                 Ok(Some(Ok(frame))) => frame,
             };
             let Ok(bytes) = frame.into_data() else { continue };
-            match rest.left.checked_sub(bytes.len()) {
-                None => return Err(Problem::payload_too_large(rest.limit)),
-                Some(left) => rest.left = left,
+            match self.left.checked_sub(bytes.len()) {
+                None => return Err(Problem::payload_too_large(self.rule.limit)),
+                Some(left) => self.left = left,
             }
             if !bytes.is_empty() {
+                if let Some(hash) = &mut self.hash {
+                    hash.update(&bytes);
+                }
                 return Ok(Some(bytes));
             }
         }
+        Ok(None)
     }
 }
 
@@ -81,8 +114,8 @@ fn declared_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// What an `Idempotency-Key` stands for besides the path, where the file itself is not read before the answer to an
-/// earlier request is: how it is to be read, and its length.
+/// What an `Idempotency-Key` stands for besides the path, as far as it is known before the file is read: how that is to
+/// be read, and its length. The answer that is kept says what was in it.
 pub(crate) fn outline(headers: &HeaderMap, query: Option<&str>) -> Bytes {
     let length = declared_length(headers).map_or_else(|| "-".to_owned(), |length| length.to_string());
     format!("{}\0{length}", query.unwrap_or_default()).into()
@@ -91,11 +124,11 @@ pub(crate) fn outline(headers: &HeaderMap, query: Option<&str>) -> Bytes {
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
-    use http::HeaderValue;
+    use http::{HeaderName, HeaderValue};
 
     use super::*;
 
-    const RULE: UploadRule = UploadRule { media_types: &["text/csv"], limit: 10 };
+    const RULE: UploadRule = UploadRule { media_types: &["text/csv"], limit: 10, deadline: Duration::from_secs(60) };
 
     fn open(headers: &[(header::HeaderName, &'static str)], parts: &'static [&'static str]) -> Result<Upload, Problem> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
@@ -124,6 +157,23 @@ mod tests {
             assert_eq!(open(&[(header::CONTENT_TYPE, other)], &[]).unwrap_err().status(), 415, "{other}");
         }
         assert_eq!(open(&[], &[]).unwrap_err().status(), 415);
+    }
+
+    #[tokio::test]
+    async fn a_file_with_a_key_is_known_by_all_of_it_however_much_was_read() {
+        let (kind, key) = ((header::CONTENT_TYPE, "text/csv"), (HeaderName::from_static("idempotency-key"), "once"));
+        let of = |parts| open(&[kind.clone(), key.clone()], parts).unwrap();
+        let whole: FileDigest = Sha256::digest(b"1234567").into();
+        for parts in [&["1234567"][..], &["123", "4567"]] {
+            assert_eq!(of(parts).digest().await.unwrap(), Some(whole), "unread");
+            let read = of(parts);
+            assert!(read.next().await.unwrap().is_some());
+            assert_eq!(read.digest().await.unwrap(), Some(whole), "begun");
+            assert_eq!((read.next().await.unwrap(), read.digest().await.unwrap()), (None, Some(whole)), "over");
+        }
+        assert_ne!(of(&["1234568"]).digest().await.unwrap(), Some(whole));
+        assert_eq!(of(&["12345", "678901"]).digest().await.unwrap_err().status(), 413);
+        assert_eq!(open(&[kind], &["1234567"]).unwrap().digest().await.unwrap(), None, "nobody asks");
     }
 
     #[test]

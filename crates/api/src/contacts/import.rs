@@ -33,7 +33,7 @@ pub(crate) const IMPORT_CONTACTS: Operation<ImportQuery, Data<Import>> = Operati
     WRITE,
 )
 .accepts()
-.uploads(UploadRule { media_types: &["text/csv", "application/octet-stream"], limit: MAX_FILE });
+.uploads(UploadRule { media_types: &["text/csv", "application/octet-stream"], limit: MAX_FILE, deadline: DEADLINE });
 pub(crate) const LIST_IMPORTS: Operation<PageQuery, List<Import>> =
     Operation::get("/v1/contacts/imports", "list_contact_imports", "List imports, the newest first.", READ);
 pub(crate) const GET_IMPORT: Operation<Nothing, Data<Import>> = Operation::get(

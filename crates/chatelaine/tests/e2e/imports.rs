@@ -339,9 +339,24 @@ async fn the_same_file_under_the_same_key_is_one_import(world: &World) {
     };
     let first = ask("name\nAda\n").await.expect(202).data()["id"].clone();
     assert_eq!(ask("name\nAda\n").await.expect(202).data()["id"], first);
-    let _ = ask("name\nAda L.\n").await.refused(422, "VALIDATION_FAILED");
+    for other in ["name\nAda L.\n", "name\nIda\n"] {
+        let refused = ask(other).await.refused(422, "VALIDATION_FAILED");
+        assert_eq!(refused.json()["error"]["errors"][0]["field"], "Idempotency-Key", "{other}");
+    }
+    let again = ask("name\nAda\n").await.expect(202);
+    assert_eq!((again.data()["id"].clone(), again.header("idempotent-replayed")), (first.clone(), "true"));
     let _ = ended(&by, first.as_str().unwrap()).await;
     assert_eq!(count(&by).await, 1);
+
+    // What was answered is told to nobody whose key ends while the file is compared.
+    let sender = world.key("sender", json!({"name": "Sender", "scopes": ["contacts:write"]})).await;
+    let file = format!("name\n{}Bob\n", "Ada\n".repeat(100_000));
+    let request = sender.request("POST", "/v1/contacts/import").header("idempotency-key", "long");
+    let _ = request.body("text/csv", file).send().await.expect(202);
+    let path = format!("/v1/api-keys/{}", sender.id());
+    let header = format!("authorization: Bearer {}\r\nidempotency-key: long", sender.credential());
+    let answer = changed_meanwhile(world, &header, by.delete(&path)).await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }
 
 async fn start(data: &str) -> (Process, Client, String) {
