@@ -261,6 +261,10 @@ pub(crate) struct Attempt {
     id: AttemptId,
     /// What was sent.
     event_id: EventId,
+    /// Its kind; `null` when the event is no longer kept.
+    event_type: Option<String>,
+    /// Which attempt at this event it is, from 1; replays count on.
+    number: u32,
     /// Whether it arrived: the answer's status was 2xx.
     delivered: bool,
     /// The answer's status, if there was an answer.
@@ -274,6 +278,8 @@ pub(crate) struct Attempt {
     took_ms: u64,
     /// When it was over.
     created_at: Millis,
+    /// Of the last attempt at an event: when the next one is due, if one is.
+    next_attempt_at: Option<Millis>,
 }
 
 impl Webhook {
@@ -305,12 +311,15 @@ impl From<AttemptRecord> for Attempt {
         Self {
             id: record.id,
             event_id: record.event,
+            event_type: record.kind,
+            number: record.number,
             delivered: record.error.is_none(),
             status: record.status,
             error: record.error,
             answer: record.answer,
             took_ms: record.took_ms,
             created_at: record.created_at,
+            next_attempt_at: record.next_at,
         }
     }
 }

@@ -161,6 +161,12 @@ pub struct AttemptRecord {
     pub id: AttemptId,
     /// What was sent.
     pub event: EventId,
+    /// The event's kind; nothing when it is older than 30 days, or went with what it told of.
+    pub kind: Option<String>,
+    /// Which attempt at this event it is, from 1.
+    pub number: u32,
+    /// Of the last one: when the next is due, if there is one, and it is not under way.
+    pub next_at: Option<Millis>,
     /// The answer's status, if there was one.
     pub status: Option<u16>,
     /// Why it was no success: a word.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ambient::{Clock, ManualClock, WebhookId};
+use ambient::{Clock, ManualClock, Millis, WebhookId};
 use serde_json::{Value, json};
 use store::PageRequest;
 use testkit::{Backend, Options, Persona, World, eventually};
@@ -21,6 +21,7 @@ on_both! {
 }
 
 on_each! {
+    an_attempt_says_of_what_it_was_and_when_the_next_one_comes;
     ten_attempts_come_on_their_days_with_one_id_and_fresh_times;
     after_five_days_of_failure_an_endpoint_is_disabled;
     an_endpoint_that_asks_for_time_gets_it;
@@ -391,6 +392,53 @@ async fn an_endpoint_that_asks_for_time_gets_it(backend: Backend) {
     let _ = has_attempts(&world, &made, 1).await;
     advance(&world, &clock, Duration::from_secs(101));
     let _ = has_attempts(&world, &made, 2).await;
+    world.end().await;
+}
+
+async fn an_attempt_says_of_what_it_was_and_when_the_next_one_comes(backend: Backend) {
+    let (world, clock, receiver) = at(backend, |one| Reply::status(if one.path == "/b" { 200 } else { 500 })).await;
+    let by = world.secret();
+    let (failing, good) =
+        (make(&by, &receiver.url("/a"), json!({})).await, make(&by, &receiver.url("/b"), json!({})).await);
+    let list = async |of: &Value, query: &str| {
+        let shown = by.get(&format!("{}/attempts{query}", path(of))).await.expect(200).data();
+        let row = |one: &Value| {
+            let (event, next) = (one["event_id"].as_str().unwrap().to_owned(), one["next_attempt_at"].clone());
+            assert_eq!(one["event_type"], "webhook.test");
+            assert!(one["took_ms"].is_u64() && one["status"].is_u64(), "{one}");
+            (event, one["number"].as_u64().unwrap(), next)
+        };
+        shown.as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    let one = test(&by, &failing).await;
+    let _ = has_attempts(&world, &failing, 1).await;
+    let two = test(&by, &failing).await;
+    let _ = has_attempts(&world, &failing, 2).await;
+    advance(&world, &clock, Duration::from_secs(10));
+    let _ = has_attempts(&world, &failing, 4).await;
+    let shown = list(&failing, "").await;
+    let numbers = |event: &str| shown.iter().filter(|row| row.0 == event).map(|row| row.1).collect::<Vec<_>>();
+    assert_eq!((numbers(&one), numbers(&two)), (vec![2, 1], vec![2, 1]), "each event's own, the newest first");
+    for (event, number, next) in &shown {
+        let planned = next.as_str().map(|next| next.parse::<Millis>().unwrap().since(clock.now()));
+        let in_minutes = planned.is_some_and(|wait| (1_000..=900_000).contains(&wait));
+        assert_eq!((in_minutes, next.is_null()), (*number == 2, *number == 1), "{event}: {next}");
+    }
+    let oldest = attempts(&world, &failing).await.pop().unwrap().id;
+    let mut after = list(&failing, &format!("?after={oldest}")).await;
+    after.reverse();
+    assert_eq!(after, shown[..3], "read on from the oldest, they are the same");
+
+    // What has arrived is not sent again, unless it is asked for; an event that is forgotten has no type.
+    let sent = test(&by, &good).await;
+    let id = has_attempts(&world, &good, 1).await.remove(0).id;
+    assert_eq!(list(&good, "").await, [(sent.clone(), 1, Value::Null)]);
+    let _ = by.post(&format!("{}/attempts/{id}/replay", path(&good)), &json!({})).await.expect(202);
+    let _ = has_attempts(&world, &good, 2).await;
+    assert_eq!(list(&good, "?per_page=1").await, [(sent, 2, Value::Null)], "whatever of them is on the page");
+    assert!(world.server().database().execute("DELETE FROM webhook_events").await > 0);
+    let forgotten = by.get(&format!("{}/attempts", path(&good))).await.expect(200).data();
+    assert_eq!((&forgotten[0]["event_type"], &forgotten[0]["number"]), (&Value::Null, &json!(2)));
     world.end().await;
 }
 

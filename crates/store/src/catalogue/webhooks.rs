@@ -9,9 +9,30 @@ macro_rules! webhook_columns {
     };
 }
 
-macro_rules! attempt_columns {
-    () => {
-        "id, event_id, status, error, answer, took_ms, created_at"
+/// Some attempts of an endpoint. `number` counts those at the same event; the last one of them knows of the next.
+macro_rules! attempts {
+    ($some:literal, $order:literal) => {
+        concat!(
+            "WITH page AS (
+                SELECT id, event_id, status, error, answer, took_ms, created_at FROM webhook_attempts
+                WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3",
+            $some,
+            "), counted AS (
+                SELECT id, ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY id) AS number,
+                    COUNT(*) OVER (PARTITION BY event_id) AS total
+                FROM webhook_attempts
+                WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3
+                    AND event_id IN (SELECT event_id FROM page))
+            SELECT page.id, page.event_id, page.status, page.error, page.answer, page.took_ms, page.created_at,
+                counted.number, e.kind,
+                CASE WHEN counted.number = counted.total AND d.claimed_until IS NULL THEN d.due_at END AS next_at
+            FROM page JOIN counted ON counted.id = page.id
+            LEFT JOIN webhook_events e ON e.workspace_id = $1 AND e.environment = $2 AND e.id = page.event_id
+            LEFT JOIN webhook_deliveries d ON d.workspace_id = $1 AND d.environment = $2 AND d.webhook_id = $3
+                AND d.event_id = page.event_id
+            ORDER BY ",
+            $order
+        )
     };
 }
 
@@ -104,21 +125,14 @@ statements! {
         "INSERT INTO webhook_attempts (workspace_id, environment, webhook_id, event_id, id, status, error, answer,
             took_ms, created_at)
         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
-    ATTEMPTS "attempts" concat!(
-        "SELECT ", attempt_columns!(), " FROM webhook_attempts
-        WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 ORDER BY id DESC LIMIT $4 OFFSET $5"
-    );
-    ATTEMPTS_AFTER "attempts_after" concat!(
-        "SELECT ", attempt_columns!(), " FROM webhook_attempts
-        WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 AND id > $5 ORDER BY id LIMIT $4"
-    );
+    ATTEMPTS "attempts" attempts!(" ORDER BY id DESC LIMIT $4 OFFSET $5", "page.id DESC");
+    ATTEMPTS_AFTER "attempts_after" attempts!(" AND id > $5 ORDER BY id LIMIT $4", "page.id");
     ATTEMPT_COUNT "attempt_count"
         "SELECT COUNT(*) AS total FROM webhook_attempts
         WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3";
-    ATTEMPT "attempt" concat!(
-        "SELECT ", attempt_columns!(), " FROM webhook_attempts
-        WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 AND id = $4"
-    );
+    ATTEMPT_EVENT "attempt_event"
+        "SELECT event_id FROM webhook_attempts
+        WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 AND id = $4";
     REPLAY_DELIVERY "replay_delivery"
         "UPDATE webhook_deliveries SET state = 'pending', attempts = 0, due_at = $5, claimed_until = NULL,
             updated_at = $5

@@ -232,8 +232,8 @@ impl Workspace {
     ) -> Result<EventId, StoreError> {
         let mut tx = self.store.begin().await?;
         let record = self.lock_webhook(&mut tx, webhook, false).await?;
-        let row = tx.row(self.own(&sql::ATTEMPT).id(webhook).id(attempt)).await?;
-        let event = attempt_record(&row.ok_or(StoreError::NotFound)?)?.event;
+        let row = tx.row(self.own(&sql::ATTEMPT_EVENT).id(webhook).id(attempt)).await?;
+        let event: EventId = row.ok_or(StoreError::NotFound)?.id("event_id")?;
         if record.disabled_at.is_some() {
             return Err(StoreError::Conflict("disabled"));
         }
@@ -281,6 +281,9 @@ fn attempt_record(row: &Row) -> Result<AttemptRecord, StoreError> {
     Ok(AttemptRecord {
         id: row.id("id")?,
         event: row.id("event_id")?,
+        kind: row.maybe_string("kind")?,
+        number: row.count("number")?,
+        next_at: row.maybe_time("next_at")?,
         status: row.maybe_count("status")?,
         error: row.maybe_string("error")?,
         answer: row.maybe_string("answer")?,
