@@ -3,7 +3,7 @@
 
 use access::{Access, Limit, Role, Scope, Tenant};
 use ambient::{BotId, ChannelId, Millis, WebhookId};
-use chat::{SECRET_OVERLAP_MS, channel_place, new_secret};
+use chat::{channel_place, new_secret};
 use credential::webhook::{mint_sealed, open_sealed, secret_place};
 use gate::{Call, Data, Empty, FieldError, List, Nothing, Operation, PageQuery, Problem, Routes, field};
 use schemars::JsonSchema;
@@ -17,6 +17,7 @@ use crate::{
     channel_settings::{ChannelKind, ChannelSigning, Settings},
     input,
     problem::of_chat,
+    signing::RotateSecret,
 };
 
 const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::ChannelsRead);
@@ -50,10 +51,10 @@ pub(crate) const DELETE_CHANNEL: Operation<Nothing, Empty> = Operation::delete(
     WRITE,
 )
 .answers_nothing();
-pub(crate) const ROTATE_CHANNEL_SECRET: Operation<Nothing, Data<ChannelWithSecrets>> = Operation::post(
+pub(crate) const ROTATE_CHANNEL_SECRET: Operation<RotateSecret, Data<ChannelWithSecrets>> = Operation::post(
     "/v1/channels/{id}/rotate-secret",
     "rotate_channel_secret",
-    "Give a webhook channel new secrets, shown once; those before count too for 24 hours.",
+    "Give a webhook channel new secrets, shown once; those before count too for `grace_seconds`.",
     WRITE,
 );
 
@@ -405,8 +406,9 @@ async fn delete_channel(app: App, call: Call<Nothing>) -> Result<Empty, Problem>
     Ok(Empty)
 }
 
-async fn rotate_channel_secret(app: App, call: Call<Nothing>) -> Result<Data<ChannelWithSecrets>, Problem> {
+async fn rotate_channel_secret(app: App, call: Call<RotateSecret>) -> Result<Data<ChannelWithSecrets>, Problem> {
     let (tenant, id) = (call.tenant()?, call.id::<ChannelId>("id")?);
+    let until = call.input.until(app.clock().now())?;
     let data = app.store().workspace(tenant);
     let _turn = app.turn(id.0).await;
     let before = data.channel(id).await?;
@@ -414,9 +416,8 @@ async fn rotate_channel_secret(app: App, call: Call<Nothing>) -> Result<Data<Cha
         return Err(Problem::conflict("A widget channel has no secret; its credential is a widget key"));
     };
     let sealed = new_secret(app.secrets().sealer(), &channel_place(tenant, id), app.random()).map_err(of_chat)?.0;
-    let until = app.clock().now().plus(SECRET_OVERLAP_MS);
     let actor = call.actor();
-    let audit = call.audit(&actor, None);
+    let audit = call.audit(&actor, Some(call.input.detail()));
     let rotated = data.rotate_channel(id, (sealed, mint_reply(&app, tenant, webhook)?), until, audit).await;
     with_secrets(&app, tenant, rotated.map_err(of_store)?).await
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{IntegrationRecord, Page};
 
-use crate::{App, input, problem::of_chat};
+use crate::{App, input, problem::of_chat, signing::RotateSecret};
 
 const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::IntegrationsRead);
 const WRITE: Access = Access::closed(Limit::Write).member(Role::Admin).key(Scope::IntegrationsWrite).audited();
@@ -37,10 +37,10 @@ pub(crate) const UPDATE_INTEGRATION: Operation<IntegrationPatch, Data<Integratio
     "Change an integration. With another address the headers must be sent again; become a webhook, it has a secret.",
     WRITE,
 );
-pub(crate) const ROTATE_INTEGRATION_SECRET: Operation<Nothing, Data<IntegrationWithSecret>> = Operation::post(
+pub(crate) const ROTATE_INTEGRATION_SECRET: Operation<RotateSecret, Data<IntegrationWithSecret>> = Operation::post(
     "/v1/integrations/{id}/rotate-secret",
     "rotate_integration_secret",
-    "Give a webhook integration a new secret, shown once; the one before signs too for 24 hours.",
+    "Give a webhook integration a new secret, shown once; the one before signs too for `grace_seconds`.",
     WRITE,
 );
 pub(crate) const DELETE_INTEGRATION: Operation<Nothing, Empty> =
@@ -289,12 +289,13 @@ async fn get_integration(app: App, call: Call<Nothing>) -> Result<Data<Integrati
     Ok(Data::new(app.workspace(&call)?.integration(call.id("id")?).await?.into()))
 }
 
-async fn rotate_integration_secret(app: App, call: Call<Nothing>) -> Result<Data<IntegrationWithSecret>, Problem> {
+async fn rotate_integration_secret(app: App, call: Call<RotateSecret>) -> Result<Data<IntegrationWithSecret>, Problem> {
     let (tenant, id) = (call.tenant()?, call.id::<IntegrationId>("id")?);
+    let until = call.input.until(app.clock().now())?;
     let actor = call.actor();
-    let audit = call.audit(&actor, None);
+    let audit = call.audit(&actor, Some(call.input.detail()));
     let _turn = app.turn(id.0).await;
-    let rotated = app.chat().rotate_integration_secret(tenant, id, audit).await.map_err(of_chat)?;
+    let rotated = app.chat().rotate_integration_secret(tenant, id, until, audit).await.map_err(of_chat)?;
     shown(&app, tenant, rotated, true)
 }
 

@@ -1,15 +1,16 @@
 //! How the senders of webhooks sign, and the secrets that they sign with.
 
 use access::Tenant;
-use ambient::{Random, TriggerId};
+use ambient::{Millis, Random, TriggerId};
 use credential::webhook::{self, ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER, WebhookSecret};
-use gate::{FieldError, Problem, Sent};
+use gate::{FieldError, Problem, Sent, field};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use store::SealedValue;
 use zeroize::Zeroizing;
 
-use crate::App;
+use crate::{App, input};
 
 /// GitHub's header.
 const HUB_HEADER: &str = "x-hub-signature-256";
@@ -19,6 +20,39 @@ const DELIVERY_HEADERS: [&str; 2] = [ID_HEADER, "x-github-delivery"];
 const NO_DELIVERY: [&str; 5] = ["authorization", "cookie", "x-api-key", SIGNATURE_HEADER, HUB_HEADER];
 /// The most bytes of the name of an event.
 const MAX_DELIVERY: usize = 256;
+
+/// How a secret that signs is rotated.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RotateSecret {
+    /// How long the secret before counts, too: 0 to 86,400 seconds (a day); 0 for a leak.
+    #[serde(default = "one_day")]
+    #[schemars(range(min = 0, max = 86_400))]
+    grace_seconds: u32,
+}
+
+const MAX_GRACE: u32 = 86_400;
+
+const fn one_day() -> u32 {
+    MAX_GRACE
+}
+
+impl RotateSecret {
+    /// Until when the secret before counts; nothing when it ends at once.
+    ///
+    /// # Errors
+    /// 422 for longer than a day.
+    pub(crate) fn until(self, now: Millis) -> Result<Option<Millis>, Problem> {
+        let mut errors = Vec::new();
+        field::range(&mut errors, "grace_seconds", u64::from(self.grace_seconds), 0, u64::from(MAX_GRACE));
+        input::done(errors)?;
+        Ok((self.grace_seconds > 0).then(|| now.plus(i64::from(self.grace_seconds) * 1000)))
+    }
+
+    pub(crate) fn detail(self) -> Value {
+        json!({ "grace_seconds": self.grace_seconds })
+    }
+}
 
 /// How the sender of a webhook signs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]

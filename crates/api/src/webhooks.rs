@@ -16,6 +16,7 @@ use crate::{
     App,
     conversations::after,
     input,
+    signing::RotateSecret,
     webhook_scopes::{must_read, must_read_kept},
 };
 
@@ -53,10 +54,10 @@ pub(crate) const TEST_WEBHOOK: Operation<Nothing, Data<Sent>> = Operation::post(
     WRITE,
 )
 .accepts();
-pub(crate) const ROTATE_WEBHOOK_SECRET: Operation<Nothing, Data<WebhookWithSecret>> = Operation::post(
+pub(crate) const ROTATE_WEBHOOK_SECRET: Operation<RotateSecret, Data<WebhookWithSecret>> = Operation::post(
     "/v1/webhooks/{id}/rotate-secret",
     "rotate_webhook_secret",
-    "Give an endpoint another secret, shown once; for 24 hours the one before signs along.",
+    "Give an endpoint another secret, shown once; for `grace_seconds` the one before signs along.",
     WRITE,
 );
 pub(crate) const LIST_WEBHOOK_ATTEMPTS: Operation<LogQuery, List<Attempt>> = Operation::get(
@@ -84,8 +85,6 @@ pub(crate) const RECOVER_WEBHOOK: Operation<Recover, Data<Recovered>> = Operatio
 const TEST: &str = "webhook.test";
 /// The most characters of a description.
 const MAX_DESCRIPTION: usize = 500;
-/// How long the secret before a new one signs along, in milliseconds.
-const OVERLAP: i64 = 24 * 3600 * 1000;
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_WEBHOOKS, list_webhooks);
@@ -206,7 +205,7 @@ pub(crate) struct Webhook {
     /// Since when every attempt has failed.
     failing_since: Option<Millis>,
     /// Until when the secret before the last rotation signs along.
-    previous_secret_until: Option<Millis>,
+    previous_secret_expires_at: Option<Millis>,
     /// When it was made.
     created_at: Millis,
     /// When it last changed.
@@ -299,7 +298,7 @@ impl Webhook {
             disabled_reason: record.disabled_reason,
             disabled_at: record.disabled_at,
             failing_since: record.failing_since,
-            previous_secret_until: record.previous_until.filter(|until| now < *until),
+            previous_secret_expires_at: record.previous_until.filter(|until| now < *until),
             created_at: record.created_at,
             updated_at: record.updated_at,
         }
@@ -455,12 +454,13 @@ async fn test_webhook(app: App, call: Call<Nothing>) -> Result<Data<Sent>, Probl
     Ok(Data::new(Sent { event_id: sent.map_err(of_disabled)? }))
 }
 
-async fn rotate_webhook_secret(app: App, call: Call<Nothing>) -> Result<Data<WebhookWithSecret>, Problem> {
+async fn rotate_webhook_secret(app: App, call: Call<RotateSecret>) -> Result<Data<WebhookWithSecret>, Problem> {
     let (id, actor, now) = (call.id("id")?, call.actor(), call.request.now);
+    let until = call.input.until(now)?;
     let minted = mint(&app, &call, id)?;
-    let audit = call.audit(&actor, None);
+    let audit = call.audit(&actor, Some(call.input.detail()));
     let data = may_send_again(&app, &call, id).await?;
-    let record = data.rotate_webhook(id, minted.sealed, now.plus(OVERLAP), audit).await?;
+    let record = data.rotate_webhook(id, minted.sealed, until, audit).await?;
     let webhook = Webhook::of(record, now);
     Ok(Data::new(WebhookWithSecret { webhook, secret: minted.shown.to_string() }))
 }

@@ -1,5 +1,5 @@
 use access::Tenant;
-use ambient::{BotId, IntegrationId};
+use ambient::{BotId, IntegrationId, Millis};
 use store::{AuditEntry, IntegrationChange, IntegrationRecord, SealedSecret};
 use zeroize::Zeroizing;
 
@@ -9,7 +9,7 @@ use crate::{
     choice::WEBHOOK,
     draft::Draft,
     headers::{Headers, place},
-    signing::{SECRET_OVERLAP_MS, new_secret, secret_place},
+    signing::{new_secret, secret_place},
 };
 
 /// The most integrations of one bot: every session and every reply reads them all.
@@ -111,7 +111,7 @@ impl Chat {
         Ok(data.update_integration(id, change, audit).await?)
     }
 
-    /// Gives a `webhook` integration a new secret; the one before signs too for 24 hours.
+    /// Gives a `webhook` integration a new secret; the one before signs too until then, if at all.
     ///
     /// # Errors
     /// [`ChatError::NotFound`] without it, [`ChatError::Conflict`] when it is of another kind.
@@ -119,6 +119,7 @@ impl Chat {
         &self,
         tenant: Tenant,
         id: IntegrationId,
+        previous_until: Option<Millis>,
         audit: AuditEntry<'_>,
     ) -> Result<IntegrationRecord, ChatError> {
         let data = self.parts.store.workspace(tenant);
@@ -126,8 +127,7 @@ impl Chat {
         if old.kind != WEBHOOK {
             return Err(ChatError::Conflict("only a webhook integration has a secret"));
         }
-        let until = self.parts.clock.now().plus(SECRET_OVERLAP_MS);
-        let secret = Some(old.secret.rotate(self.new_secret(tenant, id)?, until));
+        let secret = Some(old.secret.rotate(self.new_secret(tenant, id)?, previous_until));
         Ok(data.update_integration(id, IntegrationChange { secret, ..IntegrationChange::default() }, audit).await?)
     }
 

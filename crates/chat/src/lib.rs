@@ -42,8 +42,6 @@ pub use headers::{HEADER_MASK, Headers, integration_place};
 pub use question::{AskError, Question};
 pub use reply::{Reply, ReplyErrorCode, ReplyEvent, Usage};
 pub use send::{MAX_MESSAGE, SayTo, SendOptions};
-pub use signing::{
-    SECRET_OVERLAP_MS, channel_place, channel_secret_place, integration_secret_place, new_secret, open_secrets,
-};
+pub use signing::{channel_place, channel_secret_place, integration_secret_place, new_secret, open_secrets};
 pub use tools::{ToolAnswer, ToolCall, ToolQuestion};
 pub use voice::OpenedVoice;

@@ -10,9 +10,6 @@ use zeroize::Zeroizing;
 
 use crate::{Cause, ChatError};
 
-/// How long the secret before a new one counts: 24 hours.
-pub const SECRET_OVERLAP_MS: i64 = 24 * 3600 * 1000;
-
 /// Where the secret of an integration belongs: moved to another row or another workspace, it does not open.
 pub(crate) fn secret_place(tenant: Tenant, integration: IntegrationId) -> Vec<u8> {
     place("integration", tenant, &integration)

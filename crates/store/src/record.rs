@@ -302,14 +302,11 @@ pub struct SealedSecret {
 }
 
 impl SealedSecret {
-    /// A new one takes the place of this, which counts until then.
+    /// A new one takes the place of this, which counts until then, if at all.
     #[must_use]
-    pub fn rotate(self, new: Vec<u8>, previous_until: Millis) -> Self {
-        Self {
-            current: Some(new),
-            previous_until: self.current.is_some().then_some(previous_until),
-            previous: self.current,
-        }
+    pub fn rotate(self, new: Vec<u8>, previous_until: Option<Millis>) -> Self {
+        let previous_until = previous_until.filter(|_| self.current.is_some());
+        Self { current: Some(new), previous: self.current.filter(|_| previous_until.is_some()), previous_until }
     }
 
     /// What is in force at a moment, the newer first.

@@ -36,6 +36,15 @@ pub struct WebhookRecord {
     pub updated_at: Millis,
 }
 
+impl WebhookRecord {
+    /// Another secret; the one before signs along until then, if at all. One that still signs along goes.
+    pub(crate) fn rotate(&mut self, secret_sealed: Vec<u8>, previous_until: Option<Millis>) {
+        let before = std::mem::replace(&mut self.secret_sealed, secret_sealed);
+        self.previous_sealed = previous_until.map(|_| before);
+        self.previous_until = previous_until;
+    }
+}
+
 impl fmt::Debug for WebhookRecord {
     /// Without the address: it may hold a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -109,6 +109,8 @@ mod schedules;
 #[cfg(test)]
 mod secrecy;
 #[cfg(test)]
+mod secret_grace;
+#[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod serve;

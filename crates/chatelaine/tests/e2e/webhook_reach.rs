@@ -88,10 +88,10 @@ async fn another_address_has_another_secret(world: &World) {
     let _ = by.post(&format!("{}/rotate-secret", path(&made)), &json!({})).await.expect(200);
     let same = by.patch(&path(&made), &json!({"url": receiver.url("/old")})).await.expect(200).data();
     assert_eq!(same["secret"], Value::Null, "it is where it was");
-    assert_ne!(same["previous_secret_until"], Value::Null);
+    assert_ne!(same["previous_secret_expires_at"], Value::Null);
     let moved = by.patch(&path(&made), &json!({"url": receiver.url("/new")})).await.expect(200).data();
     let new = moved["secret"].as_str().unwrap();
-    assert_eq!(moved["previous_secret_until"], Value::Null);
+    assert_eq!(moved["previous_secret_expires_at"], Value::Null);
     let _ = by.post(&format!("{}/test", path(&made)), &json!({})).await.expect(202);
     let one = receiver.wait("/new", 1).await.remove(0);
     let now = world.server().running().app().clock().now();

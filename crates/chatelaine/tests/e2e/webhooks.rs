@@ -449,7 +449,7 @@ async fn a_new_secret_signs_along_with_the_old_one_for_a_day(backend: Backend) {
     let rotated = by.post(&format!("{}/rotate-secret", path(&made)), &json!({})).await.expect(200).data();
     let secrets = [made["secret"].as_str().unwrap(), rotated["secret"].as_str().unwrap()];
     assert_ne!(secrets[0], secrets[1]);
-    assert_eq!(rotated["previous_secret_until"], "2026-11-23T12:00:00.000Z");
+    assert_eq!(rotated["previous_secret_expires_at"], "2026-11-23T12:00:00.000Z");
     let _ = test(&by, &made).await;
     let during = receiver.wait("/a", 1).await.remove(0);
     assert!(secrets.iter().all(|secret| during.verify(secret, clock.now()).is_ok()));
@@ -458,7 +458,7 @@ async fn a_new_secret_signs_along_with_the_old_one_for_a_day(backend: Backend) {
     let _ = test(&by, &made).await;
     let after = receiver.wait("/a", 2).await.remove(1);
     assert!(after.verify(secrets[1], clock.now()).is_ok() && after.verify(secrets[0], clock.now()).is_err());
-    assert_eq!(by.get(&path(&made)).await.expect(200).data()["previous_secret_until"], Value::Null);
+    assert_eq!(by.get(&path(&made)).await.expect(200).data()["previous_secret_expires_at"], Value::Null);
     world.end().await;
 }
 

@@ -115,7 +115,7 @@ impl Workspace {
             (CallbackDraft::To { id, url, secret_sealed }, Some(old)) if id == old => {
                 self.update_owned_webhook(tx, id, &url).await?;
                 // Who knew the secret of the old address does not sign for the new one.
-                self.rotate_owned_webhook(tx, id, secret_sealed, self.store.now()).await?;
+                self.rotate_owned_webhook(tx, id, secret_sealed, None).await?;
                 Ok(old.into())
             }
             (CallbackDraft::To { id, url, secret_sealed }, old) => {

@@ -120,7 +120,7 @@ impl Workspace {
         &self,
         id: ChannelId,
         (secret_sealed, reply_sealed): (Vec<u8>, Vec<u8>),
-        previous_until: Millis,
+        previous_until: Option<Millis>,
         audit: AuditEntry<'_>,
     ) -> Result<ChannelRecord, StoreError> {
         let mut tx = self.store.begin().await?;

@@ -90,17 +90,17 @@ impl Workspace {
         self.write_webhook(tx, &mut record).await
     }
 
-    /// Gives the endpoint of a channel or an agent loop another secret; the one before signs along until then.
+    /// Gives the endpoint of a channel or an agent loop another secret; the one before signs along until then, if at
+    /// all.
     pub(crate) async fn rotate_owned_webhook(
         &self,
         tx: &mut Tx,
         id: WebhookId,
         secret_sealed: Vec<u8>,
-        previous_until: Millis,
+        previous_until: Option<Millis>,
     ) -> Result<(), StoreError> {
         let mut record = self.lock_webhook(tx, id, true).await?;
-        record.previous_sealed = Some(std::mem::replace(&mut record.secret_sealed, secret_sealed));
-        record.previous_until = Some(previous_until);
+        record.rotate(secret_sealed, previous_until);
         self.write_webhook(tx, &mut record).await
     }
 
@@ -170,8 +170,8 @@ impl Workspace {
         Ok(record)
     }
 
-    /// Gives an endpoint another secret; the one before signs along until then. One that is still signing along
-    /// from the rotation before goes.
+    /// Gives an endpoint another secret; the one before signs along until then, if at all. One that is still signing
+    /// along from the rotation before goes.
     ///
     /// # Errors
     /// [`StoreError::NotFound`].
@@ -179,13 +179,12 @@ impl Workspace {
         &self,
         id: WebhookId,
         secret_sealed: Vec<u8>,
-        previous_until: Millis,
+        previous_until: Option<Millis>,
         audit: AuditEntry<'_>,
     ) -> Result<WebhookRecord, StoreError> {
         let mut tx = self.store.begin().await?;
         let mut record = self.lock_webhook(&mut tx, id, false).await?;
-        record.previous_sealed = Some(std::mem::replace(&mut record.secret_sealed, secret_sealed));
-        record.previous_until = Some(previous_until);
+        record.rotate(secret_sealed, previous_until);
         self.write_webhook(&mut tx, &mut record).await?;
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
         tx.commit().await?;
