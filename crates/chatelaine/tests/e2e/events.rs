@@ -6,6 +6,7 @@ use testkit::World;
 on_both! {
     a_session_is_told_as_the_api_shows_it;
     a_run_is_told_as_the_api_shows_it;
+    contacts_and_keys_are_told_as_the_reference_shows_it;
 }
 
 /// An endpoint that hears everything, past the server.
@@ -20,11 +21,45 @@ async fn listen(world: &World) {
     assert_eq!(world.server().database().execute(&insert).await, 1);
 }
 
-/// The data of what was told, in order.
+/// The data of what was told, in order. It has the members that the reference shows.
 async fn told(world: &World, kind: &str) -> Vec<Value> {
     let query = format!("SELECT data FROM webhook_events WHERE kind = '{kind}' ORDER BY created_at, id");
     let texts = world.server().database().texts(&query).await;
-    texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect()
+    let told: Vec<Value> = texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let reference = documented(kind);
+    for data in &told {
+        assert_eq!(members(data), members(&reference), "{kind}");
+    }
+    told
+}
+
+/// What the reference shows of a kind.
+fn documented(kind: &str) -> Value {
+    let page = include_str!("../../../../docs/reference.md");
+    let section = page.split("\n### ").find(|section| section.starts_with(&format!("`{kind}`"))).unwrap();
+    let lines: String = section.lines().filter_map(|line| line.strip_prefix("    ")).collect();
+    serde_json::from_str(&lines).unwrap()
+}
+
+fn members(data: &Value) -> Vec<&String> {
+    let mut members: Vec<_> = data.as_object().unwrap().keys().collect();
+    members.sort();
+    members
+}
+
+async fn contacts_and_keys_are_told_as_the_reference_shows_it(world: &World) {
+    let by = world.secret();
+    listen(world).await;
+    let made = by.post("/v1/contacts", &json!({"name": "Ada"})).await.expect(201).data();
+    assert_eq!(told(world, "contact.created").await, [made]);
+    let key = world.key("key", json!({"name": "Key", "scopes": []})).await;
+    let path = format!("/v1/api-keys/{}", key.id());
+    let _ = by.post(&format!("{path}/rotate"), &json!({})).await.expect(200);
+    let _ = by.delete(&path).await.expect(200);
+    for kind in ["api_key.created", "api_key.rotated", "api_key.revoked"] {
+        let told = told(world, kind).await;
+        assert_eq!((told.len(), &told[0]["id"]), (1, &json!(key.id())), "{kind}");
+    }
 }
 
 async fn a_session_is_told_as_the_api_shows_it(world: &World) {
