@@ -8,7 +8,7 @@ use std::sync::{
 use access::Tenant;
 use ambient::BotId;
 use serde_json::Value;
-use store::StoreError;
+use store::{BotRecord, IntegrationRecord, StoreError};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,7 @@ use crate::{
     Cause, Chat, ChatError, ReplyErrorCode, Usage,
     chat::ChatParts,
     choice::{ECHO, choose},
+    credits::Hold,
     job::{Asking, REPLY_LIMIT, chain},
     log::ReplyLog,
     text::count_words,
@@ -62,7 +63,56 @@ impl From<ChatError> for AskError {
     }
 }
 
+/// A bot that can be asked.
+pub(crate) struct Ready {
+    pub(crate) bot: BotRecord,
+    /// Whom to ask, one after the other.
+    pub(crate) order: Vec<IntegrationRecord>,
+    /// What the answer may cost.
+    pub(crate) hold: Hold,
+}
+
+impl Ready {
+    pub(crate) fn note(&self, integration: &IntegrationRecord, failure: &Failure) {
+        let Failure { code, cause } = failure;
+        tracing::warn!(
+            integration = %integration.id, bot = %self.bot.id, code = code.as_str(), cause = %chain(&**cause),
+            "an integration failed",
+        );
+    }
+}
+
+/// Its outcome, unless it is cut or takes too long.
+pub(crate) async fn in_time<T>(
+    cut: &CancellationToken,
+    asking: impl Future<Output = Result<T, ReplyErrorCode>>,
+) -> Result<T, ReplyErrorCode> {
+    tokio::select! {
+        biased;
+        () = cut.cancelled() => Err(ReplyErrorCode::Cancelled),
+        outcome = timeout(REPLY_LIMIT, asking) => outcome.unwrap_or(Err(ReplyErrorCode::UpstreamTimeout)),
+    }
+}
+
+/// What a bot is told before everything else: its own instructions, then those of whoever asks.
+pub(crate) fn system_prompt(own: Option<&str>, added: &str) -> Option<String> {
+    let parts: Vec<_> = [own.unwrap_or_default(), added].into_iter().filter(|text| !text.trim().is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join("\n\n"))
+}
+
 impl Chat {
+    /// What a question needs before it is asked.
+    pub(crate) async fn ready(&self, tenant: Tenant, bot: BotId) -> Result<Ready, AskError> {
+        let ChatParts { store, random, credits, .. } = &*self.parts;
+        let data = store.workspace(tenant);
+        let bot = data.bot(bot).await?;
+        let integrations = data.integrations(bot.id).await?;
+        let order = choose(&integrations, &**random).map_err(|error| AskError::Unavailable(error.into()))?;
+        let order = order.into_iter().cloned().collect();
+        let hold = credits.reserve_question(tenant).await?;
+        Ok(Ready { bot, order, hold })
+    }
+
     /// Asks a bot and gives its whole answer, without keeping anything. `cut` ends it early; it is paid for
     /// as far as it came. Dropped, it costs nothing.
     ///
@@ -75,21 +125,17 @@ impl Chat {
         question: Question,
         cut: &CancellationToken,
     ) -> Result<(String, Usage), AskError> {
-        let ChatParts { store, random, credits, .. } = &*self.parts;
-        let data = store.workspace(tenant);
-        let bot = data.bot(bot).await?;
-        let integrations = data.integrations(bot.id).await?;
-        let order = choose(&integrations, &**random).map_err(|error| AskError::Unavailable(error.into()))?;
-        let hold = credits.reserve_question(tenant).await?;
+        let ready = self.ready(tenant, bot).await?;
+        let bot = &ready.bot;
         let messages = prompt(bot.instructions.as_deref(), &question);
         let log = ReplyLog::new(0, 0, "", None);
         let (answer, is_asked, about) = (Answer(&log), AtomicBool::new(false), About::default());
         let asking = async {
             let mut failure = Failure::new(ReplyErrorCode::NotConfigured, "no integration is on");
-            for integration in order {
+            for integration in &ready.order {
                 is_asked.fetch_or(integration.kind != ECHO, Relaxed);
                 let parts = Arc::clone(&self.parts);
-                let (bot, about) = (&bot, &about);
+                let about = &about;
                 let mut asking = Asking { parts, tenant, integration, messages: &messages, schema: None, bot, about };
                 asking.schema = question.schema.as_ref();
                 let mut asked = asking.ask(&answer).await;
@@ -102,22 +148,14 @@ impl Chat {
                     Ok(usage) => return Ok(usage),
                     Err(new) => failure = new,
                 }
-                let Failure { code, cause } = &failure;
-                tracing::warn!(
-                    integration = %integration.id, bot = %bot.id, code = code.as_str(), cause = %chain(&**cause),
-                    "an integration failed",
-                );
+                ready.note(integration, &failure);
                 if !answer.is_empty() {
                     break;
                 }
             }
             Err(failure.code)
         };
-        let outcome = tokio::select! {
-            biased;
-            () = cut.cancelled() => Err(ReplyErrorCode::Cancelled),
-            outcome = timeout(REPLY_LIMIT, asking) => outcome.unwrap_or(Err(ReplyErrorCode::UpstreamTimeout)),
-        };
+        let outcome = in_time(cut, asking).await;
         let text = log.text();
         let usage = outcome.unwrap_or_else(|_| Usage {
             input_tokens: messages.iter().map(|message| count_words(&message.content)).sum(),
@@ -126,16 +164,15 @@ impl Chat {
         // Cut without a word, a model has read the question nevertheless.
         let is_cut = outcome == Err(ReplyErrorCode::Cancelled) && is_asked.load(Relaxed);
         if outcome.is_ok() || !text.is_empty() || is_cut {
-            hold.settle(usage).await;
+            ready.hold.settle(usage).await;
         }
         outcome.map(|usage| (text, usage)).map_err(|code| AskError::Failed(code.as_str()))
     }
 }
 
 fn prompt(own: Option<&str>, question: &Question) -> Vec<Message> {
-    let system: Vec<_> =
-        [own.unwrap_or_default(), &question.instructions].into_iter().filter(|text| !text.trim().is_empty()).collect();
-    let system = (!system.is_empty()).then(|| Message { role: "system".to_owned(), content: system.join("\n\n") });
+    let system = system_prompt(own, &question.instructions);
+    let system = system.map(|content| Message { role: "system".to_owned(), content });
     let said = question.messages.iter().map(|(role, text)| Message { role: (*role).to_owned(), content: text.clone() });
     system.into_iter().chain(said).collect()
 }

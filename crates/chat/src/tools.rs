@@ -9,15 +9,14 @@ use access::Tenant;
 use ambient::BotId;
 use serde_json::{Value, json};
 use store::{BotRecord, IntegrationRecord};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     AskError, Chat, ReplyErrorCode, Usage,
-    chat::ChatParts,
-    choice::{ECHO, choose},
-    job::{Asking, REPLY_LIMIT, chain},
+    choice::ECHO,
+    job::Asking,
     log::ReplyLog,
+    question::{in_time, system_prompt},
     text::count_words,
     upstream::{About, Answer, Failure, Message, ask_with_tools},
 };
@@ -66,35 +65,23 @@ impl Chat {
         question: ToolQuestion,
         cut: &CancellationToken,
     ) -> Result<(ToolAnswer, Usage), AskError> {
-        let ChatParts { store, random, credits, .. } = &*self.parts;
-        let data = store.workspace(tenant);
-        let bot = data.bot(bot).await?;
-        let integrations = data.integrations(bot.id).await?;
-        let order = choose(&integrations, &**random).map_err(|error| AskError::Unavailable(error.into()))?;
-        let hold = credits.reserve_question(tenant).await?;
+        let ready = self.ready(tenant, bot).await?;
+        let bot = &ready.bot;
         let messages = prompt(bot.instructions.as_deref(), &question.instructions, question.messages);
         let is_asked = AtomicBool::new(false);
         let asking = async {
             let mut failure = Failure::new(ReplyErrorCode::NotConfigured, "no integration is on");
-            for integration in order {
+            for integration in &ready.order {
                 is_asked.fetch_or(integration.kind != ECHO, Relaxed);
-                match self.ask_one(tenant, &bot, integration, &messages, &question.tools).await {
+                match self.ask_one(tenant, bot, integration, &messages, &question.tools).await {
                     Ok(answer) => return Ok(answer),
                     Err(new) => failure = new,
                 }
-                let Failure { code, cause } = &failure;
-                tracing::warn!(
-                    integration = %integration.id, bot = %bot.id, code = code.as_str(), cause = %chain(&**cause),
-                    "an integration failed",
-                );
+                ready.note(integration, &failure);
             }
             Err(failure.code)
         };
-        let outcome = tokio::select! {
-            biased;
-            () = cut.cancelled() => Err(ReplyErrorCode::Cancelled),
-            outcome = timeout(REPLY_LIMIT, asking) => outcome.unwrap_or(Err(ReplyErrorCode::UpstreamTimeout)),
-        };
+        let outcome = in_time(cut, asking).await;
         let is_cut = outcome.as_ref().is_err_and(|code| *code == ReplyErrorCode::Cancelled) && is_asked.load(Relaxed);
         let (text, calls) = outcome.as_ref().map_or(("", &[][..]), |(answer, _)| (&answer.text, &answer.calls));
         let counted = Usage {
@@ -103,7 +90,7 @@ impl Chat {
         };
         let usage = outcome.as_ref().ok().and_then(|(_, usage)| *usage).unwrap_or(counted);
         if outcome.is_ok() || is_cut {
-            hold.settle(usage).await;
+            ready.hold.settle(usage).await;
         }
         outcome.map(|(answer, _)| (answer, usage)).map_err(|code| AskError::Failed(code.as_str()))
     }
@@ -128,9 +115,7 @@ impl Chat {
 }
 
 fn prompt(own: Option<&str>, added: &str, messages: Vec<Value>) -> Vec<Value> {
-    let own = own.unwrap_or_default();
-    let system: Vec<_> = [own, added].into_iter().filter(|text| !text.trim().is_empty()).collect();
-    let system = (!system.is_empty()).then(|| json!({"role": "system", "content": system.join("\n\n")}));
+    let system = system_prompt(own, added).map(|text| json!({"role": "system", "content": text}));
     system.into_iter().chain(messages).collect()
 }
 

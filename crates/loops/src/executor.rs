@@ -7,9 +7,9 @@ use std::{
 };
 
 use access::Tenant;
-use ambient::{ExecutionId, WorkspaceId};
-use credential::Environment;
+use ambient::ExecutionId;
 use parking_lot::Mutex;
+use runs::Shares;
 use store::StoreError;
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -44,14 +44,7 @@ struct Sheet {
 #[derive(Default)]
 struct Places {
     running: HashMap<ExecutionId, CancellationToken>,
-    of: HashMap<WorkspaceId, Share>,
-}
-
-/// Of one workspace.
-#[derive(Clone, Copy, Default)]
-struct Share {
-    all: usize,
-    test: usize,
+    of: Shares,
 }
 
 /// The place of what goes on; dropping it makes room.
@@ -77,18 +70,13 @@ impl Desk {
     }
 
     fn admit(&self, tenant: Tenant, id: ExecutionId) -> Option<Place> {
-        let is_test = tenant.environment == Environment::Test;
         let mut places = self.0.places.lock();
-        if places.running.contains_key(&id) || places.running.len() >= MAX_RUNNING {
-            return None;
-        }
-        let own = places.of.get(&tenant.workspace).copied().unwrap_or_default();
-        if own.all >= MAX_OF_WORKSPACE || is_test && own.test >= MAX_OF_TEST {
+        let has_room = !places.running.contains_key(&id) && places.running.len() < MAX_RUNNING;
+        if !has_room || !places.of.take(tenant, MAX_OF_WORKSPACE, MAX_OF_TEST) {
             return None;
         }
         let cut = CancellationToken::new();
         places.running.insert(id, cut.clone());
-        places.of.insert(tenant.workspace, Share { all: own.all + 1, test: own.test + usize::from(is_test) });
         Some(Place { desk: self.clone(), tenant, id, cut })
     }
 }
@@ -97,13 +85,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut places = self.desk.0.places.lock();
         places.running.remove(&self.id);
-        if let Some(own) = places.of.get_mut(&self.tenant.workspace) {
-            own.all -= 1;
-            own.test -= usize::from(self.tenant.environment == Environment::Test);
-            if own.all == 0 {
-                places.of.remove(&self.tenant.workspace);
-            }
-        }
+        places.of.give_back(self.tenant);
         drop(places);
         self.desk.wake();
     }
@@ -154,7 +136,8 @@ impl Inner {
 
 #[cfg(test)]
 mod tests {
-    use ambient::Ulid;
+    use ambient::{Ulid, WorkspaceId};
+    use credential::Environment;
 
     use super::*;
 

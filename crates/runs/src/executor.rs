@@ -11,8 +11,7 @@ use std::{
 };
 
 use access::Tenant;
-use ambient::{Millis, RunId, WorkspaceId};
-use credential::Environment;
+use ambient::{Millis, RunId};
 use parking_lot::Mutex;
 use store::{EffectRecord, StoreError};
 use tokio::{sync::Notify, time::sleep};
@@ -22,6 +21,7 @@ use workflow::{Incoming, Rejection};
 use crate::{
     RunError,
     runs::{BEGIN, Inner},
+    shares::Shares,
     turn::{Refusal, Step},
 };
 
@@ -69,20 +69,7 @@ struct Places {
     under_way: HashMap<(RunId, String), CancellationToken>,
     turns: usize,
     calls: usize,
-    calls_of: HashMap<WorkspaceId, Calls>,
-}
-
-/// Of one workspace.
-#[derive(Clone, Copy, Default)]
-struct Calls {
-    all: usize,
-    test: usize,
-}
-
-impl Calls {
-    fn is_full(self, environment: Environment) -> bool {
-        self.all >= MAX_CALLS_OF_WORKSPACE || environment == Environment::Test && self.test >= MAX_CALLS_OF_TEST
-    }
+    calls_of: Shares,
 }
 
 /// What is due, and of whom.
@@ -143,13 +130,11 @@ impl Desk {
             return Admission::UnderWay;
         }
         if is_call {
-            let own = places.calls_of.get(&tenant.workspace).copied().unwrap_or_default();
-            if places.calls >= MAX_CALLS || own.is_full(tenant.environment) {
+            let is_full = places.calls >= MAX_CALLS;
+            if is_full || !places.calls_of.take(tenant, MAX_CALLS_OF_WORKSPACE, MAX_CALLS_OF_TEST) {
                 return Admission::Full;
             }
             places.calls += 1;
-            let test = own.test + usize::from(tenant.environment == Environment::Test);
-            places.calls_of.insert(tenant.workspace, Calls { all: own.all + 1, test });
         } else if places.turns >= MAX_TURNS {
             return Admission::Full;
         } else {
@@ -167,13 +152,7 @@ impl Drop for Place {
         places.under_way.remove(&self.key);
         if self.is_call {
             places.calls -= 1;
-            if let Some(own) = places.calls_of.get_mut(&self.tenant.workspace) {
-                own.all -= 1;
-                own.test -= usize::from(self.tenant.environment == Environment::Test);
-                if own.all == 0 {
-                    places.calls_of.remove(&self.tenant.workspace);
-                }
-            }
+            places.calls_of.give_back(self.tenant);
         } else {
             places.turns -= 1;
         }
@@ -346,7 +325,8 @@ fn backoff(attempts: u32) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use ambient::Ulid;
+    use ambient::{Ulid, WorkspaceId};
+    use credential::Environment;
 
     use super::*;
 

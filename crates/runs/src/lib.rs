@@ -14,6 +14,7 @@ mod follow;
 mod hidden;
 mod runs;
 mod schedule;
+mod shares;
 mod turn;
 mod view;
 
@@ -22,4 +23,5 @@ pub use cron::{Schedule, ScheduleError};
 pub use error::{Cause, RunError};
 pub use follow::RunFollower;
 pub use runs::{Runs, RunsParts};
+pub use shares::Shares;
 pub use view::ParticipantView;

@@ -36,7 +36,7 @@ pub(super) fn run(arguments: Export, environment: &Environment, terminal: &Termi
         return Ok(());
     };
     let transfer = transfer::secret(environment)?;
-    let config = Config::load(&arguments.flags(), environment)?;
+    let config = Config::load(&arguments.installation.flags(), environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let rest = AtRest::open(&config, &ambient).await?.ok_or_else(|| absent(&config))?;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Members, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
-    let config = Config::load(&arguments.flags(), environment)?;
+    let config = Config::load(&arguments.installation.flags(), environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let MembersAction::ResetPassword { email } = &arguments.action;
     runtime.block_on(async {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub(super) fn run(arguments: &Workspaces, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
-    let config = Config::load(&arguments.flags(), environment)?;
+    let config = Config::load(&arguments.installation.flags(), environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let rest = open(&config).await?;

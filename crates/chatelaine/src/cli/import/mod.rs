@@ -30,7 +30,7 @@ const MAX_BYTES: usize = 256 * 1024 * 1024;
 
 pub(super) fn run(arguments: Import, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
     let ImportAction::Keys(arguments) = arguments.action;
-    let config = Config::load(&arguments.flags(), environment)?;
+    let config = Config::load(&arguments.installation.flags(), environment)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         if arguments.format == KeyFormat::Chatelaine {
