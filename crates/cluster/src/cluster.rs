@@ -20,6 +20,7 @@ use crate::{
     keyring::{Inserted, Keyring},
     limits::Limits,
     load,
+    outcomes::Outcomes,
     peppers::Peppers,
     sessions::Sessions,
     shared::Shared,
@@ -116,6 +117,7 @@ pub(crate) struct Inner {
     pub(crate) grants: Arc<Grants>,
     pub(crate) sessions: Sessions,
     pub(crate) usage: UsageQueue,
+    pub(crate) outcomes: Outcomes,
     /// Held for writing while uses are on their way to the store, and neither here nor there.
     pub(crate) flushing: RwLock<()>,
     pub(crate) doubts: Doubts,
@@ -177,6 +179,7 @@ impl Cluster {
             grants: Arc::default(),
             sessions: Sessions::new(config.max_sessions),
             usage: UsageQueue::default(),
+            outcomes: Outcomes::default(),
             flushing: RwLock::default(),
             doubts: Doubts::default(),
             shared: Shared::Memory,
@@ -199,6 +202,7 @@ impl Cluster {
         self.0.changes.close();
         self.0.changes.wait().await;
         self.0.flush(true).await;
+        self.0.flush_outcomes().await;
     }
 
     // ---- the check ----
@@ -207,54 +211,6 @@ impl Cluster {
     #[must_use]
     pub fn lookup(&self, digest: &Digest, now: Millis) -> Lookup {
         self.0.keyring.lookup(digest, now)
-    }
-
-    /// The second look, after [`Lookup::Miss`]: a key whose digest was made with the previous secret or by another
-    /// installation, or imported without one (it is renewed), or one that another node made. With SQLite an unknown
-    /// key costs no read.
-    ///
-    /// # Errors
-    /// When the store cannot be asked: 503, never 401.
-    pub async fn lookup_slow(&self, text: &str, now: Millis) -> Result<Lookup, ClusterError> {
-        let inner = &self.0;
-        let digest = inner.secrets.digest(text);
-        match inner.read_through(&digest, now).await? {
-            Lookup::Miss => {}
-            found => return Ok(found),
-        }
-        let (mut old, mut found) = (digest, Lookup::Miss);
-        if let Some(previous) = inner.secrets.previous_digest(text) {
-            old = previous;
-            found = match inner.keyring.lookup(&old, now) {
-                Lookup::Miss => inner.read_through(&old, now).await?,
-                found => found,
-            };
-        }
-        if matches!(found, Lookup::Miss) {
-            old = Digest::of_import(text);
-            found = inner.imported(&old, now).await?;
-        }
-        if matches!(found, Lookup::Miss) {
-            for digest in inner.peppers.digests(text) {
-                old = digest;
-                found = inner.imported(&old, now).await?;
-                if !matches!(found, Lookup::Miss) {
-                    inner.peppers.note_renewal();
-                    break;
-                }
-            }
-        }
-        let Lookup::Found(handle) = found else { return Ok(found) };
-        match inner.store.renew_digest(&old, &digest, inner.secrets.id()).await {
-            // Somebody else was faster.
-            Ok(()) | Err(StoreError::NotFound) => inner.keyring.renew(handle.id(), &old, digest),
-            // The key is good; it will be renewed another time.
-            Err(error) => {
-                tracing::warn!(%error, key = %handle.id(), "a digest could not be renewed");
-                return Ok(Lookup::Found(handle));
-            }
-        }
-        Ok(inner.keyring.lookup(&digest, now))
     }
 
     /// The key behind a token, if it works at this moment; compare its epoch with the token's.
@@ -367,6 +323,12 @@ impl Cluster {
         self.0.grants.open()
     }
 
+    /// What a key holds on this node: open streams, and sessions that were used lately.
+    #[must_use]
+    pub fn held_by(&self, key: KeyId, now: Millis) -> (u64, u64) {
+        (self.0.grants.of_key(key), self.0.sessions.of_key(key, now))
+    }
+
     /// Cuts every stream; says how many.
     pub fn cut_all(&self, reason: CutReason) -> u64 {
         self.0.grants.cut_all(reason)
@@ -392,6 +354,19 @@ impl Cluster {
     #[must_use]
     pub fn is_exhausted(&self, bucket: Bucket<'_>, now: Duration) -> bool {
         self.0.limits.is_exhausted(bucket, now)
+    }
+
+    /// Whether one more guess of a secret of somebody's may be made today (UTC).
+    ///
+    /// # Errors
+    /// The seconds until it may, after a hundred wrong ones.
+    pub fn check_guesses(&self, of: &str, now: Millis) -> Result<(), u32> {
+        self.0.limits.guesses.check(of, now)
+    }
+
+    /// Counts a wrong one.
+    pub fn note_wrong_guess(&self, of: &str, now: Millis) {
+        self.0.limits.guesses.note(of, now);
     }
 
     // ---- figures ----
@@ -453,14 +428,14 @@ impl Inner {
 
     /// A key that was made elsewhere and not used here yet. Those are all in memory, unless memory is in doubt:
     /// an unknown text costs no read.
-    async fn imported(&self, digest: &Digest, now: Millis) -> Result<Lookup, ClusterError> {
+    pub(crate) async fn imported(&self, digest: &Digest, now: Millis) -> Result<Lookup, ClusterError> {
         match self.keyring.lookup(digest, now) {
             Lookup::Miss if !self.doubts.is_empty() => self.read_through(digest, now).await,
             found => Ok(found),
         }
     }
 
-    async fn read_through(&self, digest: &Digest, now: Millis) -> Result<Lookup, ClusterError> {
+    pub(crate) async fn read_through(&self, digest: &Digest, now: Millis) -> Result<Lookup, ClusterError> {
         if self.is_final() {
             return Ok(self.keyring.lookup(digest, now));
         }

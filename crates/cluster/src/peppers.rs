@@ -49,6 +49,11 @@ impl Peppers {
         self.all.read().iter().map(|pepper| pepper.digest(text)).collect()
     }
 
+    /// Whether another installation stored this digest of a key, as far as we know.
+    pub(crate) fn knows(&self, digest: &Digest, text: &str) -> bool {
+        self.digests(text).contains(digest)
+    }
+
     pub(crate) fn note_renewal(&self) {
         self.renewed.store(true, Ordering::Release);
     }

@@ -114,6 +114,27 @@ impl Sessions {
         Some(SessionState::Live)
     }
 
+    /// What [`Sessions::visit`] would say; it counts as no use.
+    pub(crate) fn peek(
+        &self,
+        conversation: ConversationId,
+        tenant: Tenant,
+        key: KeyId,
+        now: Millis,
+    ) -> Option<SessionState> {
+        let shard = self.shard(conversation).lock();
+        let Some(session) = shard.sessions.get(&conversation) else {
+            return shard.dead.get(&(conversation, tenant, key)).map(|_| SessionState::Ended);
+        };
+        let is_live = match session {
+            Session::Live { entry, seen } => {
+                entry.tenant == tenant && entry.key == key && now.since(*seen) < SESSION_IDLE_MS
+            }
+            Session::Ended { .. } => false,
+        };
+        Some(if is_live { SessionState::Live } else { SessionState::Ended })
+    }
+
     /// Puts in what was opened or read. An end that memory knows of stays: the reader was slow.
     pub(crate) fn open(&self, entry: SessionEntry, now: Millis) {
         let conversation = entry.conversation;
@@ -150,6 +171,14 @@ impl Sessions {
             Some(Session::Live { entry, .. }) => Some(entry.clone()),
             _ => None,
         }
+    }
+
+    /// How many of a key's sessions live. Looks at each session: for people, not for requests.
+    pub(crate) fn of_key(&self, key: KeyId, now: Millis) -> u64 {
+        let lives = |session: &&Session| {
+            matches!(session, Session::Live { entry, .. } if entry.key == key) && !session.is_stale(now)
+        };
+        self.shards.iter().map(|shard| shard.lock().sessions.values().filter(lives).count() as u64).sum()
     }
 
     /// Stale ones first; then the eighth that has rested longest, so that the next insertions are free.

@@ -26,6 +26,7 @@ pub(crate) fn spawn(cluster: &Cluster) {
         inner.keyring.prune(now);
         inner.sessions.prune(now);
     }));
+    tokio::spawn(every(weak(), PRUNE_EVERY, async |inner| inner.flush_outcomes().await));
     tokio::spawn(every(weak(), PRUNE_EVERY, async |inner| {
         if let Err(error) = inner.store.release_expired_credits(inner.clock.now()).await {
             tracing::warn!(%error, "credits that a crash left held could not be released");

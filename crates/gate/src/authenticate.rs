@@ -6,17 +6,19 @@ use access::{Access, Caller, KeyKind, Limit, ParticipantCaller, Refusal, Session
 use ambient::{KeyId, Millis, RequestId};
 use cluster::{Bucket, KeyHandle, Lookup, SessionState};
 use credential::{
-    key::{Form, is_trigger},
+    key::{Form, KeyError, is_trigger},
+    secret::Digest,
     token::{TokenError, TokenKind, Tokens},
 };
 use http::HeaderMap;
 use store::AuditEntry;
 
 use crate::{
-    Meta, Problem, cors,
+    Meta, Problem, Reason, cors,
     credentials::{Presented, presented},
     flow::Inner,
     member::{Cookie, cookie},
+    trace::Trace,
 };
 
 /// Who is calling, and the record in memory that says so.
@@ -38,9 +40,16 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) address: IpAddr,
     pub(crate) now: Millis,
     pub(crate) request: RequestId,
+    pub(crate) trace: &'a Trace,
 }
 
 impl Surroundings<'_> {
+    /// The true reason of the refusal that follows.
+    pub(crate) fn noting(self, reason: Reason) -> Self {
+        self.trace.note(reason);
+        self
+    }
+
     /// A browser sends at least one of these, and a page cannot take them back.
     fn is_from_browser(self) -> bool {
         self.headers.contains_key("origin") || self.headers.contains_key("sec-fetch-site")
@@ -64,6 +73,7 @@ impl Inner {
         // where they are, neither of two credentials silently beats the other.
         let has_cookie = || cookie(around.headers, self.sign_in_cookie.name()) != Cookie::None;
         if !matches!(presented, Presented::None) && meta.access.admits_members() && has_cookie() {
+            around.trace.note(Reason::CookieAndCredential);
             return Err(Refusal::MultipleCredentials.into());
         }
         let text = match presented {
@@ -71,7 +81,9 @@ impl Inner {
             Presented::None => {
                 return Ok(self.authenticate_member(meta, around).await?.unwrap_or_else(Identity::stranger));
             }
-            Presented::Malformed => return Err(self.failed(around, Refusal::InvalidApiKey)),
+            Presented::Malformed => {
+                return Err(self.failed(around.noting(Reason::CredentialMalformed), Refusal::InvalidApiKey));
+            }
             Presented::One(text) => text,
         };
         if let Some(kind) = Tokens::kind_of(text) {
@@ -81,35 +93,67 @@ impl Inner {
     }
 
     pub(crate) async fn authenticate_key(&self, text: &str, around: Surroundings<'_>) -> Result<Identity, Problem> {
-        let Ok(form) = self.parser.parse(text) else {
+        let form = self.parser.parse(text).map_err(|error| {
             // A bad checksum costs no look-up at all.
-            return Err(self.failed(around, Refusal::InvalidApiKey));
-        };
+            let reason = match error {
+                KeyError::Length => Reason::KeyLength,
+                KeyError::Alphabet => Reason::KeyAlphabet,
+                KeyError::Checksum => Reason::KeyChecksum,
+                KeyError::Syntax => Reason::KeySyntax,
+            };
+            self.failed(around.noting(reason), Refusal::InvalidApiKey)
+        })?;
         let text = match form {
             Form::Generated { text, .. } | Form::Imported { text } => text,
         };
         let digest = self.secrets.digest(text);
         let found = match self.cluster.lookup(&digest, around.now) {
-            Lookup::Miss if self.has_failed_too_often(around.address) => {
-                return Err(self.failed(around, Refusal::InvalidApiKey));
+            Lookup::Miss if self.is_guessing(around) => {
+                return Err(self.failed(around.noting(Reason::KeyUnknown), Refusal::InvalidApiKey));
             }
+            Lookup::Miss if around.trace.is_rehearsal => self.cluster.find_slow(text, around.now).await?.1,
             Lookup::Miss => self.cluster.lookup_slow(text, around.now).await?,
             found => found,
         };
-        let key = match found {
-            Lookup::Found(key) => key,
-            Lookup::Expired => return Err(self.failed(around, Refusal::ApiKeyExpired)),
-            Lookup::Refused | Lookup::Miss => return Err(self.failed(around, Refusal::InvalidApiKey)),
+        let refusal = match found {
+            Lookup::Found(key) => return self.admit_key(key, around).await,
+            Lookup::Expired => Refusal::ApiKeyExpired,
+            Lookup::Refused | Lookup::Miss => Refusal::InvalidApiKey,
         };
+        self.note_dead(digest, around);
+        Err(self.failed(around, refusal))
+    }
+
+    /// Why a key that is refused is: what memory knows of it. Whose it was is looked for when somebody asks.
+    fn note_dead(&self, digest: Digest, around: Surroundings<'_>) {
+        let Some((key, is_disabled)) = self.cluster.known(&digest) else {
+            around.trace.note_digest(digest);
+            return around.trace.note(Reason::KeyUnknown);
+        };
+        around.trace.note_key(&key);
+        let is_over = key.caller(None).secret_ends.is_some_and(|ends| ends <= around.now);
+        around.trace.note(if is_over {
+            Reason::SecretReplaced
+        } else if is_disabled {
+            Reason::AccountDisabled
+        } else {
+            Reason::KeyExpired
+        });
+    }
+
+    async fn admit_key(&self, key: KeyHandle, around: Surroundings<'_>) -> Result<Identity, Problem> {
         if self.is_exposed(&key, around) {
             self.report_exposed(&key, around);
-            self.cluster.refuse(&key);
-            return Err(self.failed(around, Refusal::SecretKeyInBrowser));
+            self.count_refusal(&key, around);
+            around.trace.note_key(&key);
+            return Err(self.failed(around.noting(Reason::SecretInBrowser), Refusal::SecretKeyInBrowser));
         }
         if !key.allows_address(around.address) {
-            self.cluster.refuse(&key);
+            self.count_refusal(&key, around);
+            around.trace.note_key(&key);
             let said = format!("This API key is not allowed from {}", around.address);
-            return Err(self.failed_as(around, Problem::from(Refusal::AddressNotAllowed).saying(said)));
+            let problem = Problem::from(Refusal::AddressNotAllowed).saying(said);
+            return Err(self.failed_as(around.noting(Reason::AddressNotListed), problem));
         }
         if key.has_unread_day() {
             self.cluster.resume_requests(&key, around.now).await?;
@@ -153,7 +197,8 @@ impl Inner {
             && parent.kind() == KeyKind::Deployment
             && parent.id().0 == claims.deployment.0;
         if !is_of_parent {
-            return Err(self.failed(around, Refusal::InvalidToken));
+            around.trace.note_key(&parent);
+            return Err(self.failed(around.noting(Reason::TokenStale), Refusal::InvalidToken));
         }
         let caller = Caller::Participant(ParticipantCaller {
             run: claims.run,
@@ -168,8 +213,13 @@ impl Inner {
     }
 
     fn bad_token(&self, error: &TokenError, around: Surroundings<'_>) -> Problem {
-        let refusal = if matches!(error, TokenError::Expired) { Refusal::TokenExpired } else { Refusal::InvalidToken };
-        self.failed(around, refusal)
+        let (refusal, reason) = match error {
+            TokenError::Expired => (Refusal::TokenExpired, Reason::TokenExpired),
+            TokenError::Signature => (Refusal::InvalidToken, Reason::TokenForged),
+            TokenError::Kind => (Refusal::InvalidToken, Reason::TokenOther),
+            _ => (Refusal::InvalidToken, Reason::TokenMalformed),
+        };
+        self.failed(around.noting(reason), refusal)
     }
 
     /// The key that a verified token names, if it works at this moment.
@@ -177,10 +227,12 @@ impl Inner {
         if let Some(key) = self.cluster.key_by_id(key) {
             return Ok(key);
         }
-        if self.has_failed_too_often(around.address) {
-            return Err(self.failed(around, Refusal::InvalidToken));
+        around.trace.note_parent(key);
+        if self.is_guessing(around) {
+            return Err(self.failed(around.noting(Reason::TokenParent), Refusal::InvalidToken));
         }
-        self.cluster.find_key(key).await?.ok_or_else(|| self.failed(around, Refusal::InvalidToken))
+        let found = self.cluster.find_key(key).await?;
+        found.ok_or_else(|| self.failed(around.noting(Reason::TokenParent), Refusal::InvalidToken))
     }
 
     async fn authenticate_session(&self, text: &str, around: Surroundings<'_>) -> Result<Identity, Problem> {
@@ -189,17 +241,26 @@ impl Inner {
         let parent = self.parent(claims.key, around).await?;
         let is_of_parent = parent.tenant() == tenant && parent.epoch() == claims.epoch;
         if !is_of_parent || !parent.may_chat() {
-            return Err(self.failed(around, Refusal::InvalidToken));
+            around.trace.note_key(&parent);
+            let reason = if is_of_parent { Reason::TokenParentNarrowed } else { Reason::TokenStale };
+            return Err(self.failed(around.noting(reason), Refusal::InvalidToken));
         }
         if let Some(bound) = &claims.origin {
             let page = cors::page_origin(around.headers, &self.config.own_pages);
             if page != Some(bound) || !parent.allows_origin(bound) {
-                return Err(self.failed(around, Refusal::OriginNotAllowed));
+                around.trace.note_key(&parent);
+                let reason = if page == Some(bound) { Reason::OriginNotListed } else { Reason::SessionOrigin };
+                return Err(self.failed(around.noting(reason), Refusal::OriginNotAllowed));
             }
         }
-        match self.cluster.session(&claims, around.now).await? {
-            SessionState::Live => {}
-            SessionState::Ended => return Err(self.failed(around, Refusal::InvalidToken)),
+        let state = if around.trace.is_rehearsal {
+            self.cluster.peek_session(&claims, around.now).await?
+        } else {
+            self.cluster.session(&claims, around.now).await?
+        };
+        if state == SessionState::Ended {
+            around.trace.note_key(&parent);
+            return Err(self.failed(around.noting(Reason::SessionEnded), Refusal::InvalidToken));
         }
         let caller = Caller::Session(SessionCaller {
             conversation: claims.conversation,
@@ -219,7 +280,7 @@ impl Inner {
         identity: &mut Identity,
         around: Surroundings<'_>,
     ) -> Result<(), Problem> {
-        let admitted = access.decide(&identity.caller).and_then(|()| self.check_origin(identity, around.headers));
+        let admitted = access.decide(&identity.caller).and_then(|()| self.check_origin(identity, around));
         admitted.map_err(|refusal| match refusal {
             Refusal::MissingCredential => refusal.into(),
             _ => self.failed(around, refusal),
@@ -247,7 +308,7 @@ impl Inner {
             // On top of what strangers have: hashing a password is what costs.
             Limit::SignIn => buckets[5] = Some(Bucket::SignIns(address)),
             // A right one is never refused for what else comes from there: its sender sends for many.
-            Limit::Trigger if !is_trigger(trigger) && self.has_failed_too_often(around.address) => {
+            Limit::Trigger if !is_trigger(trigger) && self.is_guessing(around) => {
                 return Err(self.failed(around, Refusal::InvalidToken));
             }
             Limit::Trigger => buckets[5] = Some(Bucket::Trigger(trigger)),
@@ -300,18 +361,27 @@ impl Inner {
             _ if limit == Limit::Trigger => {}
             _ => buckets[0] = Some(Bucket::Address(address)),
         }
-        let verdict = self.cluster.charge(&buckets, self.clock.elapsed());
+        let verdict = self.spend(&buckets, around);
         if verdict.allowed { Ok(Some(verdict)) } else { Err(Problem::limited(verdict)) }
     }
 
     /// A widget key works from its listed origins alone; a key of the environment, from the pages that the
     /// operator lists.
-    fn check_origin(&self, identity: &mut Identity, headers: &HeaderMap) -> Result<(), Refusal> {
+    fn check_origin(&self, identity: &mut Identity, around: Surroundings<'_>) -> Result<(), Refusal> {
+        let headers = around.headers;
         match (&mut identity.caller, &identity.key) {
             (Caller::Static(_), _) if !self.allows_page(headers) => Err(Refusal::OriginNotAllowed),
             (Caller::Key(caller), Some(key)) if caller.kind == KeyKind::Widget => {
                 let origin = cors::page_origin(headers, &self.config.own_pages);
-                let origin = origin.filter(|origin| key.allows_origin(origin)).ok_or(Refusal::OriginNotAllowed)?;
+                let origin = origin.filter(|origin| key.allows_origin(origin)).ok_or_else(|| {
+                    around.trace.note(match origin {
+                        None => Reason::OriginMissing,
+                        Some("null") => Reason::OriginNull,
+                        Some(page) if is_localhost(page) && !key.allow_localhost() => Reason::OriginLocalhost,
+                        Some(_) => Reason::OriginNotListed,
+                    });
+                    Refusal::OriginNotAllowed
+                })?;
                 caller.origin = Some(origin.into());
                 Ok(())
             }
@@ -323,6 +393,24 @@ impl Inner {
         self.cluster.is_exhausted(Bucket::FailuresOf(address), self.clock.elapsed())
     }
 
+    /// The same, where it is no rehearsal: that looks as often as it likes, and has paid for it.
+    pub(crate) fn is_guessing(&self, around: Surroundings<'_>) -> bool {
+        !around.trace.is_rehearsal && self.has_failed_too_often(around.address)
+    }
+
+    /// Charges, or asks what charging would say.
+    pub(crate) fn spend(&self, buckets: &[Option<Bucket<'_>>], around: Surroundings<'_>) -> cluster::Verdict {
+        let now = self.clock.elapsed();
+        if around.trace.is_rehearsal { self.cluster.look(buckets, now) } else { self.cluster.charge(buckets, now) }
+    }
+
+    /// The key was right, and was refused: its owners see how often.
+    pub(crate) fn count_refusal(&self, key: &KeyHandle, around: Surroundings<'_>) {
+        if !around.trace.is_rehearsal {
+            self.cluster.refuse(key);
+        }
+    }
+
     /// A wrong credential, and a good one in the wrong place, cost their address, never a workspace.
     pub(crate) fn failed(&self, around: Surroundings<'_>, refusal: Refusal) -> Problem {
         self.failed_as(around, refusal.into())
@@ -330,13 +418,16 @@ impl Inner {
 
     /// The same, where more is said of it.
     pub(crate) fn failed_as(&self, around: Surroundings<'_>, problem: Problem) -> Problem {
+        if around.trace.is_rehearsal {
+            return problem;
+        }
         let verdict = self.cluster.charge(&[Some(Bucket::FailuresOf(around.address))], self.clock.elapsed());
         if verdict.allowed { problem } else { Problem::limited(verdict) }
     }
 
     /// Written to the audit log once a minute for each key: a page that retries is one exposure.
     pub(crate) fn report_exposed(&self, key: &KeyHandle, around: Surroundings<'_>) {
-        if !key.claim_exposure_report(around.now) {
+        if around.trace.is_rehearsal || !key.claim_exposure_report(around.now) {
             return;
         }
         let (store, tenant, id) = (self.store.clone(), key.tenant(), key.id());
@@ -361,4 +452,11 @@ impl Inner {
             }
         });
     }
+}
+
+/// Whether a page is on the visitor's own machine.
+fn is_localhost(origin: &str) -> bool {
+    let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+    let name = host.strip_prefix('[').map_or_else(|| host.split(':').next(), |rest| rest.split(']').next());
+    name.is_some_and(|name| name == "localhost" || name == "127.0.0.1" || name == "::1" || name.ends_with(".localhost"))
 }

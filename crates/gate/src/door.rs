@@ -9,7 +9,7 @@ use cluster::Bucket;
 use credential::token::{TokenKind, Tokens};
 use http::HeaderMap;
 
-use crate::{Problem, SocketTasks, authenticate::Surroundings, credentials, flow::Inner};
+use crate::{Problem, SocketTasks, authenticate::Surroundings, credentials, flow::Inner, trace::Trace};
 
 /// Checks tokens for one request or socket, as the gate does, and charges what they ask. Clones share.
 #[derive(Clone)]
@@ -41,7 +41,9 @@ impl TokenDoor {
     pub async fn authenticate_participant(&self, token: &str) -> Result<ParticipantCaller, Problem> {
         let headers = HeaderMap::new();
         let now = self.gate.clock.now();
-        let around = Surroundings { headers: &headers, address: self.address, now, request: self.request };
+        let trace = Trace::default();
+        let around =
+            Surroundings { headers: &headers, address: self.address, now, request: self.request, trace: &trace };
         let is_participant =
             credentials::text(token.as_bytes()).and_then(Tokens::kind_of) == Some(TokenKind::Participant);
         if !is_participant {

@@ -10,7 +10,7 @@ use credential::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use crate::{
-    Problem,
+    Problem, Reason,
     authenticate::{Identity, Surroundings},
     cors, credentials,
     flow::Inner,
@@ -86,13 +86,16 @@ impl Inner {
             return match first_of(around.headers, &["x-admin-api-key"]) {
                 Sent::One(presented) if admin.matches(presented) => Ok(config.identity(StaticKind::Admin)),
                 Sent::Nothing => Err(Refusal::MissingCredential.into()),
-                Sent::One(_) | Sent::Several => Err(self.failed(around, Refusal::InvalidApiKey)),
+                Sent::One(_) => Err(self.failed(around.noting(Reason::KeyUnknown), Refusal::InvalidApiKey)),
+                Sent::Several => Err(self.failed(around.noting(Reason::CredentialsSeveral), Refusal::InvalidApiKey)),
             };
         }
         let presented = match first_of(around.headers, &["x-api-key", "x-widget-api-key"]) {
             Sent::One(presented) => presented,
             Sent::Nothing => return Err(Refusal::MissingCredential.into()),
-            Sent::Several => return Err(self.failed(around, Refusal::InvalidApiKey)),
+            Sent::Several => {
+                return Err(self.failed(around.noting(Reason::CredentialsSeveral), Refusal::InvalidApiKey));
+            }
         };
         if let Some((config, widget)) = config.and_then(|config| Some((config, config.widget.as_ref()?)))
             && widget.matches(presented)
@@ -103,14 +106,16 @@ impl Inner {
             Some(Ok(Form::Generated { family: Family::Widget, text, .. })) => self.authenticate_key(text, around).await,
             Some(Ok(Form::Generated { text, .. })) => {
                 // A server's key in a page is a leak on this surface too; the answer does not say so.
-                if let Lookup::Found(key) = self.cluster.lookup(&self.secrets.digest(text), around.now)
-                    && self.is_exposed(&key, around)
-                {
-                    self.report_exposed(&key, around);
+                if let Lookup::Found(key) = self.cluster.lookup(&self.secrets.digest(text), around.now) {
+                    around.trace.note_key(&key);
+                    if self.is_exposed(&key, around) {
+                        around.trace.note(Reason::SecretInBrowser);
+                        self.report_exposed(&key, around);
+                    }
                 }
-                Err(self.failed(around, Refusal::InvalidApiKey))
+                Err(self.failed(around.noting(Reason::WrongKind), Refusal::InvalidApiKey))
             }
-            _ => Err(self.failed(around, Refusal::InvalidApiKey)),
+            _ => Err(self.failed(around.noting(Reason::KeyUnknown), Refusal::InvalidApiKey)),
         }
     }
 
@@ -121,18 +126,22 @@ impl Inner {
             Limit::DropIn => Bucket::DropIn(around.address),
             _ => Bucket::Address(around.address),
         };
-        let verdict = self.cluster.charge(&[Some(bucket)], self.clock.elapsed());
+        let verdict = self.spend(&[Some(bucket)], around);
         if verdict.allowed { Ok(Some(verdict)) } else { Err(Problem::limited(verdict)) }
     }
 
     /// The widget key of the environment is in everybody's hands, and addresses are many: together they draw on
     /// what the workspace's browsers may.
-    pub(crate) fn charge_static(&self, caller: StaticCaller) -> Result<Option<Verdict>, Problem> {
+    pub(crate) fn charge_static(
+        &self,
+        caller: StaticCaller,
+        around: Surroundings<'_>,
+    ) -> Result<Option<Verdict>, Problem> {
         if caller.kind != StaticKind::Widget {
             return Ok(None);
         }
         let workspace = self.cluster.budgets_of(caller.tenant.workspace);
-        let verdict = self.cluster.charge(&[Some(Bucket::Browsers(&workspace))], self.clock.elapsed());
+        let verdict = self.spend(&[Some(Bucket::Browsers(&workspace))], around);
         if verdict.allowed { Ok(Some(verdict)) } else { Err(Problem::limited(verdict)) }
     }
 

@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-use access::{Caller, Limit, Refusal};
+use access::Caller;
 use ambient::{Clock, Millis, Random, RandomError, RequestId, Ulid};
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
@@ -25,13 +25,17 @@ use crate::{
     DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RefusedRequest, RequestContext, RequestLog, Sent,
     SignInCookie, SocketTasks, Surface, TokenDoor, Upload,
     ask::Table,
-    authenticate::{Identity, Surroundings},
+    authenticate::Surroundings,
     body,
     call::{Found, lists},
     cors,
+    decisions::Decisions,
+    enter::Seen,
     idempotency::{self, Claimed},
     metrics::OperationMetrics,
-    upgrade::{self, Handshake},
+    remember::{Answer, Sender},
+    trace::Trace,
+    upgrade::Handshake,
     upload,
 };
 
@@ -96,6 +100,7 @@ pub(crate) struct Inner {
     pub(crate) sign_in_cookie: SignInCookie,
     /// Known once the routes are complete.
     pub(crate) operations: OnceLock<Table>,
+    pub(crate) decisions: Decisions,
     log: RequestLog,
     request_seed: u128,
     requests: AtomicU64,
@@ -116,16 +121,6 @@ pub(crate) struct Mounted {
     pub(crate) meta: Meta,
     pub(crate) run: Run,
     pub(crate) metrics: OperationMetrics,
-}
-
-/// What the log and the metrics learn on the way.
-#[derive(Default)]
-struct Seen {
-    caller: Option<(&'static str, &'static str, Option<Ulid>)>,
-    workspace: Option<ambient::WorkspaceId>,
-    verdict: Option<Verdict>,
-    /// The page's origin, once it may read the answer.
-    origin: Option<HeaderValue>,
 }
 
 impl Gate {
@@ -150,6 +145,7 @@ impl Gate {
             log: parts.log,
             sockets: parts.sockets,
             operations: OnceLock::new(),
+            decisions: Decisions::default(),
             request_seed: u128::from_le_bytes(seed),
             requests: AtomicU64::new(0),
         })))
@@ -163,12 +159,14 @@ impl Gate {
         let address = self.0.client_address(&parts);
         let refusal = mounted.meta.refusal.filter(|_| lists(&parts.headers, header::ACCEPT, "text/html"));
         let asked = refusal.map(|page| (page, parts.uri.clone()));
-        let mut seen = Seen::default();
-        let outcome = self.0.answer(mounted, parts, body, Arrival { id, now, address }, &mut seen).await;
-        let (mut response, code) = match outcome {
-            Ok(response) => (response, None),
+        let sender = Sender::of(&parts, &mounted.meta);
+        let (mut seen, trace) = (Seen::default(), Trace::default());
+        let arrival = Arrival { id, now, address, trace: &trace };
+        let outcome = self.0.answer(mounted, parts, body, arrival, &mut seen).await;
+        let (mut response, code, why) = match outcome {
+            Ok(response) => (response, None, None),
             Err(problem) => {
-                let code = problem.code();
+                let (code, why) = (problem.code(), sender.why(&problem, trace.noted()));
                 if let Some(cause) = problem.cause() {
                     tracing::error!(request = %id, operation = mounted.meta.id, cause, "a request failed on our side");
                 }
@@ -176,7 +174,7 @@ impl Gate {
                     Some((page, uri)) => problem.into_page(page, RefusedRequest { id, meta: &mounted.meta, uri: &uri }),
                     None => problem.into_answer(&mounted.meta, id),
                 };
-                (answer, Some(code))
+                (answer, Some(code), Some(why))
             }
         };
         let headers = response.headers_mut();
@@ -207,10 +205,13 @@ impl Gate {
                 micros: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
                 code,
                 caller: seen.caller,
-                workspace: seen.workspace,
+                workspace: seen.tenant.map(|tenant| tenant.workspace),
                 address,
             });
         }
+        let status = response.status().as_u16();
+        let answered = Answer { time: now, id, status, micros: took.as_micros(), code, address, why };
+        self.0.remember(&mounted.meta, answered, &seen, (&sender, trace.noted()));
         response
     }
 
@@ -252,21 +253,17 @@ impl Gate {
                 address: self.0.client_address(parts),
             });
         }
+        self.0.remember_stray(operation, &parts.method, (now, id), (status, code), self.0.client_address(parts));
         response
     }
 }
 
-/// The token in the path of a trigger's operation; empty elsewhere.
-fn trigger_token<'a>(meta: &Meta, path: &'a str) -> &'a str {
-    let is_token = |(pattern, segment): (&str, &'a str)| (pattern == "{token}").then_some(segment);
-    meta.path.split('/').zip(path.split('/')).find_map(is_token).unwrap_or_default()
-}
-
 #[derive(Clone, Copy)]
-struct Arrival {
+struct Arrival<'a> {
     id: RequestId,
     now: Millis,
     address: IpAddr,
+    trace: &'a Trace,
 }
 
 impl Inner {
@@ -275,55 +272,14 @@ impl Inner {
         mounted: &'static Mounted,
         mut parts: Parts,
         body: Body,
-        arrival: Arrival,
+        arrival: Arrival<'_>,
         seen: &mut Seen,
     ) -> Result<Response, Problem> {
         let meta = &mounted.meta;
         let handshake = if meta.is_socket() { Handshake::take(&mut parts) } else { None };
-        let around =
-            Surroundings { headers: &parts.headers, address: arrival.address, now: arrival.now, request: arrival.id };
-        // Before the first refusal: a page must be able to read why it was refused, and how long to wait.
-        if meta.surface == Surface::DropIn {
-            seen.origin = self.drop_in_reader(&parts.headers);
-            seen.verdict = self.charge_drop_in(meta.access.limit(), around)?;
-        } else if meta.access.is_open_to_pages() {
-            seen.origin = Some(HeaderValue::from_static("*"));
-        } else if meta.is_for_browsers() {
-            seen.origin = parts.headers.get(header::ORIGIN).cloned();
-        }
-        // Probes and documents tell everyone the same; a monitor's stray header is not looked at.
-        let is_open = meta.access.limit() == Limit::Unlimited && meta.access.is_public();
-        let mut identity = if is_open { Identity::stranger() } else { self.identify(meta, around).await? };
-        seen.caller = LogLine::caller_of(&identity.caller);
-        seen.workspace = identity.caller.tenant().map(|tenant| tenant.workspace);
-        self.admit(&meta.access, &mut identity, around).inspect_err(|_| self.note_refusal(&identity))?;
-        if meta.is_socket() && !upgrade::allows_origin(&parts.headers) {
-            return Err(self.failed(around, Refusal::OriginNotAllowed));
-        }
-        // A form crosses origins without asking first, and with its cookies; and nobody is signed in by a page of
-        // somebody else.
-        if (meta.form || meta.own_pages) && !cors::is_of_our_form(&parts.headers, &self.config.own_pages) {
-            let said = "This comes from a page of another site; our own pages alone may send it";
-            return Err(self.failed_as(around, Problem::from(Refusal::OriginNotAllowed).saying(said)));
-        }
-        if meta.surface == Surface::House {
-            let token = trigger_token(meta, parts.uri.path());
-            let charged = self.charge(meta.access.limit(), &identity, around, token);
-            seen.verdict = charged.inspect_err(|_| self.note_refusal(&identity))?;
-        }
-        if let (Caller::Key(_), Some(key)) = (&identity.caller, &identity.key) {
-            if meta.surface == Surface::DropIn {
-                // Its own list let the page in, and `CORS_ORIGIN` does not matter.
-                seen.origin = parts.headers.get(header::ORIGIN).cloned();
-                let second = self.charge(meta.access.limit(), &identity, around, "");
-                let second = second.inspect_err(|_| self.note_refusal(&identity))?;
-                seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
-            }
-            self.cluster.touch(key, Some(arrival.address), arrival.now);
-        } else if let Caller::Static(caller) = identity.caller {
-            let second = self.charge_static(caller)?;
-            seen.verdict = seen.verdict.into_iter().chain(second).min_by_key(|verdict| verdict.remaining);
-        }
+        let Arrival { id, now, address, trace } = arrival;
+        let around = Surroundings { headers: &parts.headers, address, now, request: id, trace };
+        let mut identity = self.enter(meta, parts.uri.path(), around, seen).await?;
         let mut file = None;
         let body = if let Some(rule) = &meta.upload {
             file = Some(Upload::open(&parts.headers, body, rule)?);
@@ -335,7 +291,7 @@ impl Inner {
             } else if !meta.raw {
                 body::check_media_type(&parts.headers, &body)?;
             }
-            if !is_open {
+            if !meta.is_open() {
                 // A body may take its time, and meanwhile the credential may have been revoked.
                 let around = Surroundings { now: self.clock.now(), ..around };
                 identity = self.identify(meta, around).await?;
@@ -345,7 +301,6 @@ impl Inner {
         } else {
             Bytes::new()
         };
-        let Arrival { id, now, address } = arrival;
         let door = TokenDoor::new(Arc::clone(self), address, id);
         let found = Found { id, now, address, own_pages: &self.config.own_pages, handshake, door };
         let mut context = RequestContext::read(found, &parts.headers, parts.uri, meta)?;
@@ -394,20 +349,6 @@ impl Inner {
             self.admit(&meta.access, &mut identity, around)?;
         }
         Ok(response)
-    }
-
-    async fn identify(&self, meta: &Meta, around: Surroundings<'_>) -> Result<Identity, Problem> {
-        match meta.surface {
-            Surface::House => self.authenticate(around, meta).await,
-            Surface::DropIn => self.authenticate_drop_in(&meta.access, around).await,
-        }
-    }
-
-    /// The key was right, and was refused: its owners see how often.
-    fn note_refusal(&self, identity: &Identity) {
-        if let (Caller::Key(_), Some(key)) = (&identity.caller, &identity.key) {
-            self.cluster.refuse(key);
-        }
     }
 
     fn next_request_id(&self, now: Millis) -> RequestId {

@@ -1,11 +1,12 @@
 //! People: a cookie in the place of a key (security rules 2.6).
 
 use access::{Caller, MemberCaller, Refusal, Tenant};
+use ambient::Millis;
 use credential::key::Environment;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    Meta, OwnPages, Problem,
+    Meta, OwnPages, Problem, Reason,
     authenticate::{Identity, Surroundings},
     cors,
     flow::Inner,
@@ -16,6 +17,8 @@ pub const SIGN_IN_PURPOSE: &str = "member session";
 
 /// 256 random bits in base64url.
 const LENGTH: usize = 43;
+/// How long what a person has proved holds for what is dangerous, in milliseconds.
+const CONFIRMED_FOR_MS: i64 = 15 * 60_000;
 /// Between two notes that a sign-in is used, in milliseconds.
 const NOTE_EVERY_MS: i64 = 60_000;
 
@@ -82,6 +85,27 @@ pub(crate) fn is_from_own_page(headers: &HeaderMap, own: &OwnPages) -> bool {
     is_same_site && cors::is_for_our_page(headers, own)
 }
 
+/// What no page of somebody else may send. A form that is for our own pages alone is sent by browsers, and all of
+/// these years say where from: what says nothing is none.
+pub(crate) fn is_sent_by_us(meta: &Meta, headers: &HeaderMap, own: &OwnPages) -> bool {
+    match (meta.form, meta.own_pages) {
+        (false, false) => true,
+        (true, true) => is_from_own_page(headers, own),
+        _ => cors::is_of_our_form(headers, own),
+    }
+}
+
+/// What is dangerous, a browser that somebody left open is not to do: the person has proved who it is, a short while
+/// ago. Keys have nobody who could be asked.
+pub(crate) fn check_confirmed(meta: &Meta, caller: &Caller, now: Millis) -> Result<(), Problem> {
+    match caller {
+        Caller::Member(member) if meta.dangerous && now.since(member.confirmed_at) >= CONFIRMED_FOR_MS => {
+            Err(Problem::confirmation_required())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What whoever signs in without a browser must send besides.
 fn not_from_own_page(own: &OwnPages) -> Problem {
     let rule = "a signed-in person's changes come from our own pages";
@@ -99,24 +123,26 @@ impl Inner {
     ) -> Result<Option<Identity>, Problem> {
         let text = match cookie(around.headers, self.sign_in_cookie.name()) {
             Cookie::None => return Ok(None),
-            Cookie::Malformed => return Err(self.failed(around, Refusal::InvalidToken)),
+            Cookie::Malformed => return Err(self.failed(around.noting(Reason::CookieMalformed), Refusal::InvalidToken)),
             Cookie::One(text) => text,
         };
-        if self.has_failed_too_often(around.address) {
-            return Err(self.failed(around, Refusal::InvalidToken));
+        if self.is_guessing(around) {
+            return Err(self.failed(around.noting(Reason::CookieDead), Refusal::InvalidToken));
         }
         let digest = self.secrets.digest_for(SIGN_IN_PURPOSE, text.as_bytes());
         let found = self.store.find_sign_in(&digest).await?;
         let Some(sign_in) = found.filter(|sign_in| sign_in.is_live(around.now)) else {
-            return Err(self.failed(around, Refusal::InvalidToken));
+            return Err(self.failed(around.noting(Reason::CookieDead), Refusal::InvalidToken));
         };
         // Whatever a page of somebody else makes this browser send, the person did not ask for.
         let acts = meta.method.changes() || meta.is_socket();
         if acts && !is_from_own_page(around.headers, &self.config.own_pages) {
-            return Err(self.failed_as(around, not_from_own_page(&self.config.own_pages)));
+            around.trace.note_member(&sign_in);
+            return Err(self.failed_as(around.noting(Reason::OtherPage), not_from_own_page(&self.config.own_pages)));
         }
         let environment = environment(around.headers)?;
-        if around.now.since(sign_in.seen_at) >= NOTE_EVERY_MS
+        if !around.trace.is_rehearsal
+            && around.now.since(sign_in.seen_at) >= NOTE_EVERY_MS
             && let Err(error) = self.store.touch_sign_in(&sign_in, around.now).await
         {
             tracing::warn!(%error, member = %sign_in.member, "it could not be noted that somebody is signed in");
@@ -126,6 +152,7 @@ impl Inner {
             tenant: Tenant { workspace: sign_in.workspace, environment },
             role: sign_in.role,
             session: sign_in.id,
+            confirmed_at: sign_in.confirmed_at,
         });
         Ok(Some(Identity { caller, key: None }))
     }
@@ -198,6 +225,27 @@ mod tests {
         ] {
             assert!(!may(strange), "{strange:?}");
         }
+    }
+
+    #[test]
+    fn what_is_dangerous_asks_a_person_who_it_is_again_after_a_quarter_of_an_hour() {
+        use access::{Access, Limit, Role};
+        use ambient::{MemberId, MemberSessionId, Ulid, WorkspaceId};
+
+        let closed = Access::closed(Limit::Write).member(Role::Owner);
+        let operation = crate::Operation::<crate::Nothing, crate::Empty>::post("/v1/x", "do_x", "X.", closed);
+        let person = Caller::Member(MemberCaller {
+            member: MemberId(Ulid(1)),
+            tenant: Tenant { workspace: WorkspaceId(Ulid(1)), environment: Environment::Live },
+            role: Role::Owner,
+            session: MemberSessionId(Ulid(1)),
+            confirmed_at: Millis(1000),
+        });
+        let check = |meta: Meta, caller: &Caller, now: i64| check_confirmed(&meta, caller, Millis(now)).is_ok();
+        let (mild, dangerous) = (operation.meta(), operation.dangerous().meta());
+        let end = 1000 + CONFIRMED_FOR_MS;
+        assert!(check(dangerous, &person, end - 1) && !check(dangerous, &person, end));
+        assert!(check(mild, &person, end) && check(dangerous, &Caller::Anonymous, end));
     }
 
     #[test]

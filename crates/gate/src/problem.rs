@@ -6,6 +6,8 @@ use axum::{body::Body, response::Response};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
+mod people;
+
 /// What was wrong with one field of the input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FieldError {
@@ -69,6 +71,8 @@ struct Inner<'a> {
     challenge: Option<&'a serde_json::Value>,
     request_id: RequestId,
 }
+
+mod read;
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
@@ -181,24 +185,10 @@ impl Problem {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE", message)
     }
 
-    /// The role that would do, of a refusal for want of one.
-    #[must_use]
-    pub fn required_role(&self) -> Option<Role> {
-        self.0.required_role
-    }
-
     /// 401 `INVALID_SIGNATURE`: a webhook that its sender must sign, and did not, or long ago.
     pub fn invalid_signature(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "INVALID_SIGNATURE", message)
             .with(|details| details.challenge = Some(Challenge::Signature))
-    }
-
-    /// 401 `INVALID_CREDENTIALS`: an address and a password that are not somebody's, whichever of them is wrong.
-    #[must_use]
-    pub fn wrong_password() -> Self {
-        let message = "The address or the password is wrong";
-        Self::new(StatusCode::UNAUTHORIZED, "INVALID_CREDENTIALS", message)
-            .with(|details| details.challenge = Some(Challenge::NoCredential))
     }
 
     /// 422 `VALIDATION_FAILED`, with every field that is wrong.
@@ -298,42 +288,6 @@ impl Problem {
     #[must_use]
     pub fn said_as(self, status: StatusCode, text: &'static str) -> Self {
         self.with(|details| details.said_as = Some((status, text)))
-    }
-
-    /// The status it answers with.
-    #[must_use]
-    pub fn status(&self) -> StatusCode {
-        self.0.status
-    }
-
-    /// Its stable code.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        self.0.code
-    }
-
-    /// What the caller reads.
-    #[must_use]
-    pub fn message(&self) -> &str {
-        &self.0.message
-    }
-
-    /// What is wrong with each field.
-    #[must_use]
-    pub fn errors(&self) -> &[FieldError] {
-        &self.0.errors
-    }
-
-    /// After how many seconds it may be tried again.
-    #[must_use]
-    pub fn retry_after(&self) -> Option<u32> {
-        self.0.retry_after
-    }
-
-    /// What the operator should know; never part of the answer.
-    #[must_use]
-    pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
-        self.0.cause.as_deref()
     }
 
     /// The answer in the envelope of the operation's surface.

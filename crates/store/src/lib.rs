@@ -41,7 +41,7 @@ pub use agent_loops::{
 };
 pub use attempt::{Attempt, in_this_attempt};
 pub use change::{
-    BotChange, IntegrationChange, KeyChange, KeyFilter, NewBot, NewConversation, NewIntegration, NewKey, NewMember,
+    BotChange, IntegrationChange, KeyChange, NewBot, NewConversation, NewIntegration, NewKey, NewMember,
     NewServiceAccount, NewWorkspace, ServiceAccountChange,
 };
 pub use channels::{
@@ -57,7 +57,7 @@ pub use foreign::ForeignPepper;
 pub use lease::Lease;
 pub use participation::{
     DeploymentRecord, EffectRecord, NewDeployment, NewEffect, NewRun, NewRunEvent, NewWorkflow, RunEventRecord,
-    RunRange, RunRecord, TurnRecord, WorkflowChange, WorkflowRecord,
+    RunFilter, RunRange, RunRecord, TurnRecord, WorkflowChange, WorkflowRecord, WorkflowVersionRecord,
 };
 pub use people::{
     INVITATION_LIFE_MS, InvitationRecord, LeakPolicy, MAX_INVITATIONS, MAX_MEMBERS, NewInvitation, NewSignIn,
@@ -65,8 +65,8 @@ pub use people::{
 };
 pub use record::{
     AuditEntry, AuditRecord, BotRecord, ConversationRecord, IntegrationRecord, KeyRecord, KeySettings, LiveKey,
-    MemberRecord, MessageRecord, NamedConversation, Page, PageRequest, SealedSecret, SecretRecord, SecretUse,
-    ServiceAccountRecord, WorkspaceRecord,
+    MAX_TOTAL, MemberRecord, MessageRecord, NamedConversation, Page, PageRequest, SealedSecret, SecretRecord,
+    SecretUse, ServiceAccountRecord, WorkspaceRecord,
 };
 pub use sealed::{Sealed, SealedValue};
 pub use store::Store;
@@ -75,13 +75,15 @@ pub use webhooks::{
     AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery, FinishedAttempt, NewWebhook, WebhookChange,
     WebhookRecord,
 };
+pub use workspace::{Attention, HourCount, OutcomeCount, WebhookAtRest};
 pub use workspace::{
     ConnectionDraft, ConnectionRecord, ContactExport, ConversationExport, ConversationFilter, CreditAccount,
-    CreditEntry, CreditHold, CreditReserve, EventKind, Exported, FoundConversations, Idempotent, LeakAction,
-    LeakRecord, MAX_AGENT_LOOPS, MAX_CHANNELS, MAX_DEPLOYMENTS, MAX_OPEN_EXECUTIONS, MAX_TRIGGERS,
-    MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, NewLeak, Reserved, UsageFilter, UsageGroup, UsageRecord, Workspace,
+    CreditEntry, CreditHold, CreditReserve, EXPIRING_MS, EventKind, Exported, FoundConversations, HourRecord,
+    Idempotent, KeyFilter, KeyOrder, KeyStatus, LeakAction, LeakRecord, MAX_AGENT_LOOPS, MAX_CHANNELS, MAX_DEPLOYMENTS,
+    MAX_OPEN_EXECUTIONS, MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE, MAX_WEBHOOKS, NewLeak, Reserved, USAGE_HOURS,
+    UsageFilter, UsageGroup, UsageRecord, Workspace,
 };
 pub use workspace::{
     MAX_CUSTOM_BYTES, MAX_CUSTOM_FIELDS, MAX_KEPT_IMPORTS, MAX_OPEN_BYTES, MAX_OPEN_IMPORTS, MAX_TAGS,
 };
-pub use workspace::{MemberChange, SignInRecord, WorkspaceChange};
+pub use workspace::{MemberChange, SecondFactor, SignInRecord, WorkspaceChange};

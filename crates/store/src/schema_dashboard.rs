@@ -30,8 +30,20 @@ pub(crate) const DASHBOARD: &[&str] = &[
         PRIMARY KEY (workspace_id, key_id, hour)
     ) STRICT",
     "CREATE INDEX key_usage_hours_by_age ON key_usage_hours (hour)",
-    // How often a workspace's callers were refused, and why.
-    "CREATE TABLE refusals (
+    // Lists of 100,000 keys are sorted and filtered in their indexes; the name without its case, as it is searched.
+    "ALTER TABLE api_keys ADD COLUMN folded_name TEXT COLLATE \"C\" NOT NULL DEFAULT ''",
+    "UPDATE api_keys SET folded_name = LOWER(name)",
+    "DROP INDEX api_keys_by_workspace",
+    "CREATE INDEX api_keys_by_workspace ON api_keys (workspace_id, id, environment, kind, service_account_id, revoked_at,
+        expires_at, folded_name)",
+    "CREATE INDEX api_keys_by_name ON api_keys (workspace_id, folded_name, id, environment, kind, service_account_id,
+        revoked_at, expires_at)",
+    "CREATE INDEX api_keys_by_expiry ON api_keys (workspace_id, (COALESCE(expires_at, 9223372036854775807)), id,
+        environment, kind, service_account_id, revoked_at, expires_at, folded_name)",
+    "CREATE INDEX api_key_secrets_by_use ON api_key_secrets (workspace_id, (COALESCE(last_used_at, 0)), key_id)",
+    "CREATE INDEX api_key_secrets_by_display ON api_key_secrets (workspace_id, display)",
+    // How often a workspace's callers were let in (`OK`) or refused, and why. `hour`: as above.
+    "CREATE TABLE outcomes (
         workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
         environment TEXT COLLATE \"C\" NOT NULL,
         hour BIGINT NOT NULL,
@@ -39,5 +51,28 @@ pub(crate) const DASHBOARD: &[&str] = &[
         requests BIGINT NOT NULL,
         PRIMARY KEY (workspace_id, environment, hour, code)
     ) STRICT",
-    "CREATE INDEX refusals_by_age ON refusals (hour)",
+    "CREATE INDEX outcomes_by_age ON outcomes (hour)",
+    // A log of a million: what little a test tenant has in it is not looked for among the rest, nor one thing's history.
+    "CREATE INDEX audit_log_of_test ON audit_log (workspace_id, id) WHERE environment = 'test'",
+    "CREATE INDEX audit_log_of_test_by_action ON audit_log (workspace_id, action, id) WHERE environment = 'test'",
+    "CREATE INDEX audit_log_by_target ON audit_log (workspace_id, target_id, id)",
+    // What conversations are filtered by, and what usage is summed up from, without their rows.
+    "CREATE INDEX conversations_by_filter
+        ON conversations (workspace_id, environment, id, channel, bot_id, channel_id, ended_at)",
+    "CREATE INDEX key_usage_summed ON key_usage (workspace_id, environment, day, key_id, requests, refused)",
+    // What a workflow was before it was changed: the last hundred of each.
+    "CREATE TABLE workflow_versions (
+        workspace_id TEXT COLLATE \"C\" NOT NULL,
+        environment TEXT COLLATE \"C\" NOT NULL,
+        workflow_id TEXT COLLATE \"C\" NOT NULL,
+        version BIGINT NOT NULL,
+        definition TEXT NOT NULL,
+        created_at BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, workflow_id, version),
+        FOREIGN KEY (workspace_id, environment, workflow_id)
+            REFERENCES workflows (workspace_id, environment, id) ON DELETE CASCADE
+    ) STRICT",
+    "INSERT INTO workflow_versions (workspace_id, environment, workflow_id, version, definition, created_at)
+        SELECT workspace_id, environment, id, version, definition, updated_at FROM workflows",
+    "CREATE INDEX runs_by_status ON runs (workspace_id, environment, status, id)",
 ];

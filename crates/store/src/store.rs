@@ -340,7 +340,8 @@ impl Store {
     }
 
     /// Forgets the answers to requests that are older than 24 hours, triggers' events that are older than three
-    /// days, events that were told and the attempts to tell them after 30 days, and the usage of keys after 400; how many.
+    /// days, events that were told and the attempts to tell them after 30 days, outcomes after 32, and the usage of
+    /// keys after 400; how many.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -351,7 +352,8 @@ impl Store {
             + self.sweep_trigger_deliveries(now).await?
             + self.sweep_channel_messages(now).await?
             + self.sweep_events(now).await?
-            + self.sweep_usage(now).await?)
+            + self.sweep_usage(now).await?
+            + self.sweep_outcomes(now).await?)
     }
 }
 

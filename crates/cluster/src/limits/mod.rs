@@ -6,6 +6,7 @@
 
 mod day;
 mod gcra;
+mod guesses;
 mod table;
 
 pub(crate) use day::counted;
@@ -24,6 +25,7 @@ use crate::{
     limits::{
         day::Day,
         gcra::{Answer, Rate},
+        guesses::Guesses,
         table::{Class, Subject, Table},
     },
 };
@@ -179,6 +181,7 @@ impl Place<'_> {
 }
 
 pub(crate) struct Limits {
+    pub(crate) guesses: Guesses,
     workspace: u32,
     sessions: Rate,
     messages: Rate,
@@ -206,6 +209,7 @@ impl Limits {
     pub(crate) fn new(config: &ClusterConfig) -> Self {
         let half = config.max_buckets / 2;
         Self {
+            guesses: Guesses::new(half),
             workspace: config.workspace_per_minute,
             sessions: Rate::per_minute(config.sessions_per_minute),
             messages: Rate::per_minute(config.messages_per_minute),
@@ -349,6 +353,16 @@ impl Limits {
             verdict = verdict.tighter(place.verdict(answer));
         }
         verdict
+    }
+
+    /// What [`Limits::charge`] would say. Charges nothing.
+    pub(crate) fn look<'a, B>(&'a self, buckets: &[B], now: Duration) -> Verdict
+    where
+        B: Into<Option<Bucket<'a>>> + Copy,
+    {
+        let places = buckets.iter().filter_map(|bucket| (*bucket).into().and_then(|bucket| self.place(bucket)));
+        let verdicts = places.map(|place| place.verdict(place.peek(nanos(now))));
+        verdicts.fold(Verdict::UNLIMITED, Verdict::tighter)
     }
 
     /// Goes on with a budget of which `used` are gone at this moment. What is gone already stays gone.

@@ -13,13 +13,17 @@ pub(crate) mod credits;
 pub(crate) mod dropin;
 pub(crate) mod events;
 pub(crate) mod installation;
+pub(crate) mod key_list;
 pub(crate) mod keyring;
 pub(crate) mod keys;
 pub(crate) mod leaks;
 pub(crate) mod members;
+pub(crate) mod outcomes;
+pub(crate) mod overview;
 pub(crate) mod records;
 pub(crate) mod runs;
 pub(crate) mod sealed;
+pub(crate) mod second_factor;
 pub(crate) mod triggers;
 pub(crate) mod usage;
 pub(crate) mod webhooks;
@@ -45,6 +49,7 @@ pub struct Statement {
 pub fn all() -> Vec<&'static Statement> {
     [
         installation::ALL,
+        key_list::ALL,
         keyring::ALL,
         keys::ALL,
         leaks::ALL,
@@ -55,6 +60,8 @@ pub fn all() -> Vec<&'static Statement> {
         credits::ALL,
         dropin::ALL,
         events::ALL,
+        outcomes::ALL,
+        overview::ALL,
         records::ALL,
         workflows::ALL,
         connections::ALL,
@@ -64,6 +71,7 @@ pub fn all() -> Vec<&'static Statement> {
         channels::ALL,
         runs::ALL,
         sealed::ALL,
+        second_factor::ALL,
         triggers::ALL,
         usage::ALL,
         webhooks::ALL,
@@ -80,6 +88,14 @@ macro_rules! statements {
     };
 }
 use statements;
+
+/// How many rows there are, of `FROM … WHERE …`. It looks at one more than [`crate::record::MAX_TOTAL`] and no further.
+macro_rules! counted {
+    ($of:expr) => {
+        concat!("SELECT COUNT(*) AS total FROM (SELECT 1 AS one ", $of, " LIMIT 10001) AS counted")
+    };
+}
+use counted;
 
 /// A statement with its arguments, in the order of their numbers.
 pub(crate) struct Bound {

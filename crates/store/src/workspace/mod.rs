@@ -23,13 +23,17 @@ mod idempotency;
 mod integrations;
 mod invitations;
 mod key_events;
+mod key_list;
 mod keys;
 mod leaks;
 mod members;
 mod messages;
+mod outcomes;
+mod overview;
 mod passwords;
 mod results;
 mod runs;
+mod second_factor;
 mod service_accounts;
 mod triggers;
 mod usage;
@@ -61,10 +65,14 @@ pub use deployments::MAX_DEPLOYMENTS;
 pub(crate) use deployments::tenant;
 pub use events::EventKind;
 pub use idempotency::Idempotent;
+pub use key_list::{EXPIRING_MS, KeyFilter, KeyOrder, KeyStatus};
 pub use leaks::{LeakAction, LeakRecord, NewLeak};
 pub use members::{MemberChange, SignInRecord, WorkspaceChange};
+pub use outcomes::OutcomeCount;
+pub use overview::{Attention, HourCount, WebhookAtRest};
+pub use second_factor::SecondFactor;
 pub use triggers::{MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE};
-pub use usage::{UsageFilter, UsageGroup, UsageRecord};
+pub use usage::{HourRecord, USAGE_HOURS, UsageFilter, UsageGroup, UsageRecord};
 pub use webhooks::MAX_WEBHOOKS;
 
 /// One tenant's view of the store. Cheap to clone.
@@ -123,7 +131,7 @@ impl Workspace {
         read: impl Fn(&Row) -> Result<T, StoreError>,
     ) -> Result<Page<T>, StoreError> {
         let rows = self.store.rows(rows).await?.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Page { rows, total: self.store.total(total).await? })
+        Ok(Page::counted(rows, self.store.total(total).await?))
     }
 }
 
