@@ -147,6 +147,8 @@ mod webhooks;
 #[cfg(test)]
 mod widget_keys;
 #[cfg(test)]
+mod widget_files;
+#[cfg(test)]
 mod workflows;
 #[cfg(test)]
 mod workspaces_cli;
