@@ -25,6 +25,35 @@ pub struct WorkflowRecord {
     pub updated_at: Millis,
 }
 
+/// What a workflow was, or is.
+#[derive(Clone, Debug)]
+pub struct WorkflowVersionRecord {
+    /// From 1.
+    pub version: u64,
+    /// JSON. A list leaves it out: empty there.
+    pub definition: String,
+    /// Since when the workflow was this.
+    pub created_at: Millis,
+}
+
+/// Versions of a workflow that are kept: the last ones.
+pub(crate) const MAX_VERSIONS: u64 = 100;
+
+/// Which runs are listed; `None` is each.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunFilter<'a> {
+    /// Of this deployment.
+    pub deployment: Option<DeploymentId>,
+    /// That stand so: `waiting`.
+    pub status: Option<&'a str>,
+}
+
+impl From<Option<DeploymentId>> for RunFilter<'_> {
+    fn from(deployment: Option<DeploymentId>) -> Self {
+        Self { deployment, status: None }
+    }
+}
+
 /// A workflow to be made.
 #[derive(Clone, Debug)]
 pub struct NewWorkflow {

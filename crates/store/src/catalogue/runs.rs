@@ -1,6 +1,6 @@
 //! Runs, their events and what is still to be done for them: strictly of one environment, `$2`.
 
-use super::{Statement, statements};
+use super::{Statement, counted, statements};
 
 macro_rules! runs_where {
     ($input:literal, $state:literal, $which:literal) => {
@@ -32,9 +32,17 @@ statements! {
     RUNS "runs" runs_where!("''", "''", "ORDER BY id DESC LIMIT $3 OFFSET $4");
     RUNS_OF_DEPLOYMENT "runs_of_deployment"
         runs_where!("''", "''", "AND deployment_id = $5 ORDER BY id DESC LIMIT $3 OFFSET $4");
-    RUN_COUNT "run_count" "SELECT COUNT(*) AS total FROM runs WHERE workspace_id = $1 AND environment = $2";
+    RUNS_OF_STATUS "runs_of_status"
+        runs_where!("''", "''", "AND status = $5 ORDER BY id DESC LIMIT $3 OFFSET $4");
+    RUNS_OF_DEPLOYMENT_AND_STATUS "runs_of_deployment_and_status"
+        runs_where!("''", "''", "AND deployment_id = $5 AND status = $6 ORDER BY id DESC LIMIT $3 OFFSET $4");
+    RUN_COUNT_OF_STATUS "run_count_of_status"
+        counted!("FROM runs WHERE workspace_id = $1 AND environment = $2 AND status = $3");
+    RUN_COUNT_OF_DEPLOYMENT_AND_STATUS "run_count_of_deployment_and_status"
+        counted!("FROM runs WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3 AND status = $4");
+    RUN_COUNT "run_count" counted!("FROM runs WHERE workspace_id = $1 AND environment = $2");
     RUN_COUNT_OF_DEPLOYMENT "run_count_of_deployment"
-        "SELECT COUNT(*) AS total FROM runs WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3";
+        counted!("FROM runs WHERE workspace_id = $1 AND environment = $2 AND deployment_id = $3");
     /// A period is a range of ids, which begin with the time. An empty `$6` is every status.
     RUN_RESULTS "run_results" runs_where!("''", "state",
         "AND deployment_id = $3 AND id > $4 AND id <= $5 AND ($6 = '' OR status = $6) ORDER BY id LIMIT $7");

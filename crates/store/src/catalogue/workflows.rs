@@ -1,6 +1,6 @@
 //! Workflows and their deployments: strictly of one environment, `$2`.
 
-use super::{Statement, statements};
+use super::{Statement, counted, statements};
 
 macro_rules! workflow_columns {
     () => {
@@ -54,6 +54,21 @@ statements! {
     );
     WORKFLOW_COUNT "workflow_count"
         "SELECT COUNT(*) AS total FROM workflows WHERE workspace_id = $1 AND environment = $2";
+    INSERT_WORKFLOW_VERSION "insert_workflow_version"
+        "INSERT INTO workflow_versions (workspace_id, environment, workflow_id, version, definition, created_at)
+        VALUES ($1, $2, $3, $4, $5, $6)";
+    FORGET_WORKFLOW_VERSIONS "forget_workflow_versions"
+        "DELETE FROM workflow_versions
+        WHERE workspace_id = $1 AND environment = $2 AND workflow_id = $3 AND version <= $4";
+    WORKFLOW_VERSION "workflow_version"
+        "SELECT version, definition, created_at FROM workflow_versions
+        WHERE workspace_id = $1 AND environment = $2 AND workflow_id = $3 AND version = $4";
+    /// Without definitions: a page of them could fill memory.
+    WORKFLOW_VERSIONS "workflow_versions"
+        "SELECT version, '' AS definition, created_at FROM workflow_versions
+        WHERE workspace_id = $1 AND environment = $2 AND workflow_id = $5 ORDER BY version DESC LIMIT $3 OFFSET $4";
+    WORKFLOW_VERSION_COUNT "workflow_version_count"
+        counted!("FROM workflow_versions WHERE workspace_id = $1 AND environment = $2 AND workflow_id = $3");
     /// First in every change of a workflow, and while it is deployed.
     LOCK_WORKFLOW "lock_workflow" concat!(
         "UPDATE workflows SET updated_at = updated_at
@@ -78,9 +93,9 @@ statements! {
     DEPLOYMENTS_OF_WORKFLOW "deployments_of_workflow"
         deployments_where!("''", "AND workflow_id = $5 ORDER BY id DESC LIMIT $3 OFFSET $4");
     DEPLOYMENT_COUNT "deployment_count"
-        "SELECT COUNT(*) AS total FROM deployments WHERE workspace_id = $1 AND environment = $2";
+        counted!("FROM deployments WHERE workspace_id = $1 AND environment = $2");
     DEPLOYMENT_COUNT_OF_WORKFLOW "deployment_count_of_workflow"
-        "SELECT COUNT(*) AS total FROM deployments WHERE workspace_id = $1 AND environment = $2 AND workflow_id = $3";
+        counted!("FROM deployments WHERE workspace_id = $1 AND environment = $2 AND workflow_id = $3");
     LIVE_DEPLOYMENT_COUNT "live_deployment_count"
         "SELECT COUNT(*) AS total FROM deployments
         WHERE workspace_id = $1 AND environment = $2 AND revoked_at IS NULL";

@@ -5,7 +5,7 @@ use super::{EventKind, Workspace, deployments::tenant, keys::json, limits};
 use crate::{
     catalogue::runs as sql,
     error::StoreError,
-    participation::{EffectRecord, NewEffect, NewRun, RunEventRecord, RunRecord, TurnRecord},
+    participation::{EffectRecord, NewEffect, NewRun, RunEventRecord, RunFilter, RunRecord, TurnRecord},
     record::{Page, PageRequest},
     row::Row,
     store::Store,
@@ -73,18 +73,27 @@ impl Workspace {
         self.one(self.own(&sql::RUN).id(id), run_record).await
     }
 
-    /// A page of runs without their inputs and states, the newest first; of one deployment, if asked.
+    /// A page of runs without their inputs and states, the newest first.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn runs(
+    pub async fn runs<'f>(
         &self,
         page: PageRequest,
-        deployment: Option<DeploymentId>,
+        filter: impl Into<RunFilter<'f>>,
     ) -> Result<Page<RunRecord>, StoreError> {
-        let (rows, total) = match deployment {
-            None => (limits(self.own(&sql::RUNS), page), self.own(&sql::RUN_COUNT)),
-            Some(deployment) => (
+        let RunFilter { deployment, status } = filter.into();
+        let (rows, total) = match (deployment, status) {
+            (None, None) => (limits(self.own(&sql::RUNS), page), self.own(&sql::RUN_COUNT)),
+            (None, Some(status)) => (
+                limits(self.own(&sql::RUNS_OF_STATUS), page).text(status),
+                self.own(&sql::RUN_COUNT_OF_STATUS).text(status),
+            ),
+            (Some(deployment), Some(status)) => (
+                limits(self.own(&sql::RUNS_OF_DEPLOYMENT_AND_STATUS), page).id(deployment).text(status),
+                self.own(&sql::RUN_COUNT_OF_DEPLOYMENT_AND_STATUS).id(deployment).text(status),
+            ),
+            (Some(deployment), None) => (
                 limits(self.own(&sql::RUNS_OF_DEPLOYMENT), page).id(deployment),
                 self.own(&sql::RUN_COUNT_OF_DEPLOYMENT).id(deployment),
             ),

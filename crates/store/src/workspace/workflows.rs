@@ -4,7 +4,7 @@ use super::{Workspace, limits};
 use crate::{
     catalogue::workflows as sql,
     error::StoreError,
-    participation::{NewWorkflow, WorkflowChange, WorkflowRecord},
+    participation::{MAX_VERSIONS, NewWorkflow, WorkflowChange, WorkflowRecord, WorkflowVersionRecord},
     record::{AuditEntry, Page, PageRequest},
     row::Row,
     tx::Tx,
@@ -35,6 +35,7 @@ impl Workspace {
         let mut tx = self.store.begin().await?;
         let insert = self.own(&sql::INSERT_WORKFLOW).id(workflow.id).text(&workflow.name);
         tx.execute(insert.text(&workflow.definition).time(now)).await?;
+        self.keep_version(&mut tx, &workflow).await?;
         self.insert_audit(&mut tx, &audit, KIND, &workflow.id).await?;
         tx.commit().await?;
         Ok(workflow)
@@ -70,11 +71,12 @@ impl Workspace {
         let mut tx = self.store.begin().await?;
         let mut workflow = self.lock_workflow(&mut tx, id).await?;
         workflow.name = change.name.unwrap_or(workflow.name);
+        workflow.updated_at = now;
         if let Some(definition) = change.definition.filter(|definition| *definition != workflow.definition) {
             workflow.definition = definition;
             workflow.version += 1;
+            self.keep_version(&mut tx, &workflow).await?;
         }
-        workflow.updated_at = now;
         let update = self.own(&sql::UPDATE_WORKFLOW).id(id).text(&workflow.name).text(&workflow.definition);
         tx.change(update.count(workflow.version).time(now)).await?;
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
@@ -96,11 +98,49 @@ impl Workspace {
         tx.commit().await
     }
 
+    /// A version of a workflow; the last hundred are kept.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`].
+    pub async fn workflow_version(&self, id: WorkflowId, version: u64) -> Result<WorkflowVersionRecord, StoreError> {
+        self.one(self.own(&sql::WORKFLOW_VERSION).id(id).count(version), version_record).await
+    }
+
+    /// A page of a workflow's versions without their definitions, the newest first; none when there is no such
+    /// workflow.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn workflow_versions(
+        &self,
+        id: WorkflowId,
+        page: PageRequest,
+    ) -> Result<Page<WorkflowVersionRecord>, StoreError> {
+        let rows = limits(self.own(&sql::WORKFLOW_VERSIONS), page).id(id);
+        self.page(rows, self.own(&sql::WORKFLOW_VERSION_COUNT).id(id), version_record).await
+    }
+
+    async fn keep_version(&self, tx: &mut Tx, workflow: &WorkflowRecord) -> Result<(), StoreError> {
+        let insert = self.own(&sql::INSERT_WORKFLOW_VERSION).id(workflow.id).count(workflow.version);
+        tx.execute(insert.text(&workflow.definition).time(workflow.updated_at)).await?;
+        let forget = self.own(&sql::FORGET_WORKFLOW_VERSIONS).id(workflow.id);
+        tx.execute(forget.count(workflow.version.saturating_sub(MAX_VERSIONS))).await?;
+        Ok(())
+    }
+
     /// Holds a workflow as it is.
     pub(super) async fn lock_workflow(&self, tx: &mut Tx, id: WorkflowId) -> Result<WorkflowRecord, StoreError> {
         let row = tx.row(self.own(&sql::LOCK_WORKFLOW).id(id)).await?;
         workflow_record(&row.ok_or(StoreError::NotFound)?)
     }
+}
+
+fn version_record(row: &Row) -> Result<WorkflowVersionRecord, StoreError> {
+    Ok(WorkflowVersionRecord {
+        version: row.count("version")?,
+        definition: row.string("definition")?,
+        created_at: row.time("created_at")?,
+    })
 }
 
 fn workflow_record(row: &Row) -> Result<WorkflowRecord, StoreError> {

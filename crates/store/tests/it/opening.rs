@@ -87,6 +87,7 @@ async fn nodes_that_start_together_migrate_once() {
             "run_events",
             "runs",
             "deployments",
+            "workflow_versions",
             "workflows",
             "credit_entries",
             "credit_holds",

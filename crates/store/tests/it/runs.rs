@@ -5,8 +5,8 @@ use std::{
 
 use ambient::{DeploymentId, Millis, RunId, Ulid};
 use store::{
-    EffectRecord, NewEffect, NewRun, NewRunEvent, PageRequest, RunEventRecord, RunRange, RunRecord, StoreError,
-    TurnRecord, Workspace,
+    EffectRecord, NewEffect, NewRun, NewRunEvent, PageRequest, RunEventRecord, RunFilter, RunRange, RunRecord,
+    StoreError, TurnRecord, Workspace,
 };
 
 use crate::databases::{FIRST, START, World, by, deploy, deployed, new_workflow, on_each, started};
@@ -322,6 +322,13 @@ async fn runs_are_listed_without_their_states_and_results_come_whole() {
         assert!(page.rows.iter().all(|run| run.state.is_empty() && run.input.is_empty()));
         let page = live.runs(FIRST, Some(other)).await.unwrap();
         assert_eq!((page.rows[0].id, page.rows.len(), page.total), (runs[1], 1, 1));
+        let filtered = async |deployment, status| -> (Vec<RunId>, u64) {
+            let page = live.runs(FIRST, RunFilter { deployment, status: Some(status) }).await.unwrap();
+            (page.rows.into_iter().map(|run| run.id).collect(), page.total)
+        };
+        assert_eq!(filtered(None, "pending").await, (vec![runs[3], runs[1], runs[0]], 3));
+        assert_eq!(filtered(Some(deployment), "pending").await, (vec![runs[3], runs[0]], 2));
+        assert_eq!(filtered(Some(other), "completed").await, (vec![], 0));
 
         let range =
             |after, last, status: Option<&str>| RunRange { deployment, after, last, status: status.map(str::to_owned) };

@@ -34,6 +34,37 @@ async fn a_workflow_comes_back_and_its_version_moves_with_its_definition_alone()
 }
 
 #[tokio::test]
+async fn what_a_workflow_was_is_kept_a_hundred_times() {
+    on_each(async |world| {
+        let (live, _) = world.tenant("ours").await;
+        let id = made(&live).await;
+        let first = live.workflow_version(id, 1).await.unwrap();
+        assert_eq!((first.version, first.created_at), (1, START));
+        assert_eq!(first.definition, live.workflow(id).await.unwrap().definition);
+        let change = |name: Option<&str>, definition: Option<String>| WorkflowChange {
+            name: name.map(str::to_owned),
+            definition,
+        };
+        live.update_workflow(id, change(Some("other"), None), by("update_workflow")).await.unwrap();
+        assert_eq!(live.workflow_versions(id, FIRST).await.unwrap().total, 1, "a name is no version");
+        let now = world.advance(5);
+        for n in 2..=102 {
+            let other = change(None, Some(format!("{{\"n\":{n}}}")));
+            live.update_workflow(id, other, by("update_workflow")).await.unwrap();
+        }
+        let page = live.workflow_versions(id, PageRequest { page: 1, per_page: 2 }).await.unwrap();
+        let listed: Vec<_> =
+            page.rows.iter().map(|row| (row.version, row.definition.as_str(), row.created_at)).collect();
+        assert_eq!((listed, page.total), (vec![(102, "", now), (101, "", now)], 100));
+        assert_eq!(live.workflow_version(id, 3).await.unwrap().definition, "{\"n\":3}");
+        assert!(matches!(live.workflow_version(id, 2).await, Err(StoreError::NotFound)), "the oldest go");
+        live.delete_workflow(id, by("delete_workflow")).await.unwrap();
+        assert_eq!(live.workflow_versions(id, FIRST).await.unwrap().total, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn workflows_and_deployments_are_listed_newest_first() {
     on_each(async |world| {
         let (live, _) = world.tenant("ours").await;
