@@ -159,6 +159,8 @@ pub struct MemberCaller {
     pub role: Role,
     /// The browser in which the person is signed in.
     pub session: MemberSessionId,
+    /// When the person last proved in it who it is.
+    pub confirmed_at: Millis,
 }
 
 impl Caller {

@@ -351,6 +351,7 @@ mod tests {
             tenant: TENANT,
             role,
             session: MemberSessionId(Ulid(6)),
+            confirmed_at: Millis(0),
         })
     }
 

@@ -29,7 +29,8 @@ pub(crate) const CREATE_DEPLOYMENT: Operation<NewDeployment, Data<DeploymentWith
     "Deploy a workflow as it is now; the key of the deployment is shown once.",
     WRITE,
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const LIST_DEPLOYMENTS: Operation<DeploymentQuery, List<Deployment>> =
     Operation::get("/v1/deployments", "list_deployments", "List deployments, the newest first.", READ);
 pub(crate) const GET_DEPLOYMENT: Operation<Nothing, Data<Deployment>> =

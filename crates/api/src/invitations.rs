@@ -32,7 +32,8 @@ pub(crate) const CREATE_INVITATION: Operation<Invite, Data<InvitationLink>> = Op
      Nobody invites above the own role, and no key above its scopes.",
     WRITE,
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const REVOKE_INVITATION: Operation<Nothing, Empty> =
     Operation::delete("/v1/invitations/{id}", "revoke_invitation", "Take an open invitation back.", WRITE)
         .answers_nothing();

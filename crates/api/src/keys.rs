@@ -26,7 +26,9 @@ const WRITE: Access = Access::closed(Limit::Write).member(Role::Owner).key(Scope
 pub(crate) const LIST_API_KEYS: Operation<PageQuery, List<KeyView>> =
     Operation::get("/v1/api-keys", "list_api_keys", "List API keys, the newest first.", READ);
 pub(crate) const CREATE_API_KEY: Operation<NewKey, Data<KeyWithSecret>> =
-    Operation::post("/v1/api-keys", "create_api_key", "Create an API key; its secret is shown once.", WRITE).creates();
+    Operation::post("/v1/api-keys", "create_api_key", "Create an API key; its secret is shown once.", WRITE)
+        .creates()
+        .dangerous();
 pub(crate) const GET_API_KEY: Operation<Nothing, Data<KeyView>> =
     Operation::get("/v1/api-keys/{id}", "get_api_key", "Read an API key, also a revoked one.", READ);
 pub(crate) const UPDATE_API_KEY: Operation<KeyPatch, Data<KeyView>> = Operation::patch(
@@ -52,7 +54,8 @@ pub(crate) const END_GRACE: Operation<Nothing, Data<KeyView>> = Operation::post(
     "end_api_key_grace",
     "End the grace of an API key's previous secret now; without one nothing changes.",
     WRITE,
-);
+)
+.dangerous();
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_API_KEYS, list_api_keys);

@@ -5,6 +5,7 @@
 //! What is never here: SQL, a decision about who may call what (that is the operation's access),
 //! and a way to change a key that does not go through `cluster`.
 
+mod account;
 mod agent_loops;
 mod app;
 mod audit;
@@ -42,6 +43,7 @@ mod sessions;
 pub mod setup;
 mod sign_in;
 mod signing;
+mod second_factor;
 mod start;
 mod streamed;
 mod system;
@@ -67,6 +69,7 @@ pub fn routes(app: App) -> Routes<App> {
     routes_with(app, |_| {})
 }
 
+pub use second_factor::totp_place;
 /// The same with the operations of other rooms that belong into the document.
 #[must_use]
 pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Routes<App> {
@@ -109,3 +112,5 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     routes.state().describe(&routes);
     routes
 }
+    account::mount(&mut routes);
+    second_factor::mount(&mut routes);

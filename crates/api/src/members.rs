@@ -29,14 +29,16 @@ pub(crate) const UPDATE_MEMBER: Operation<MemberPatch, Data<Member>> = Operation
     "update_member",
     "Change a member's name or role, in force with the next request. Owners are changed, and made, by owners.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const REMOVE_MEMBER: Operation<Nothing, Empty> = Operation::delete(
     "/v1/members/{id}",
     "remove_member",
     "Remove a member, who is signed out everywhere. A workspace keeps one owner.",
     WRITE,
 )
-.answers_nothing();
+.answers_nothing()
+.dangerous();
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_MEMBERS, list_members);

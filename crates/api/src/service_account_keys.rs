@@ -27,7 +27,8 @@ pub(crate) const CREATE_SERVICE_ACCOUNT_KEY: Operation<NewServiceAccountKey, Dat
     "Create an API key of a service account; its secret is shown once.",
     Access::closed(Limit::Write).member(Role::Owner).key(Scope::ApiKeysWrite).audited(),
 )
-.creates();
+.creates()
+.dangerous();
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_SERVICE_ACCOUNT_KEYS, list_service_account_keys);

@@ -20,7 +20,9 @@ const MAX_DESCRIPTION: usize = 500;
 pub(crate) const LIST_SERVICE_ACCOUNTS: Operation<PageQuery, List<ServiceAccount>> =
     Operation::get("/v1/service-accounts", "list_service_accounts", "List service accounts, the newest first.", READ);
 pub(crate) const CREATE_SERVICE_ACCOUNT: Operation<NewServiceAccount, Data<ServiceAccount>> =
-    Operation::post("/v1/service-accounts", "create_service_account", "Create a service account.", WRITE).creates();
+    Operation::post("/v1/service-accounts", "create_service_account", "Create a service account.", WRITE)
+        .creates()
+        .dangerous();
 pub(crate) const GET_SERVICE_ACCOUNT: Operation<Nothing, Data<ServiceAccount>> =
     Operation::get("/v1/service-accounts/{id}", "get_service_account", "Read a service account.", READ);
 pub(crate) const UPDATE_SERVICE_ACCOUNT: Operation<ServiceAccountPatch, Data<ServiceAccount>> = Operation::patch(

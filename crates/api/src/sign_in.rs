@@ -1,7 +1,7 @@
 //! People sign in with a password and get a cookie (security rules 2.6, 2.10).
 
 use access::{Access, Actor, ActorKind, Caller, Limit, MemberCaller, Refusal, Role, Tenant};
-use ambient::{MemberSessionId, Millis};
+use ambient::{MemberId, MemberSessionId, Millis};
 use axum::response::Response;
 use cluster::Bucket;
 use credential::key::Environment;
@@ -12,9 +12,15 @@ use gate::{
 use http::{HeaderValue, StatusCode, header};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use store::{AuditEntry, NewSignIn, SIGN_IN_LIFE_MS, SignInRecord, StoreError};
 
-use crate::{App, members::Member, password};
+use crate::{
+    App,
+    members::Member,
+    password,
+    second_factor::{self, Proof},
+};
 
 const OWN: Access = Access::closed(Limit::Write).member(Role::Member).audited();
 
@@ -63,6 +69,10 @@ pub(crate) struct Credentials {
     /// The password, at most 1024 characters.
     #[schemars(length(max = 1024))]
     password: String,
+    /// The six digits that an authenticator app shows, or a recovery code: where the account has one.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    code: Option<String>,
 }
 
 /// Another password.
@@ -140,7 +150,7 @@ fn with_cookie(mut response: Response, cookie: &str) -> Response {
 }
 
 /// The person who asks.
-fn person<I>(call: &Call<I>) -> Result<MemberCaller, Problem> {
+pub(crate) fn person<I>(call: &Call<I>) -> Result<MemberCaller, Problem> {
     match call.caller {
         Caller::Member(member) => Ok(member),
         _ => Err(Refusal::WrongCredential.into()),
@@ -154,7 +164,8 @@ fn account(email: &str, known_from: Option<std::net::IpAddr>) -> String {
 }
 
 async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem> {
-    let Credentials { email, password } = &call.input;
+    let Credentials { email, password, code } = &call.input;
+    let code = code.as_deref().map(str::trim).filter(|code| !code.is_empty());
     let (email, address) = (email.trim().to_lowercase(), call.request.address);
     // Nobody's, and not every database takes it.
     let is_odd = email.chars().any(char::is_control);
@@ -165,11 +176,32 @@ async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem>
     if !verdict.allowed {
         return Err(Problem::limited(verdict));
     }
+    // A stranger who has guessed all day stops; who comes from where the owner was, does not.
+    let now = call.request.now;
+    if known_from.is_none() {
+        app.cluster().check_guesses(&email, now).map_err(Problem::rate_limited)?;
+    }
+    let wrong = || {
+        if known_from.is_none() {
+            app.cluster().note_wrong_guess(&email, now);
+        }
+        // The words depend on what was sent, and on nothing else.
+        let wrong = Problem::wrong_password();
+        if code.is_some() { wrong.saying("The address, the password or the code is wrong") } else { wrong }
+    };
     let member = found.map(|(member, _)| member);
     // Without an account a hash is made all the same: the time says no more than the text.
     let hash = member.as_ref().map_or(password::NOBODYS, |member| member.password_hash.as_str());
     let is_right = app.passwords().verify(password.clone(), hash.to_owned()).await?;
-    let Some(member) = member.filter(|_| is_right) else { return Err(Problem::wrong_password()) };
+    let Some(member) = member.filter(|_| is_right) else { return Err(wrong()) };
+    let tenant = Tenant { workspace: member.workspace, environment: Environment::Live };
+    let detail = match second_factor::check(&app, tenant, member.id, code, now).await? {
+        Proof::Missing => return Err(Problem::second_factor_required()),
+        Proof::Wrong => return Err(wrong()),
+        Proof::NotNeeded => None,
+        Proof::Code => Some(json!({"second_factor": "totp"})),
+        Proof::RecoveryCode => Some(json!({"second_factor": "recovery_code"})),
+    };
     let mut bytes = [0; 32];
     app.random().fill(&mut bytes)?;
     let text = BASE64URL_NOPAD.encode(&bytes);
@@ -187,8 +219,7 @@ async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem>
         replaces,
     };
     let actor = Actor { kind: ActorKind::Member, id: member.id.to_string(), ..call.actor() };
-    let tenant = Tenant { workspace: member.workspace, environment: Environment::Live };
-    let audit = AuditEntry { actor: &actor, action: call.request.operation_id(), detail: None };
+    let audit = AuditEntry { actor: &actor, action: call.request.operation_id(), detail };
     match app.store().workspace(tenant).open_sign_in(new, audit).await {
         Ok(_) => {}
         // Removed a moment ago.
@@ -228,15 +259,20 @@ async fn revoke_sign_in(app: App, call: Call<Nothing>) -> Result<Empty, Problem>
     Ok(Empty)
 }
 
+/// Whoever has found somebody's browser open is not to try passwords in it, from wherever.
+///
+/// # Errors
+/// 429.
+pub(crate) fn charge_own_password(app: &App, member: MemberId) -> Result<(), Problem> {
+    let budget = format!("the password of {member}");
+    let verdict = app.cluster().charge(&[Bucket::SignInsOf(&budget)], app.clock().elapsed());
+    if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
+}
+
 async fn change_password(app: App, call: Call<PasswordChange>) -> Result<Empty, Problem> {
     let person = person(&call)?;
     let PasswordChange { current_password, new_password } = &call.input;
-    // Whoever has found somebody's browser open is not to try passwords in it, from wherever.
-    let budget = format!("the password of {}", person.member);
-    let verdict = app.cluster().charge(&[Bucket::SignInsOf(&budget)], app.clock().elapsed());
-    if !verdict.allowed {
-        return Err(Problem::limited(verdict));
-    }
+    charge_own_password(&app, person.member)?;
     let tenant = Tenant { environment: Environment::Live, ..person.tenant };
     let members = app.store().workspace(tenant);
     let member = members.member(person.member).await?;

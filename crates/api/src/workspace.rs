@@ -27,7 +27,8 @@ pub(crate) const UPDATE_WORKSPACE: Operation<WorkspacePatch, Data<WorkspaceView>
     "update_workspace",
     "Rename the workspace, or say what happens to keys that are reported as leaked.",
     Access::closed(Limit::Write).member(Role::Owner).key(Scope::Admin).audited(),
-);
+)
+.dangerous();
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(GET_WORKSPACE, get_workspace);

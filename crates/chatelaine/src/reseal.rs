@@ -92,6 +92,7 @@ fn place(of: Sealed, value: &SealedValue) -> Vec<u8> {
         Sealed::IntegrationSecrets | Sealed::PreviousIntegrationSecrets => chat::integration_secret_place(value),
         Sealed::ChannelSecrets | Sealed::PreviousChannelSecrets => chat::channel_secret_place(value),
         Sealed::Triggers => api::trigger_place(value),
+        Sealed::Totp => api::totp_place(value),
         Sealed::Webhooks | Sealed::PreviousWebhooks => {
             let Tenant { workspace, environment } = value.tenant;
             secret_place(&workspace, &environment, &value.id)

@@ -15,6 +15,7 @@ pub mod origin;
 pub mod seal;
 pub mod secret;
 pub mod token;
+pub mod totp;
 pub mod transfer;
 pub mod webhook;
 
@@ -25,5 +26,6 @@ pub use origin::AllowedOrigins;
 pub use seal::Sealer;
 pub use secret::{Digest, RootSecret, Secrets};
 pub use token::{Algorithm, ParticipantClaims, SessionClaims, TokenError, TokenKind, Tokens};
+pub use totp::{TotpSecret, TypedCode};
 pub use transfer::{Pepper, Transfer};
 pub use webhook::WebhookSecret;

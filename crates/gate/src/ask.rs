@@ -16,6 +16,7 @@ use crate::{
     Call, Method, Problem, RequestContext,
     flow::{Admitted, Inner, Mounted},
     idempotency::{self, Claimed},
+    member,
 };
 
 /// Every operation by its name.
@@ -178,6 +179,7 @@ impl RequestContext {
             Claimed::Replay(replay) => replay.to_same(None).await?,
             Claimed::No => run().await?,
             Claimed::Fresh(claim) => {
+        member::check_confirmed(meta, &caller, self.now)?;
                 let outcome = claim.attempt.run(run()).await;
                 claim.settle(gate, &caller, outcome, None).await?
             }

@@ -77,6 +77,13 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
         "x-allowed-roles": allowed_roles(&meta.access),
         "x-admits": admits(&meta.access),
     });
+    if meta.dangerous {
+        out["x-confirmation-minutes"] = json!(15);
+        out["description"] = json!(
+            "A person must have said the password, or a code, within the last 15 minutes (`POST /v1/me/confirm`); \
+             else 403 `CONFIRMATION_REQUIRED`."
+        );
+    }
     out["security"] = match meta.surface {
         _ if meta.access.is_public() => json!([]),
         // Or nothing yet.

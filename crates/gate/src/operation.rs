@@ -77,6 +77,8 @@ pub struct Meta {
     pub raw: bool,
     /// Which files it takes, if it takes one: its handler reads it, from [`crate::RequestContext::upload`].
     pub upload: Option<UploadRule>,
+    /// Whether a person must have proved who it is within the last 15 minutes.
+    pub dangerous: bool,
     /// How a refusal is said to who reads HTML, where a person is at the other end.
     pub refusal: Option<Refused>,
 }
@@ -125,10 +127,24 @@ impl<I, O> Copy for Operation<I, O> {}
 impl<I, O> Operation<I, O> {
     const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
         let (creates, surface, form, raw, refusal) = (false, Surface::House, false, false, None);
-        let own_pages = false;
+        let (own_pages, dangerous) = (false, false);
         let (status, upload) = (200, None);
-        let meta =
-            Meta { method, path, id, summary, access, status, creates, surface, form, own_pages, raw, upload, refusal };
+        let meta = Meta {
+            method,
+            path,
+            id,
+            summary,
+            access,
+            status,
+            creates,
+            surface,
+            form,
+            own_pages,
+            raw,
+            upload,
+            dangerous,
+            refusal,
+        };
         Self { meta, types: PhantomData }
     }
 
@@ -188,10 +204,18 @@ impl<I, O> Operation<I, O> {
         Self { meta: Meta { form: true, ..self.meta }, ..self }
     }
 
-    /// Takes nothing that another's page sends, as it would with a form: who signs in does so on purpose.
+    /// Takes nothing that another's page sends, as it would with a form: who signs in does so on purpose. Of a form,
+    /// nothing that does not say from where it comes.
     #[must_use]
     pub const fn for_own_pages(self) -> Self {
         Self { meta: Meta { own_pages: true, ..self.meta }, ..self }
+    }
+
+    /// Does what a browser that somebody left open is not to do: a person must have said the password, or a code,
+    /// within the last 15 minutes; else 403 `CONFIRMATION_REQUIRED`.
+    #[must_use]
+    pub const fn dangerous(self) -> Self {
+        Self { meta: Meta { dangerous: true, ..self.meta }, ..self }
     }
 
     /// Takes a file, and its input from the query.

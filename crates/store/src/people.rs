@@ -88,6 +88,8 @@ pub struct SignIn {
     pub seen_at: Millis,
     /// When it ends at the latest.
     pub expires_at: Millis,
+    /// When the person last proved, in this browser, who it is.
+    pub confirmed_at: Millis,
 }
 
 impl SignIn {
@@ -182,6 +184,7 @@ impl Store {
                 role: row.id("role")?,
                 seen_at: row.time("seen_at")?,
                 expires_at: row.time("expires_at")?,
+                confirmed_at: row.time("confirmed_at")?,
             })
         };
         row.map(read).transpose()

@@ -33,11 +33,13 @@ pub enum Sealed {
     Webhooks,
     /// And those before them, while both sign.
     PreviousWebhooks,
+    /// What people's authenticator apps share with us.
+    Totp,
 }
 
 impl Sealed {
     /// Each of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Connections,
         Self::Integrations,
         Self::IntegrationSecrets,
@@ -47,6 +49,7 @@ impl Sealed {
         Self::Triggers,
         Self::Webhooks,
         Self::PreviousWebhooks,
+        Self::Totp,
     ];
 
     const fn statements(self) -> (&'static Statement, &'static Statement) {
@@ -64,6 +67,7 @@ impl Sealed {
             Self::Triggers => (&sql::SEALED_TRIGGERS, &sql::RESEAL_TRIGGER),
             Self::Webhooks => (&sql::SEALED_WEBHOOKS, &sql::RESEAL_WEBHOOK),
             Self::PreviousWebhooks => (&sql::SEALED_PREVIOUS_WEBHOOKS, &sql::RESEAL_PREVIOUS_WEBHOOK),
+            Self::Totp => (&sql::SEALED_TOTP, &sql::RESEAL_TOTP),
         }
     }
 }

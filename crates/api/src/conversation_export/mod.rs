@@ -50,7 +50,8 @@ pub(crate) const EXPORT_CONVERSATIONS: Operation<ExportAllQuery, Download> = Ope
     "export_conversations",
     "Export all conversations with their messages, the oldest first, as they are when it begins: NDJSON or CSV.",
     EXPORT_ALL,
-);
+)
+.dangerous();
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(EXPORT_CONVERSATION, export_conversation);

@@ -54,7 +54,7 @@ async fn reset_password(
     }
     terminal.err(format!(
         "With this link {} chooses a new password, once, within a day, when the server runs again. All browsers are\n\
-         signed out then; until then nothing changes.",
+         signed out then, and codes of an app are asked for no more; until then nothing changes.",
         made.email
     ));
     terminal.out(link);

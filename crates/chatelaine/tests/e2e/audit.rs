@@ -9,6 +9,7 @@ use testkit::{Persona, World, id_of};
 use crate::{
     imports::{begin, large},
     matrix::table,
+    second_factor::code_of,
     webhooks::new_attempt,
     workflows::survey,
 };
@@ -180,7 +181,19 @@ async fn each_audited_operation_leaves_exactly_one_record(world: &World) {
 }
 
 /// What only people do.
-const BY_PEOPLE: [&str; 5] = ["accept_invitation", "sign_in", "sign_out", "revoke_sign_in", "change_password"];
+const BY_PEOPLE: [&str; 11] = [
+    "accept_invitation",
+    "sign_in",
+    "sign_out",
+    "revoke_sign_in",
+    "change_password",
+    "confirm_me",
+    "update_me",
+    "begin_totp",
+    "confirm_totp",
+    "renew_recovery_codes",
+    "end_totp",
+];
 
 async fn what_people_do_is_recorded_once_as_theirs(world: &World) {
     let by = world.secret();
@@ -189,6 +202,12 @@ async fn what_people_do_is_recorded_once_as_theirs(world: &World) {
     let list = second.get("/v1/sign-ins").await.expect(200).data();
     let other = list.as_array().unwrap().iter().find(|row| row["is_current"] == false).unwrap();
     let _ = second.delete(&format!("/v1/sign-ins/{}", other["id"].as_str().unwrap())).await.expect(204);
+    let _ = second.post("/v1/me/confirm", &json!({"password": testkit::PASSWORD})).await.expect(204);
+    let _ = second.patch("/v1/me", &json!({"name": "Somebody"})).await.expect(200);
+    let code = code_of(world, &second.post("/v1/me/totp", &json!({})).await.expect(200).data());
+    let _ = second.post("/v1/me/totp/confirm", &json!({"code": code})).await.expect(200);
+    let _ = second.post("/v1/me/totp/recovery-codes", &json!({})).await.expect(200);
+    let _ = second.delete("/v1/me/totp").await.expect(204);
     let change = json!({"current_password": testkit::PASSWORD, "new_password": "another few easy words"});
     let _ = second.post("/v1/me/password", &change).await.expect(204);
     let _ = second.post("/v1/sign-out", &json!({})).await.expect(204);

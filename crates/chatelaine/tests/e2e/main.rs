@@ -109,6 +109,8 @@ mod schedules;
 #[cfg(test)]
 mod secrecy;
 #[cfg(test)]
+mod second_factor;
+#[cfg(test)]
 mod secret_grace;
 #[cfg(test)]
 mod seeds;

@@ -23,7 +23,7 @@ async fn start(backend: Backend) -> World {
     World::with(backend, Options { secrets: with(0, None), ..Options::default() }).await
 }
 
-fn with(current: usize, previous: Option<usize>) -> Option<(String, Option<String>)> {
+pub(crate) fn with(current: usize, previous: Option<usize>) -> Option<(String, Option<String>)> {
     Some((SECRETS[current].to_owned(), previous.map(|one| SECRETS[one].to_owned())))
 }
 

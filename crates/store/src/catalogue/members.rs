@@ -36,6 +36,8 @@ statements! {
         VALUES ($1, $2, $3, $4, $5, $6, $7)";
     UPDATE_MEMBER "update_member"
         "UPDATE members SET name = $3, role = $4, updated_at = $5 WHERE workspace_id = $1 AND id = $2";
+    RENAME_MEMBER "rename_member"
+        "UPDATE members SET name = $3, updated_at = $4 WHERE workspace_id = $1 AND id = $2";
     MEMBER_AT "member_at" concat!("SELECT ", member_columns!(), " FROM members WHERE workspace_id = $1 AND email = $2");
     /// In the place of `$3`: of two who change it at the same time the second changes nothing.
     CHANGE_PASSWORD "change_password"
@@ -55,12 +57,16 @@ statements! {
 
     INSERT_SIGN_IN "insert_sign_in"
         "INSERT INTO member_sessions (workspace_id, id, member_id, digest, address, user_agent, created_at, seen_at,
-            expires_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+            expires_at, confirmed_at)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $7)";
     SIGN_IN_BY_DIGEST "sign_in_by_digest"
-        "SELECT s.id, s.workspace_id, s.member_id, s.seen_at, s.expires_at, m.role FROM member_sessions s
+        "SELECT s.id, s.workspace_id, s.member_id, s.seen_at, s.expires_at, s.confirmed_at, m.role
+        FROM member_sessions s
         JOIN members m ON m.workspace_id = s.workspace_id AND m.id = s.member_id WHERE s.digest = $1";
     SEEN_SIGN_IN "seen_sign_in" "UPDATE member_sessions SET seen_at = $3 WHERE workspace_id = $1 AND id = $2";
+    CONFIRM_SIGN_IN "confirm_sign_in"
+        "UPDATE member_sessions SET confirmed_at = $4
+        WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4";
     SIGN_INS "sign_ins"
         "SELECT id, address, user_agent, created_at, seen_at, expires_at FROM member_sessions
         WHERE workspace_id = $1 AND member_id = $2 AND expires_at > $3 AND seen_at > $4

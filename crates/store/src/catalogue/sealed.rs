@@ -21,6 +21,14 @@ statements! {
         "SELECT workspace_id, environment, id, '' AS origin, previous_sealed AS sealed FROM webhooks
         WHERE (workspace_id, environment, id) > ($1, $2, $3) AND previous_sealed IS NOT NULL
         ORDER BY workspace_id, environment, id LIMIT $4";
+    /// People have no environment.
+    SEALED_TOTP "sealed_totp"
+        "SELECT workspace_id, 'live' AS environment, id, '' AS origin, totp_sealed AS sealed FROM members
+        WHERE (workspace_id, 'live', id) > ($1, $2, $3) AND totp_sealed IS NOT NULL
+        ORDER BY workspace_id, id LIMIT $4";
+    RESEAL_TOTP "reseal_totp"
+        "UPDATE members SET totp_sealed = $5
+        WHERE workspace_id = $1 AND 'live' = $2 AND id = $3 AND totp_sealed = $4";
     RESEAL_WEBHOOK "reseal_webhook"
         "UPDATE webhooks SET secret_sealed = $5
         WHERE workspace_id = $1 AND environment = $2 AND id = $3 AND secret_sealed = $4";

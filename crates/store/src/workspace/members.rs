@@ -129,6 +129,26 @@ impl Workspace {
         Ok(member)
     }
 
+    /// Changes what a person is called, whoever it is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the person is gone.
+    pub async fn rename_member(
+        &self,
+        id: MemberId,
+        name: &str,
+        audit: AuditEntry<'_>,
+    ) -> Result<MemberRecord, StoreError> {
+        let workspace = self.tenant.workspace;
+        let mut tx = self.store.begin().await?;
+        tx.change(sql::RENAME_MEMBER.bound().id(workspace).id(id).text(name).time(self.store.now())).await?;
+        let row = tx.row(sql::MEMBER.bound().id(workspace).id(id)).await?;
+        let member = member_record(&row.ok_or(StoreError::NotFound)?)?;
+        self.insert_audit(&mut tx, &audit, KIND, &id).await?;
+        tx.commit().await?;
+        Ok(member)
+    }
+
     /// Removes a person, who is signed out everywhere, and takes back what the person has invited.
     ///
     /// # Errors
@@ -210,12 +230,29 @@ impl Workspace {
         }
         let insert = sql::INSERT_SIGN_IN.bound().id(workspace).id(opened.id).id(new.member).digest(&new.digest);
         let insert = insert.maybe_text(opened.address.as_deref()).maybe_text(opened.user_agent.as_deref());
-        tx.execute(insert.time(now).time(now).time(opened.expires_at)).await?;
+        tx.execute(insert.time(now).time(opened.expires_at)).await?;
         tx.execute(sql::SEEN_MEMBER.bound().id(workspace).id(new.member).time(now)).await?;
         tx.execute(sql::FORGET_OLD_SIGN_INS.bound().id(workspace).id(new.member).count(MAX_SIGN_INS)).await?;
         self.insert_audit(&mut tx, &audit, KIND, &new.member).await?;
         tx.commit().await?;
         Ok(opened)
+    }
+
+    /// Notes that the person has proved, in this browser, who it is.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when it is not signed in any more.
+    pub async fn confirm_sign_in(
+        &self,
+        member: MemberId,
+        id: MemberSessionId,
+        audit: AuditEntry<'_>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.store.begin().await?;
+        let confirm = sql::CONFIRM_SIGN_IN.bound().id(self.tenant.workspace).id(member).id(id);
+        tx.change(confirm.time(self.store.now())).await?;
+        self.insert_audit(&mut tx, &audit, "sign_in", &id).await?;
+        tx.commit().await
     }
 
     /// A page of a person's browsers, the newest first.

@@ -91,6 +91,8 @@ impl Store {
         tx.execute(sql::FORGET_OTHER_SIGN_INS.bound().id(workspace).id(member.id).text("")).await?;
         let actor = Actor { kind: ActorKind::Member, id: member.id.to_string(), ..audit.actor.clone() };
         let data = self.workspace(Tenant { workspace, environment: Environment::Live });
+        // Who asks the operator has lost the app, too, or may not: what is left of it would lock the person out.
+        data.forget_second_factor(&mut tx, member.id).await?;
         data.insert_audit(&mut tx, &AuditEntry { actor: &actor, ..audit }, KIND, &member.id).await?;
         tx.commit().await?;
         Ok(member)

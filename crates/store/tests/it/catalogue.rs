@@ -66,6 +66,7 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("next_trigger", "time alone, of every tenant"),
     ("sweep_trigger_deliveries", "age alone, of every tenant"),
     ("sealed_connections", "the installation's secret has sealed every tenant's; each row says whose it is"),
+    ("sealed_totp", "the installation's secret has sealed every tenant's; each row says whose it is"),
     ("sealed_integrations", "the installation's secret has sealed every tenant's; each row says whose it is"),
     ("sealed_triggers", "the installation's secret has sealed every tenant's; each row says whose it is"),
     ("sealed_integration_secrets", "the installation's secret has sealed every tenant's; each row says whose it is"),

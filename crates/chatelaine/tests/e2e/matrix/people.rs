@@ -1,10 +1,12 @@
 //! People: the columns of those who are signed in, and what the operations on people are tried on.
 
 use access::{Caller, MemberCaller, Role};
-use ambient::{MemberId, MemberSessionId, Ulid};
+use ambient::{MemberId, MemberSessionId, Millis, Ulid};
 use gate::{Meta, Method};
 use serde_json::{Value, json};
 use testkit::{PASSWORD, Persona, World, id_of};
+
+use crate::second_factor::code_of;
 
 use super::{
     columns::{Maker, Standing},
@@ -12,7 +14,7 @@ use super::{
 };
 
 /// Operations that take what [`body`] says.
-const BODIES: [&str; 8] = [
+const BODIES: [&str; 13] = [
     "sign_in",
     "change_password",
     "sign_out",
@@ -21,6 +23,11 @@ const BODIES: [&str; 8] = [
     "update_member",
     "update_workspace",
     "revoke_sign_in",
+    "confirm_me",
+    "update_me",
+    "begin_totp",
+    "confirm_totp",
+    "renew_recovery_codes",
 ];
 
 /// Operations of people as a whole: a test key has nothing to do with them.
@@ -68,7 +75,9 @@ pub(super) async fn body(world: &World, operation: &str) -> Value {
             json!({"token": token, "name": "New", "password": PASSWORD})
         }
         "create_invitation" => json!({"email": "invited@matrix.example", "role": "member"}),
-        "update_member" => json!({"name": "Renamed"}),
+        "confirm_me" => json!({"password": PASSWORD}),
+        "confirm_totp" => json!({"code": "123456"}),
+        "update_member" | "update_me" => json!({"name": "Renamed"}),
         "update_workspace" => json!({"leak_grace_seconds": 3600}),
         _ => json!({}),
     }
@@ -81,7 +90,13 @@ pub(super) async fn of_the_sender(
     by: &Persona,
     target: &mut Target,
 ) -> Option<Persona> {
-    if by.cookie().is_empty() || !matches!(operation.id, "sign_in" | "sign_out" | "revoke_sign_in") {
+    if by.cookie().is_empty() {
+        return None;
+    }
+    if operation.path.starts_with("/v1/me/totp") && operation.method.as_str() != "GET" {
+        return Some(with_an_app(world, operation, by, target).await);
+    }
+    if !matches!(operation.id, "sign_in" | "sign_out" | "revoke_sign_in") {
         return None;
     }
     let fresh = world.sign_in(&format!("{}@people.example", by.name())).await;
@@ -89,6 +104,23 @@ pub(super) async fn of_the_sender(
     let own = list.as_array().unwrap().iter().find(|row| row["is_current"] == true).unwrap();
     target.path = target.path.replace("ses_00000000000000000000000002", own["id"].as_str().unwrap());
     Some(fresh)
+}
+
+/// Somebody else of the same role, who comes with an app as far as the operation takes.
+async fn with_an_app(world: &World, operation: &Meta, by: &Persona, target: &mut Target) -> Persona {
+    let name = Box::leak(format!("app-{}", unique(world).to_lowercase()).into_boxed_str());
+    let person = world.member(name, by.name()).await;
+    if operation.id == "begin_totp" {
+        return person;
+    }
+    let code = code_of(world, &person.post("/v1/me/totp", &json!({})).await.expect(200).data());
+    let code = json!({"code": code});
+    if operation.id == "confirm_totp" {
+        target.body = Some(code);
+    } else {
+        let _ = person.post("/v1/me/totp/confirm", &code).await.expect(200);
+    }
+    person
 }
 
 impl Maker<'_> {
@@ -101,7 +133,8 @@ impl Maker<'_> {
         for (name, about, role) in abouts {
             let by = self.world.member(name, role.as_str()).await;
             let (member, session) = (MemberId(Ulid(1)), MemberSessionId(Ulid(1)));
-            let caller = Caller::Member(MemberCaller { member, tenant: self.world.tenant(), role, session });
+            let (tenant, confirmed_at) = (self.world.tenant(), Millis(0));
+            let caller = Caller::Member(MemberCaller { member, tenant, role, session, confirmed_at });
             self.add(name, about, by, Standing::Person(caller));
         }
     }
