@@ -120,6 +120,9 @@ async fn keys_of_one_installation_work_in_another(backend: Backend) {
     let deployment = a.deployment().await;
     let revoked = a.restricted().await;
     let _ = a.secret().delete(&format!("/v1/api-keys/{}", revoked.id())).await.expect(200);
+    let expired = a.key("expired", json!({"name": "Expired", "scopes": []})).await;
+    let past = format!("UPDATE api_keys SET expires_at = 1000 WHERE id = '{}'", expired.id());
+    assert_eq!(a.server().database().execute(&past).await, 1);
     let old = a.restricted().await;
     let rotate = json!({"grace_seconds": 3600});
     let rotated = a.secret().post(&format!("/v1/api-keys/{}/rotate", old.id()), &rotate).await.expect(200).data();
@@ -136,6 +139,7 @@ async fn keys_of_one_installation_work_in_another(backend: Backend) {
         assert!(!text.contains(key.credential()), "no key is in the file");
     }
     assert!(!text.contains(revoked.id()) && !text.contains(disabled.id()) && text.contains(here.id()));
+    assert!(!text.contains(expired.id()) && ran.out.contains("has expired"), "{}", ran.out);
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
