@@ -23,6 +23,7 @@ const LOST: &str = "An earlier request with this `Idempotency-Key` was carried o
 pub(crate) struct Claim {
     caller: String,
     operation: &'static str,
+    is_file: bool,
     key: String,
     pub(crate) attempt: Attempt,
 }
@@ -49,7 +50,7 @@ impl Replay {
             Some(file) => file.digest().await?,
             None => None,
         };
-        if sent == self.file { Ok(self.response) } else { Err(other_body()) }
+        if sent.unwrap_or_default() == self.file.unwrap_or_default() { Ok(self.response) } else { Err(other_body()) }
     }
 }
 
@@ -98,7 +99,8 @@ pub(crate) async fn claim(
     let records = gate.store.workspace(tenant);
     match records.begin_idempotent(&caller_id, operation.id, &key, &fingerprint, gate.clock.now()).await? {
         Idempotent::Fresh(attempt) => {
-            Ok(Claimed::Fresh(Claim { caller: caller_id, operation: operation.id, key, attempt }))
+            let is_file = operation.upload.is_some();
+            Ok(Claimed::Fresh(Claim { caller: caller_id, operation: operation.id, is_file, key, attempt }))
         }
         Idempotent::Lost => Err(Problem::conflict(LOST)),
         Idempotent::Running => Err(Problem::conflict("A request with this `Idempotency-Key` is still running")),
@@ -148,7 +150,9 @@ impl Claim {
                 let (parts, body) = response.into_parts();
                 let bytes = body.collect().await.map_err(Problem::unavailable)?.to_bytes();
                 if bytes.len() <= ANSWER_LIMIT {
-                    let kept = [file.as_ref().map_or(&[][..], |file| &file[..]), &bytes].concat();
+                    // Of a file that was in memory, the fingerprint is of the whole.
+                    let file: FileDigest = file.unwrap_or_default();
+                    let kept = [if self.is_file { &file[..] } else { &[] }, &bytes].concat();
                     let sealed = gate
                         .secrets
                         .sealer()
