@@ -176,7 +176,7 @@ impl RequestContext {
         };
         let run = || (mounted.run)(Admitted { caller: caller.clone(), body: ask.body.clone(), context });
         let response = match claim {
-            Claimed::Replay(replay) => replay.to_same(None).await?,
+            Claimed::Replay(replay) => replay.answer_to(None).await?,
             Claimed::No => run().await?,
             Claimed::Fresh(claim) => {
         member::check_confirmed(meta, &caller, self.now)?;

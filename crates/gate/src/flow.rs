@@ -341,7 +341,7 @@ impl Inner {
             Ok(response) => return Ok(response),
             Err(replay) => replay,
         };
-        let response = replay.to_same(file.as_ref()).await?;
+        let response = replay.answer_to(file.as_ref()).await?;
         if file.is_some() {
             // That took its time, too.
             let around = Surroundings { now: self.clock.now(), ..around };

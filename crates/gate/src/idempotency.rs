@@ -45,7 +45,7 @@ pub(crate) struct Replay {
 
 impl Replay {
     /// Gives it to whoever has sent the same file, if it was the answer to one. The file is read for that.
-    pub(crate) async fn to_same(self, file: Option<&Upload>) -> Result<Response, Problem> {
+    pub(crate) async fn answer_to(self, file: Option<&Upload>) -> Result<Response, Problem> {
         let sent = match file {
             Some(file) => file.digest().await?,
             None => None,
