@@ -1,5 +1,7 @@
 //! Bots: what answers.
 
+use std::collections::BTreeMap;
+
 use access::{Access, Limit, Role, Scope};
 use ambient::{BotId, Millis};
 use gate::{Call, Data, Empty, FieldError, List, Nothing, Operation, PageQuery, Problem, Routes, field};
@@ -212,11 +214,18 @@ async fn list_bots(app: App, call: Call<PageQuery>) -> Result<List<Bot>, Problem
     let request = call.input.request()?;
     let data = app.workspace(&call)?;
     let page = data.bots(request).await?;
-    let mut bots = Vec::with_capacity(page.rows.len());
-    for record in page.rows {
-        bots.push(Bot::read(&data, record).await?);
+    // The newest is the first.
+    let all = match (page.rows.last(), page.rows.first()) {
+        (Some(oldest), Some(newest)) => data.integrations_of_bots(oldest.id, newest.id).await?,
+        _ => Vec::new(),
+    };
+    let mut integrations: BTreeMap<BotId, Vec<_>> = BTreeMap::new();
+    for integration in all {
+        integrations.entry(integration.bot).or_default().push(integration);
     }
-    Ok(List::of(store::Page { rows: bots, total: page.total }, request, std::convert::identity))
+    let model = |bot: &BotRecord| chat::model_of(integrations.get(&bot.id).map_or(&[], Vec::as_slice));
+    let bots = page.rows.iter().map(|record| Bot::of(record.clone(), model(record))).collect();
+    Ok(List::of(page.with_rows(bots), request, std::convert::identity))
 }
 
 async fn create_bot(app: App, call: Call<NewBot>) -> Result<Data<Bot>, Problem> {

@@ -173,8 +173,12 @@ pub(crate) struct ConversationMeta {
     page: u32,
     /// How many a page holds.
     per_page: u32,
-    /// How many there are in all; `null` when a search has not looked at everything.
+    /// How many there are in all, counted up to 10,000; `null` when a search has not looked at everything.
     total: Option<u64>,
+    /// `true` where there are more than `total`, and absent elsewhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    capped: bool,
     /// Of a search: true when it ends early, because it has looked at as much as one call may.
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated: Option<bool>,
@@ -187,7 +191,8 @@ impl ConversationPage {
     fn found(found: FoundConversations, page: PageRequest, is_first: bool) -> Self {
         let FoundConversations { rows, next, is_cut } = found;
         let total = (is_first && next.is_none()).then_some(rows.len() as u64);
-        let meta = ConversationMeta { page: 1, per_page: page.per_page, total, truncated: Some(is_cut), next };
+        let meta =
+            ConversationMeta { page: 1, per_page: page.per_page, total, capped: false, truncated: Some(is_cut), next };
         Self { data: rows.into_iter().map(Conversation::from).collect(), meta }
     }
 }
@@ -298,6 +303,7 @@ async fn list<I>(app: &App, call: &Call<I>, asked: Asked) -> Result<Bare<Convers
         page: page.page,
         per_page: page.per_page,
         total: Some(found.total),
+        capped: found.is_capped,
         truncated: None,
         next: None,
     };
@@ -324,7 +330,7 @@ async fn list_messages(app: App, call: Call<LogQuery>) -> Result<List<Message>, 
     };
     let total = data.conversation(conversation).await?.message_count;
     let rows = data.messages_after(conversation, after, request.per_page).await?;
-    let meta = ListMeta { page: request.page, per_page: request.per_page, total };
+    let meta = ListMeta { page: request.page, per_page: request.per_page, total, capped: false };
     Ok(List { data: rows.into_iter().map(Message::from).collect(), meta })
 }
 

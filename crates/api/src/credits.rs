@@ -167,8 +167,8 @@ async fn list_credit_entries(app: App, call: Call<LogQuery>) -> Result<List<Entr
         return Ok(List::of(data.credit_entries(request).await?, request, Entry::from));
     };
     let rows = data.credit_entries_after(after, request.per_page).await?;
-    let total = data.credit_entries(PageRequest { page: 1, per_page: 1 }).await?.total;
-    let meta = ListMeta { page: request.page, per_page: request.per_page, total };
+    let one = data.credit_entries(PageRequest { page: 1, per_page: 1 }).await?;
+    let meta = ListMeta::of(&one, request);
     Ok(List { data: rows.into_iter().map(Entry::from).collect(), meta })
 }
 

@@ -227,8 +227,8 @@ async fn list_executions(app: App, call: Call<PageQuery>) -> Result<List<Executi
     let data = app.workspace(&call)?;
     let of = data.agent_loop(call.id("id")?).await?.id;
     let page = data.executions(of, request).await?;
-    let rows = page.rows.into_iter().map(Execution::of).collect::<Result<Vec<_>, _>>()?;
-    Ok(List::of(store::Page { rows, total: page.total }, request, |row| row))
+    let rows = page.rows.iter().cloned().map(Execution::of).collect::<Result<Vec<_>, _>>()?;
+    Ok(List::of(page.with_rows(rows), request, |row| row))
 }
 
 async fn get_execution(app: App, call: Call<Nothing>) -> Result<Data<ExecutionWithSteps>, Problem> {

@@ -473,8 +473,8 @@ async fn list_webhook_attempts(app: App, call: Call<LogQuery>) -> Result<List<At
         return Ok(List::of(data.attempts(id, request).await?, request, Attempt::from));
     };
     let rows = data.attempts_after(id, after, request.per_page).await?;
-    let total = data.attempts(id, PageRequest { page: 1, per_page: 1 }).await?.total;
-    let meta = ListMeta { page: request.page, per_page: request.per_page, total };
+    let one = data.attempts(id, PageRequest { page: 1, per_page: 1 }).await?;
+    let meta = ListMeta::of(&one, request);
     Ok(List { data: rows.into_iter().map(Attempt::from).collect(), meta })
 }
 

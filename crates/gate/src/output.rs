@@ -80,8 +80,20 @@ pub struct ListMeta {
     pub page: u32,
     /// How many a page holds.
     pub per_page: u32,
-    /// How many there are in all.
+    /// How many there are in all; counting ends at 10,000.
     pub total: u64,
+    /// `true` where there are more than `total`, and absent elsewhere.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schemars(default)]
+    pub capped: bool,
+}
+
+impl ListMeta {
+    /// Of this page, which was asked for so.
+    #[must_use]
+    pub const fn of<R>(page: &Page<R>, request: PageRequest) -> Self {
+        Self { page: request.page, per_page: request.per_page, total: page.total, capped: page.is_capped }
+    }
 }
 
 /// A page of a list: `{"data":[…],"meta":{…}}`.
@@ -96,7 +108,7 @@ pub struct List<T> {
 impl<T> List<T> {
     /// A page of rows, each shown by `show`.
     pub fn of<R>(page: Page<R>, request: PageRequest, show: impl FnMut(R) -> T) -> Self {
-        let meta = ListMeta { page: request.page, per_page: request.per_page, total: page.total };
+        let meta = ListMeta::of(&page, request);
         Self { data: page.rows.into_iter().map(show).collect(), meta }
     }
 }

@@ -217,8 +217,8 @@ pub struct SecretUse {
     pub uses: u64,
     /// Requests with it that were refused since the last report. They are no uses.
     pub refused: u64,
-    /// The day that both count for: whole days since 1970-01-01, UTC.
-    pub day: i64,
+    /// The hour that both count for, and so the day: whole hours since 1970-01-01T00, UTC.
+    pub hour: i64,
 }
 
 /// What the keyring needs of a key and its workspace: one row of the load at start.
@@ -434,8 +434,29 @@ pub struct AuditEntry<'a> {
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,
-    /// How many there are in all.
+    /// How many there are in all, counted up to [`MAX_TOTAL`].
     pub total: u64,
+    /// Whether there are more than that.
+    pub is_capped: bool,
+}
+
+/// Where counting ends: nobody leafs further, and a million rows take longer to count than to find.
+pub const MAX_TOTAL: u64 = 10_000;
+
+impl<T> Page<T> {
+    pub(crate) fn counted(rows: Vec<T>, counted: u64) -> Self {
+        Self { rows, total: counted.min(MAX_TOTAL), is_capped: counted > MAX_TOTAL }
+    }
+
+    /// Of a list whose rows are counted anyway.
+    pub(crate) const fn exact(rows: Vec<T>, total: u64) -> Self {
+        Self { rows, total, is_capped: false }
+    }
+
+    /// The same page with other rows.
+    pub fn with_rows<U>(&self, rows: Vec<U>) -> Page<U> {
+        Page { rows, total: self.total, is_capped: self.is_capped }
+    }
 }
 
 /// Which page: `page` from 1, `per_page` from 1 to 100.

@@ -55,6 +55,9 @@ pub(crate) const DASHBOARD: &[&str] = &[
     // A log of a million: what little a test tenant has in it is not looked for among the rest, nor one thing's history.
     "CREATE INDEX audit_log_of_test ON audit_log (workspace_id, id) WHERE environment = 'test'",
     "CREATE INDEX audit_log_of_test_by_action ON audit_log (workspace_id, action, id) WHERE environment = 'test'",
+    "CREATE INDEX audit_log_of_test_by_actor ON audit_log (workspace_id, actor_id, id) WHERE environment = 'test'",
+    "CREATE INDEX audit_log_of_test_by_target ON audit_log (workspace_id, target_id, id) WHERE environment = 'test'",
+    "CREATE INDEX audit_log_by_actor ON audit_log (workspace_id, actor_id, id)",
     "CREATE INDEX audit_log_by_target ON audit_log (workspace_id, target_id, id)",
     // What conversations are filtered by, and what usage is summed up from, without their rows.
     "CREATE INDEX conversations_by_filter

@@ -1,6 +1,6 @@
 //! Agent loops, their executions and steps: strictly of one environment, `$2`.
 
-use super::{Statement, statements};
+use super::{Statement, counted, statements};
 
 macro_rules! loop_columns {
     () => {
@@ -60,7 +60,7 @@ statements! {
         FROM executions WHERE workspace_id = $1 AND environment = $2 AND loop_id = $5
         ORDER BY id DESC LIMIT $3 OFFSET $4";
     EXECUTION_COUNT "execution_count"
-        "SELECT COUNT(*) AS total FROM executions WHERE workspace_id = $1 AND environment = $2 AND loop_id = $3";
+        counted!("FROM executions WHERE workspace_id = $1 AND environment = $2 AND loop_id = $3");
     OPEN_EXECUTION_COUNT "open_execution_count"
         "SELECT COUNT(*) AS total FROM executions
         WHERE workspace_id = $1 AND environment = $2 AND finished_at IS NULL";

@@ -1,6 +1,6 @@
 //! Conversations and messages: strictly of one environment, `$2`.
 
-use super::{Statement, statements};
+use super::{Statement, counted, statements};
 
 macro_rules! conversation_columns {
     () => {
@@ -19,9 +19,8 @@ macro_rules! message_columns {
 macro_rules! found {
     ($what:expr, $lead:literal, $rest:literal) => {
         concat!(
-            "SELECT ",
             $what,
-            " FROM conversations WHERE workspace_id = $1 AND environment = $2 AND ",
+            "FROM conversations WHERE workspace_id = $1 AND environment = $2 AND ",
             $lead,
             " = $3 AND id > $4 AND id < $5 AND ($6 = '' OR channel = $6) AND ($7 = '' OR bot_id = $7)
             AND ($8 = '' OR channel_id = $8)
@@ -51,20 +50,24 @@ statements! {
         " FROM conversations WHERE workspace_id = $1 AND environment = $2 AND bot_id = $5
         ORDER BY id DESC LIMIT $3 OFFSET $4"
     );
-    FOUND_CONVERSATIONS "found_conversations"
-        found!(conversation_columns!(), "''", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+    /// The ids by an index that has all that is asked, and then their rows.
+    FOUND_CONVERSATIONS "found_conversations" concat!(
+        "SELECT ", conversation_columns!(), " FROM conversations
+        WHERE workspace_id = $1 AND environment = $2 AND id IN (",
+        found!("SELECT id ", "''", " ORDER BY id DESC LIMIT $10 OFFSET $11"), ") ORDER BY id DESC"
+    );
     FOUND_CONVERSATIONS_OF_BOT "found_conversations_of_bot"
-        found!(conversation_columns!(), "bot_id", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+        found!(concat!("SELECT ", conversation_columns!(), " "), "bot_id", " ORDER BY id DESC LIMIT $10 OFFSET $11");
     FOUND_CONVERSATIONS_OF_CHANNEL "found_conversations_of_channel"
-        found!(conversation_columns!(), "channel_id", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+        found!(concat!("SELECT ", conversation_columns!(), " "), "channel_id", " ORDER BY id DESC LIMIT $10 OFFSET $11");
     FOUND_CONVERSATIONS_OF_USER "found_conversations_of_user"
-        found!(conversation_columns!(), "user_identifier", " ORDER BY id DESC LIMIT $10 OFFSET $11");
-    FOUND_CONVERSATION_COUNT "found_conversation_count" found!("COUNT(*) AS total", "''", "");
-    FOUND_CONVERSATION_COUNT_OF_BOT "found_conversation_count_of_bot" found!("COUNT(*) AS total", "bot_id", "");
+        found!(concat!("SELECT ", conversation_columns!(), " "), "user_identifier", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+    FOUND_CONVERSATION_COUNT "found_conversation_count" counted!(found!("", "''", ""));
+    FOUND_CONVERSATION_COUNT_OF_BOT "found_conversation_count_of_bot" counted!(found!("", "bot_id", ""));
     FOUND_CONVERSATION_COUNT_OF_CHANNEL "found_conversation_count_of_channel"
-        found!("COUNT(*) AS total", "channel_id", "");
+        counted!(found!("", "channel_id", ""));
     FOUND_CONVERSATION_COUNT_OF_USER "found_conversation_count_of_user"
-        found!("COUNT(*) AS total", "user_identifier", "");
+        counted!(found!("", "user_identifier", ""));
     /// The beginnings of the newest messages before a place: no user's is longer.
     MESSAGE_TEXTS "message_texts"
         "SELECT position, SUBSTR(content, 1, 10000) AS content FROM messages
@@ -89,9 +92,9 @@ statements! {
         ORDER BY conversation_id, position LIMIT $7"
     );
     CONVERSATION_COUNT "conversation_count"
-        "SELECT COUNT(*) AS total FROM conversations WHERE workspace_id = $1 AND environment = $2";
+        counted!("FROM conversations WHERE workspace_id = $1 AND environment = $2");
     CONVERSATION_COUNT_OF_BOT "conversation_count_of_bot"
-        "SELECT COUNT(*) AS total FROM conversations WHERE workspace_id = $1 AND environment = $2 AND bot_id = $3";
+        counted!("FROM conversations WHERE workspace_id = $1 AND environment = $2 AND bot_id = $3");
     /// Its messages go with it, by the foreign key.
     DELETE_CONVERSATION "delete_conversation"
         "DELETE FROM conversations WHERE workspace_id = $1 AND environment = $2 AND id = $3";
@@ -113,10 +116,11 @@ statements! {
         "SELECT ", message_columns!(),
         " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND client_key = $4"
     );
+    /// Places have no gaps: what comes before a page is not read.
     MESSAGES "messages" concat!(
         "SELECT ", message_columns!(),
-        " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3
-        ORDER BY position LIMIT $4 OFFSET $5"
+        " FROM messages WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND position > $5
+        ORDER BY position LIMIT $4"
     );
     MESSAGES_AFTER "messages_after" concat!(
         "SELECT ", message_columns!(),

@@ -1,6 +1,6 @@
 //! What a workspace has left, holds and was charged: of the workspace as a whole, whatever the environment.
 
-use super::{Statement, statements};
+use super::{Statement, counted, statements};
 
 macro_rules! entry_columns {
     () => {
@@ -45,7 +45,7 @@ statements! {
         "SELECT ", entry_columns!(), " FROM credit_entries WHERE workspace_id = $1 AND id > $3 ORDER BY id LIMIT $2"
     );
     CREDIT_ENTRY_COUNT "credit_entry_count"
-        "SELECT COUNT(*) AS total FROM credit_entries WHERE workspace_id = $1";
+        counted!("FROM credit_entries WHERE workspace_id = $1");
     /// The charge that settled a hold carries the hold's id, and is younger than it ($2).
     CREDIT_CHARGE_OF_HOLD "credit_charge_of_hold"
         "SELECT amount FROM credit_entries WHERE workspace_id = $1 AND id >= $2 AND kind = 'charge' AND note = $3";

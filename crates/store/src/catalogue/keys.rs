@@ -1,7 +1,7 @@
 //! Keys and service accounts. A live tenant sees both environments' and names both in `$2` and `$3`,
 //! a test tenant names `test` twice.
 
-use super::{Statement, keyring::key_columns, statements};
+use super::{Statement, counted, keyring::key_columns, statements};
 
 macro_rules! account_columns {
     () => {
@@ -27,8 +27,9 @@ macro_rules! keys_where {
 statements! {
     INSERT_KEY "insert_key"
         "INSERT INTO api_keys (workspace_id, id, environment, kind, family, name, scopes, settings,
-            service_account_id, created_by, created_at, updated_at, expires_at, revoked_at, epoch, version, notice_at)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, NULL, 0, 1, $13)";
+            service_account_id, created_by, created_at, updated_at, expires_at, revoked_at, epoch, version, notice_at,
+            folded_name)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $12, NULL, 0, 1, $13, $14)";
     INSERT_SECRET "insert_secret"
         "INSERT INTO api_key_secrets (workspace_id, key_id, digest, pepper_id, display, created_at, expires_at,
             last_used_at, last_used_ip, uses, algorithm)
@@ -40,16 +41,15 @@ statements! {
         AND environment IN ($2, $3) AND service_account_id = $7 ORDER BY id DESC LIMIT $5 OFFSET $6)");
     KEYS_OF_ACCOUNT "keys_of_account" keys_where!("service_account_id = $5");
     KEY_COUNT "key_count"
-        "SELECT COUNT(*) AS total FROM api_keys WHERE workspace_id = $1 AND environment IN ($2, $3)";
+        counted!("FROM api_keys WHERE workspace_id = $1 AND environment IN ($2, $3)");
     KEY_COUNT_OF_ACCOUNT "key_count_of_account"
-        "SELECT COUNT(*) AS total FROM api_keys WHERE workspace_id = $1 AND environment IN ($2, $3)
-            AND service_account_id = $4";
+        counted!("FROM api_keys WHERE workspace_id = $1 AND environment IN ($2, $3) AND service_account_id = $4");
     /// First in every change of a key: it locks the row, and finds the key gone or revoked.
     LOCK_KEY "lock_key"
         "UPDATE api_keys SET version = version + 1, updated_at = $5
         WHERE workspace_id = $1 AND environment IN ($2, $3) AND id = $4 AND revoked_at IS NULL";
     UPDATE_KEY "update_key"
-        "UPDATE api_keys SET name = $3, scopes = $4, settings = $5, expires_at = $6
+        "UPDATE api_keys SET name = $3, scopes = $4, settings = $5, expires_at = $6, folded_name = $7
         WHERE workspace_id = $1 AND id = $2";
     BUMP_EPOCH "bump_epoch" "UPDATE api_keys SET epoch = epoch + 1 WHERE workspace_id = $1 AND id = $2";
     REVOKE_KEY "revoke_key"

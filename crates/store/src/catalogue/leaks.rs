@@ -1,6 +1,6 @@
 //! Keys that were found where they should not be, and what a report does. A live tenant sees both environments'.
 
-use super::{Statement, statements};
+use super::{Statement, counted, statements};
 
 statements! {
     LEAK_POLICY "leak_policy" "SELECT leak_policy, leak_grace_seconds FROM workspaces WHERE id = $1";
@@ -15,7 +15,7 @@ statements! {
         "SELECT id, environment, key_id, action, source, url, created_at FROM leaks
         WHERE workspace_id = $1 AND environment IN ($2, $3) ORDER BY id DESC LIMIT $4 OFFSET $5";
     LEAK_COUNT "leak_count"
-        "SELECT COUNT(*) AS total FROM leaks WHERE workspace_id = $1 AND environment IN ($2, $3)";
+        counted!("FROM leaks WHERE workspace_id = $1 AND environment IN ($2, $3)");
     /// Who has made the newest secret of a key.
     ROTATED_BY "rotated_by"
         "SELECT actor_kind, actor_id FROM audit_log

@@ -1,6 +1,6 @@
 //! Endpoints, and the deliveries to them. What is due is looked for over all tenants; everything else is a tenant's.
 
-use super::{Statement, statements};
+use super::{Statement, counted, statements};
 
 macro_rules! webhook_columns {
     () => {
@@ -128,8 +128,8 @@ statements! {
     ATTEMPTS "attempts" attempts!(" ORDER BY id DESC LIMIT $4 OFFSET $5", "page.id DESC");
     ATTEMPTS_AFTER "attempts_after" attempts!(" AND id > $5 ORDER BY id LIMIT $4", "page.id");
     ATTEMPT_COUNT "attempt_count"
-        "SELECT COUNT(*) AS total FROM webhook_attempts
-        WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3";
+        counted!("FROM webhook_attempts
+        WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3");
     ATTEMPT_EVENT "attempt_event"
         "SELECT event_id FROM webhook_attempts
         WHERE workspace_id = $1 AND environment = $2 AND webhook_id = $3 AND id = $4";

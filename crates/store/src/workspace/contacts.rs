@@ -62,12 +62,12 @@ impl Workspace {
     /// When the database cannot be used.
     pub async fn contacts(&self, filter: &ContactFilter, page: PageRequest) -> Result<Page<ContactRecord>, StoreError> {
         if filter.finds_nothing() {
-            return Ok(Page { rows: Vec::new(), total: 0 });
+            return Ok(Page::counted(Vec::new(), 0));
         }
         let plan = self.contact_plan(filter).await?;
         let rows = super::limits(self.planned(plan.page, &plan), page);
         let ids = self.page(rows, self.planned_count(&plan), |row| row.id("id")).await?;
-        Ok(Page { rows: self.contacts_by_id(&ids.rows).await?, total: ids.total })
+        Ok(ids.with_rows(self.contacts_by_id(&ids.rows).await?))
     }
 
     /// How many contacts there are.

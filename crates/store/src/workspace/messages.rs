@@ -123,7 +123,7 @@ impl Workspace {
     ) -> Result<Page<MessageRecord>, StoreError> {
         let total = self.conversation(conversation).await?.message_count;
         let rows = self.store.rows(limits(self.own(&sql::MESSAGES).id(conversation), page)).await?;
-        Ok(Page { rows: rows.iter().map(message_record).collect::<Result<_, _>>()?, total })
+        Ok(Page::exact(rows.iter().map(message_record).collect::<Result<_, _>>()?, total))
     }
 
     /// What was said after a message, the oldest first.

@@ -29,7 +29,7 @@ async fn fill(world: &World, tenant: &Workspace, count: u32) {
 }
 
 /// How the database goes about a statement of the catalogue.
-async fn plan(world: &World, name: &str, arguments: &[&str]) -> String {
+pub(crate) async fn plan(world: &World, name: &str, arguments: &[&str]) -> String {
     let statement = catalogue::all().into_iter().find(|statement| statement.name == name).unwrap();
     // From the last, because `$1` begins `$10`.
     let filled = arguments
