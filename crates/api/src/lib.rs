@@ -47,6 +47,7 @@ mod second_factor;
 mod start;
 mod streamed;
 mod system;
+mod trials;
 mod triggers;
 mod usage;
 mod voice;
@@ -86,6 +87,7 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     connections::mount(&mut routes);
     sessions::mount(&mut routes);
     voice::mount(&mut routes);
+    trials::mount(&mut routes);
     conversations::mount(&mut routes);
     conversation_export::mount(&mut routes);
     contacts::mount(&mut routes);

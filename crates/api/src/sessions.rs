@@ -109,7 +109,7 @@ pub(crate) struct OpenedSession {
 pub(crate) struct NewMessage {
     /// The text, 1 to 10,000 characters.
     #[schemars(length(min = 1, max = 10_000))]
-    message: String,
+    pub(crate) message: String,
 }
 
 /// How much of the history.
@@ -190,7 +190,7 @@ impl NewSession {
 }
 
 impl NewMessage {
-    fn check(&self) -> Result<(), Problem> {
+    pub(crate) fn check(&self) -> Result<(), Problem> {
         let mut errors = Vec::new();
         if self.message.trim().is_empty() {
             errors.push(FieldError::new("message", "must not be empty"));

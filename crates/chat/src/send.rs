@@ -255,7 +255,7 @@ fn check_client_key(key: Option<&str>) -> Result<(), ChatError> {
     }
 }
 
-fn check_text(text: &str) -> Result<(), ChatError> {
+pub(crate) fn check_text(text: &str) -> Result<(), ChatError> {
     if text.trim().is_empty() || text.chars().count() > MAX_MESSAGE {
         return Err(ChatError::invalid("message", "It must have between 1 and 10000 characters"));
     }

@@ -3,7 +3,7 @@
 use access::{Caller, Role};
 use askama::Template;
 use credential::key::Environment;
-use gate::{Answered, Ask, Call, Problem, Raw, RequestContext};
+use gate::{Answered, Ask, Call, Download, Problem, Raw, RequestContext};
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
@@ -77,6 +77,14 @@ impl<'a> Desk<'a> {
     /// Those of the operation.
     pub(crate) async fn get<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, Problem> {
         self.ask(ask).await?.json()
+    }
+
+    /// A file that an operation writes, sent on while it is written.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub(crate) async fn file(&self, ask: Ask) -> Result<Download, Problem> {
+        self.request.ask_for_file(self.caller, ask.seen_in(self.environment)).await
     }
 
     /// Whether the person may ask for this operation, page or not.

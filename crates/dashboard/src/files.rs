@@ -52,6 +52,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 
 static DASHBOARD_CSS: File = File::new(CSS, include_str!("static/dashboard.css"));
 static DASHBOARD_JS: File = File::new(JS, include_str!("static/dashboard.js"));
+static TRY_JS: File = File::new(JS, include_str!("static/try.js"));
 static HTMX_JS: File = File::new(JS, include_str!("static/htmx.min.js"));
 
 /// One line for each file: its operation, and where its text is.
@@ -67,6 +68,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     files! { routes;
         DASHBOARD_CSS "/static/dashboard.css" "get_dashboard_style" "The dashboard's style."
         DASHBOARD_JS "/static/dashboard.js" "get_dashboard_script" "What the dashboard's pages share."
+        TRY_JS "/static/try.js" "get_trial_script" "Streams the answers of a bot that is tried out."
         HTMX_JS "/static/htmx.js" "get_htmx_script" "htmx 4, which exchanges parts of pages."
     }
 }
@@ -81,7 +83,7 @@ mod tests {
             assert!(!DASHBOARD_CSS.text.contains(refused), "{refused}");
         }
         for refused in ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "document.write", "localStorage"] {
-            assert!(!DASHBOARD_JS.text.contains(refused), "{refused}");
+            assert!(!DASHBOARD_JS.text.contains(refused) && !TRY_JS.text.contains(refused), "{refused}");
         }
     }
 }

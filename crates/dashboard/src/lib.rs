@@ -4,6 +4,8 @@
 //! ([`desk::Desk`]); so who may do what, what is checked and what is audited is said once. What is never here:
 //! statements, inline script or style, anything from elsewhere, a secret in an address.
 
+mod bots;
+mod conversations;
 mod desk;
 mod entrance;
 mod files;
@@ -11,6 +13,7 @@ mod form;
 mod frame;
 mod home;
 mod layout;
+mod loops;
 mod show;
 mod view;
 
@@ -32,8 +35,11 @@ const fn form(path: &'static str, id: &'static str, summary: &'static str, role:
 
 /// Adds the pages to the table.
 pub fn mount(routes: &mut Routes<App>) {
+    bots::mount(routes);
+    conversations::mount(routes);
     entrance::mount(routes);
     files::mount(routes);
     home::mount(routes);
+    loops::mount(routes);
     view::mount(routes);
 }

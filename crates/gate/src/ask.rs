@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Call, Method, Problem, RequestContext,
+    Call, Download, Method, Problem, RequestContext,
     flow::{Admitted, Inner, Mounted},
     idempotency::{self, Claimed},
     member,
@@ -150,6 +150,18 @@ impl RequestContext {
     /// # Errors
     /// As there.
     pub async fn ask(&self, caller: &Caller, ask: Ask) -> Result<Answered, Problem> {
+        read(self.respond_to(caller, ask).await?).await
+    }
+
+    /// As [`Call::ask`], for an operation that answers with a file: it is sent on while it is written.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn ask_for_file(&self, caller: &Caller, ask: Ask) -> Result<Download, Problem> {
+        Ok(Download::passed_on(self.respond_to(caller, ask).await?))
+    }
+
+    async fn respond_to(&self, caller: &Caller, ask: Ask) -> Result<Response, Problem> {
         let gate = self.door.gate();
         let mounted = gate.operation(ask.operation)?;
         let meta = &mounted.meta;
@@ -161,12 +173,13 @@ impl RequestContext {
         let caller = ask.caller(caller);
         meta.access.decide(&caller)?;
         let uri = ask.uri(meta.path)?;
-        let once = ask.once.filter(|_| meta.creates && meta.method == Method::Post);
-        let claim = idempotency::claim(gate, meta, &caller, once.clone(), uri.path(), &ask.body).await?;
+        let (nonce, creates) = (ask.once, meta.creates && meta.method == Method::Post);
+        let once = nonce.clone().filter(|_| creates);
+        let claim = idempotency::claim(gate, meta, &caller, once, uri.path(), &ask.body).await?;
         let context = RequestContext {
             uri,
             operation: meta,
-            idempotency_key: once,
+            idempotency_key: nonce,
             last_event_id: None,
             if_none_match: None,
             accepts_gzip: false,
@@ -175,16 +188,15 @@ impl RequestContext {
             ..self.clone()
         };
         let run = || (mounted.run)(Admitted { caller: caller.clone(), body: ask.body.clone(), context });
-        let response = match claim {
-            Claimed::Replay(replay) => replay.answer_to(None).await?,
-            Claimed::No => run().await?,
+        match claim {
+            Claimed::Replay(replay) => replay.answer_to(None).await,
+            Claimed::No => run().await,
             Claimed::Fresh(claim) => {
         member::check_confirmed(meta, &caller, self.now)?;
                 let outcome = claim.attempt.run(run()).await;
-                claim.settle(gate, &caller, outcome, None).await?
+                claim.settle(gate, &caller, outcome, None).await
             }
-        };
-        read(response).await
+        }
     }
 
     /// Whether this caller may ask for an operation, by the table: what a menu shows.

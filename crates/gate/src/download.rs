@@ -11,7 +11,7 @@ use crate::Output;
 /// A file that is written while it is sent. When its stream fails the connection is cut without the end that
 /// HTTP asks for, so that nobody takes a part of the file for the whole.
 pub struct Download {
-    content_type: &'static str,
+    content_type: HeaderValue,
     file_name: String,
     body: Body,
 }
@@ -26,7 +26,17 @@ impl Download {
     ) -> Self {
         let plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
         let file_name = file_name.chars().map(|letter| if plain(letter) { letter } else { '_' }).collect();
-        Self { content_type, file_name, body: Body::from_stream(parts) }
+        Self { content_type: HeaderValue::from_static(content_type), file_name, body: Body::from_stream(parts) }
+    }
+
+    /// The file that another operation has answered with.
+    pub(crate) fn passed_on(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let named = parts.headers.get(header::CONTENT_DISPOSITION).and_then(|value| value.to_str().ok());
+        let file_name = named.and_then(|value| value.split('"').nth(1)).unwrap_or("file").to_owned();
+        let plain = HeaderValue::from_static("application/octet-stream");
+        let content_type = parts.headers.get(header::CONTENT_TYPE).cloned().unwrap_or(plain);
+        Self { content_type, file_name, body }
     }
 }
 
@@ -47,7 +57,7 @@ impl Output for Download {
         let mut response = Response::new(self.body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        headers.insert(header::CONTENT_TYPE, self.content_type);
         if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{}\"", self.file_name)) {
             headers.insert(header::CONTENT_DISPOSITION, value);
         }
@@ -71,6 +81,15 @@ mod tests {
         let mut body = response.into_body();
         assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
         assert!(body.frame().await.is_some_and(|frame| frame.is_err()), "an end would look like the whole");
+    }
+
+    #[test]
+    fn what_is_passed_on_is_the_same_file() {
+        let parts = || stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from_static(b"a,b"))]);
+        let first = Download::new("text/csv", "x.csv", parts()).into_response(StatusCode::OK);
+        let second = Download::passed_on(first).into_response(StatusCode::OK);
+        assert_eq!(second.headers()[header::CONTENT_DISPOSITION], "attachment; filename=\"x.csv\"");
+        assert_eq!(second.headers()[header::CONTENT_TYPE], "text/csv");
     }
 
     #[test]

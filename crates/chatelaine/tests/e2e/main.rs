@@ -129,6 +129,8 @@ mod survey_visitors;
 #[cfg(test)]
 mod system;
 #[cfg(test)]
+mod trials;
+#[cfg(test)]
 mod triggers;
 #[cfg(test)]
 mod try_lines;

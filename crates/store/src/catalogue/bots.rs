@@ -58,6 +58,12 @@ statements! {
         "SELECT ", integration_columns!(),
         " FROM integrations WHERE workspace_id = $1 AND environment = $2 AND bot_id = $3 ORDER BY id"
     );
+    /// Of the bots of one page, which is a range of ids.
+    INTEGRATIONS_OF_BOTS "integrations_of_bots" concat!(
+        "SELECT ", integration_columns!(),
+        " FROM integrations WHERE workspace_id = $1 AND environment = $2 AND bot_id >= $3 AND bot_id <= $4
+        ORDER BY bot_id, id"
+    );
     LOCK_INTEGRATION "lock_integration" concat!(
         "UPDATE integrations SET updated_at = $4
         WHERE workspace_id = $1 AND environment = $2 AND id = $3 RETURNING ", integration_columns!()

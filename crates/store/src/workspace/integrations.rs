@@ -66,6 +66,15 @@ impl Workspace {
         rows.iter().map(integration_record).collect()
     }
 
+    /// Those of every bot from `first` to `last`, the oldest of each first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn integrations_of_bots(&self, first: BotId, last: BotId) -> Result<Vec<IntegrationRecord>, StoreError> {
+        let rows = self.store.rows(self.own(&sql::INTEGRATIONS_OF_BOTS).id(first).id(last)).await?;
+        rows.iter().map(integration_record).collect()
+    }
+
     /// Changes an integration.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! the table says, and with the page that people have read (`docs/access-matrix.txt`).
 
 mod columns;
+mod forms;
 mod objects;
 mod page;
 mod part;
@@ -79,7 +80,7 @@ async fn send(operation: &Meta, target: &Target, column: &Column, sender: Option
         request = request.body("text/csv", "name\nAda\n");
     } else if operation.form {
         let id = target.body.as_ref().and_then(|body| body["conversation_id"].as_str());
-        let fields = id.map_or_else(|| "step=score".to_owned(), |id| format!("conversation_id={id}"));
+        let fields = id.map_or_else(|| forms::fields(operation).to_owned(), |id| format!("conversation_id={id}"));
         request = request.body("application/x-www-form-urlencoded", fields);
     } else if let Some(body) = &target.body {
         request = request.json(body);

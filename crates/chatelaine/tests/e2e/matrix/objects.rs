@@ -6,7 +6,7 @@ use gate::{Meta, Method};
 use serde_json::{Value, json};
 use testkit::{Persona, WIDGET_API_KEY, World, id_of};
 
-use super::{part::Part, people};
+use super::{forms::as_api, part::Part, people};
 use crate::{
     agent_loops::waiting_execution,
     imports::{begin, large},
@@ -120,10 +120,11 @@ impl<'a> Objects<'a> {
 
     /// A request that succeeds for whoever is admitted and sees the object.
     pub(crate) async fn target(&self, operation: &Meta) -> Target {
-        let reads = operation.method == Method::Get;
+        let (named, method) = as_api(operation);
+        let reads = method == Method::Get;
         let mut session = None;
         let somebody = people::id(self.world, operation).await;
-        let id = match operation.path {
+        let id = match named.as_str() {
             _ if somebody.is_some() => somebody.unwrap_or_default(),
             "/v1/chat/voice-sessions" => self.voice_bot.clone(),
             path if path.starts_with("/api/export/conversation") => self.session.id().to_owned(),
@@ -137,6 +138,8 @@ impl<'a> Objects<'a> {
                 session = Some(own);
                 id
             }
+            // Of whoever sends it: see `people::of_the_sender`.
+            path if path.starts_with("/v1/trials/") => self.session.id().to_owned(),
             path if path.starts_with("/v1/conversations/") && reads => self.session.id().to_owned(),
             path if path.starts_with("/v1/conversations/") => self.new_session().await.id().to_owned(),
             path if path.starts_with("/v1/api-keys/") && reads => self.key.clone(),
@@ -147,7 +150,7 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/service-accounts/") => self.new_account().await,
             path if path.starts_with("/v1/integrations/") && reads => self.integration.clone(),
             path if path.starts_with("/v1/integrations/") => self.new_integration().await,
-            path if path.starts_with("/v1/channels/") && operation.method != Method::Delete => self.channel.clone(),
+            path if path.starts_with("/v1/channels/") && method != Method::Delete => self.channel.clone(),
             path if path.starts_with("/v1/channels/") => new_channel(self.world, &self.bot).await.0,
             path if path.starts_with("/v1/contacts/imports/") && reads => self.import.clone(),
             // Many rows, so that it is not over before it is stopped.
@@ -158,24 +161,22 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/v1/contacts/") => new_contact(self.world).await,
             path if path.starts_with("/v1/connections/") && reads => self.connection.clone(),
             path if path.starts_with("/v1/connections/") => new_connection(self.world).await,
-            path if path.starts_with("/v1/agent-loops/") && operation.method != Method::Delete => {
-                self.agent_loop.clone()
-            }
+            path if path.starts_with("/v1/agent-loops/") && method != Method::Delete => self.agent_loop.clone(),
             path if path.starts_with("/v1/agent-loops/") => new_loop(self.world, &self.bot).await,
             "/v1/executions/{id}/cancel" => waiting_execution(self.world).await,
             path if path.starts_with("/v1/executions/") => self.execution.clone(),
-            path if path.starts_with("/v1/bots/") && operation.method != Method::Delete => self.bot.clone(),
+            path if path.starts_with("/v1/bots/") && method != Method::Delete => self.bot.clone(),
             path if path.starts_with("/v1/bots/") => self.world.bot().await,
-            path if path.starts_with("/v1/workflows/") && operation.method != Method::Delete => self.workflow.clone(),
+            path if path.starts_with("/v1/workflows/") && method != Method::Delete => self.workflow.clone(),
             path if path.starts_with("/v1/workflows/") => new_workflow(self.world).await,
             path if path.starts_with("/v1/deployments/") && reads => self.deployment.clone(),
-            path if path.starts_with("/v1/triggers/") && operation.method != Method::Delete => self.trigger.clone(),
+            path if path.starts_with("/v1/triggers/") && method != Method::Delete => self.trigger.clone(),
             path if path.starts_with("/v1/triggers/") => {
                 let deployment = new_deployment(self.world, &self.workflow).await;
                 new_trigger(self.world, &deployment).await.0
             }
             "/api/webhooks/{token}" => self.webhook.clone(),
-            path if path.starts_with("/v1/webhooks/") && operation.method != Method::Delete => self.endpoint.0.clone(),
+            path if path.starts_with("/v1/webhooks/") && method != Method::Delete => self.endpoint.0.clone(),
             path if path.starts_with("/v1/webhooks/") => new_webhook(self.world, &self.endpoint.0).await,
             path if path.starts_with("/v1/deployments/") => new_deployment(self.world, &self.workflow).await,
             // The steps of the run that is looked at, in order.
@@ -185,7 +186,8 @@ impl<'a> Objects<'a> {
                 self.part.deployment.id().replace("key_", "dep_")
             }
             "/api/v1/runs/{id}/cancel" => self.part.new_run().await,
-            path if path.starts_with("/api/v1/runs/") => self.part.run.to_string(),
+            "/v1/runs/{id}/cancel" => self.part.new_run().await,
+            path if path.starts_with("/api/v1/runs/") || path.starts_with("/v1/runs/") => self.part.run.to_string(),
             path => panic!("say in matrix/objects.rs what {path} names"),
         };
         let names = |part: &str| part.starts_with('{');
@@ -193,6 +195,9 @@ impl<'a> Objects<'a> {
         let mut path = path.collect::<Vec<_>>().join("/");
         if operation.id == "replay_webhook_attempt" {
             path = format!("/v1/webhooks/{id}/attempts/{}/replay", self.endpoint.1);
+        }
+        if operation.id == "get_workflow_version" {
+            path = format!("/v1/workflows/{id}/versions/1");
         }
         if operation.id == "draw_deployment_results" {
             path.push_str("?question=score");
@@ -207,6 +212,7 @@ impl<'a> Objects<'a> {
 
     async fn body(&self, operation: &Meta) -> Option<Value> {
         Some(match operation.id {
+            "check_origin" => json!({"origin": "https://a.example.com", "allowed_domains": ["example.com"]}),
             "report_leaks" => json!([{"token": "nonsense"}]),
             "create_api_key" | "create_bot" | "create_service_account" | "create_service_account_key" => {
                 json!({"name": "New"})
@@ -232,7 +238,7 @@ impl<'a> Objects<'a> {
             "create_workflow" => json!({"name": "New", "definition": survey()}),
             "answer_participant_step" => json!({"value": 7}),
             "say_in_participant_step" => json!({"text": "hello"}),
-            "create_participant_token" => json!({"role": "customer"}),
+            "create_participant_token" | "create_workspace_run_token" => json!({"role": "customer"}),
             "revoke_deployment" => json!({"runs": "finish"}),
             "create_connection" => connection(),
             "create_agent_loop" => json!({"name": "New", "prompt": "Help.", "bot_id": self.bot}),
@@ -250,7 +256,7 @@ impl<'a> Objects<'a> {
                 json!({"sessionId": "matrix", "message": "hello"})
             }
             id if people::takes(id) => people::body(self.world, id).await,
-            "send_chat_message" => json!({"message": "hello"}),
+            "send_chat_message" | "send_trial_message" => json!({"message": "hello"}),
             "rotate_api_key"
             | "test_webhook"
             | "rotate_webhook_secret"
@@ -262,10 +268,12 @@ impl<'a> Objects<'a> {
             | "rotate_integration_secret"
             | "rotate_channel_secret"
             | "renew_chat_session"
+            | "open_trial"
             | "create_deployment"
             | "create_run"
             | "call_webhook"
             | "cancel_run"
+            | "cancel_workspace_run"
             | "start_public_survey"
             | "end_participant_step"
             | "renew_participant_token"
@@ -276,6 +284,7 @@ impl<'a> Objects<'a> {
                 let email = format!("{}@example.com", &token[..16]);
                 json!({"token": token, "email": email, "password": "a few easy words", "workspace_name": "New"})
             }
+            _ if operation.form => return None,
             id if matches!(operation.method, Method::Post | Method::Patch) => {
                 panic!("say in matrix/objects.rs what {id} takes")
             }

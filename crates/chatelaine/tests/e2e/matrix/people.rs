@@ -96,6 +96,10 @@ pub(super) async fn of_the_sender(
     if operation.path.starts_with("/v1/me/totp") && operation.method.as_str() != "GET" {
         return Some(with_an_app(world, operation, by, target).await);
     }
+    if operation.id == "send_trial_message" {
+        let opened = by.post(&format!("/v1/bots/{}/trials", world.bot().await), &json!({})).await.expect(201).data();
+        target.path = format!("/v1/trials/{}/messages", opened["conversation_id"].as_str().unwrap());
+    }
     if !matches!(operation.id, "sign_in" | "sign_out" | "revoke_sign_in") {
         return None;
     }

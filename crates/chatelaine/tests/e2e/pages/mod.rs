@@ -1,6 +1,9 @@
 //! The dashboard's pages, as a browser without scripts asks for them. One file for each family.
 
 
+mod bots;
+mod conversations;
+
 use serde_json::Value;
 use testkit::{Answer, Persona, World};
 

@@ -1,0 +1,25 @@
+//! The dashboard's pages: what they name is what the operation of the API names, and what their forms are sent.
+
+use gate::{Meta, Method};
+
+/// The path as the API has it, and the method: a form that deletes is a `POST` to `…/delete`.
+pub(super) fn as_api(operation: &Meta) -> (String, Method) {
+    let Some(rest) = operation.path.strip_prefix("/_/") else { return (operation.path.to_owned(), operation.method) };
+    let method = if rest.ends_with("/delete") { Method::Delete } else { operation.method };
+    (format!("/v1/{rest}"), method)
+}
+
+/// What is typed into it, so that it is taken.
+pub(super) fn fields(operation: &Meta) -> &'static str {
+    match operation.id {
+        "create_bot_page" => "name=New&architecture=text",
+        "update_bot_page" => "name=Renamed",
+        "create_integration_page" => "kind=echo&name=New",
+        "update_integration_page" => "kind=webhook&url=https%3A%2F%2Fbot.example.com%2Fanswer&weight=3",
+        "create_channel_page" => "kind=widget&name=New",
+        "update_channel_page" => "name=Renamed&reply_url=https%3A%2F%2Fapp.example.com%2Freplies&is_active=1",
+        "say_in_trial_page" => "message=hello",
+        "run_agent_loop_page" => "input=hello",
+        _ => "step=score",
+    }
+}
