@@ -21,8 +21,20 @@ const INSIDE: [&str; 12] = [
 
 #[track_caller]
 pub(crate) fn shows_nothing_inside(answer: &str) {
+    // Of some thousand ids one spells `serde` or `hyper` by chance.
+    let is_id = |run: &str| run.trim_end_matches(|c: char| !c.is_ascii_alphanumeric()).len() == 26;
+    let runs = answer.split_inclusive(|c: char| !c.is_ascii_alphanumeric());
+    let text: String = runs.filter(|run| !is_id(run)).collect();
     for word in INSIDE {
-        assert!(!answer.contains(word), "{word}: {answer}");
+        assert!(!text.contains(word), "{word}: {answer}");
+    }
+}
+
+#[test]
+fn an_id_that_spells_a_word_shows_nothing_and_the_word_does() {
+    shows_nothing_inside("{\"request_id\":\"req_01m8236g7cjgrserdew5c7m8m8\"}");
+    for shown in ["at src/lib.rs:3", "a serde error", "req_01m8236g7cjgr2wwy5c7m8m8r8 hyper"] {
+        assert!(std::panic::catch_unwind(|| shows_nothing_inside(shown)).is_err(), "{shown}");
     }
 }
 
