@@ -6,14 +6,11 @@ use access::{KeyKind, ScopeSet};
 use ambient::{KeyId, Millis, ServiceAccountId};
 use credential::key::{ApiKey, Environment};
 use schemars::JsonSchema;
-use serde::{Serialize, Serializer};
-use store::{KeyRecord, SecretRecord};
-
-/// From this long before its end a key shows itself as `expiring`: 30 days, in milliseconds.
-const EXPIRING: i64 = 30 * 24 * 60 * 60 * 1000;
+use serde::{Deserialize, Serialize, Serializer};
+use store::{EXPIRING_MS, KeyRecord, SecretRecord};
 
 /// How a key stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum KeyStatus {
     /// Works.
@@ -26,6 +23,18 @@ pub(crate) enum KeyStatus {
     Revoked,
     /// Its service account is disabled.
     Disabled,
+}
+
+impl From<KeyStatus> for store::KeyStatus {
+    fn from(status: KeyStatus) -> Self {
+        match status {
+            KeyStatus::Active => Self::Active,
+            KeyStatus::Expiring => Self::Expiring,
+            KeyStatus::Expired => Self::Expired,
+            KeyStatus::Revoked => Self::Revoked,
+            KeyStatus::Disabled => Self::Disabled,
+        }
+    }
 }
 
 /// An API key, without its secret.
@@ -196,7 +205,7 @@ fn status_of(record: &KeyRecord, disabled: bool, now: Millis) -> KeyStatus {
         _ if record.revoked_at.is_some() => KeyStatus::Revoked,
         Some(at) if at <= now => KeyStatus::Expired,
         _ if disabled => KeyStatus::Disabled,
-        Some(at) if at.since(now) <= EXPIRING => KeyStatus::Expiring,
+        Some(at) if at.since(now) <= EXPIRING_MS => KeyStatus::Expiring,
         _ => KeyStatus::Active,
     }
 }

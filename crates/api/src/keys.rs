@@ -1,21 +1,20 @@
 //! API keys: make, read, change, rotate, revoke. Every change goes through `cluster`, so that it is
 //! in force when it is answered.
 
-use std::collections::HashSet;
-
 use access::{Access, KeyKind, Limit, Role, Scope, ScopeSet};
-use ambient::{KeyId, Millis, ServiceAccountId};
+use ambient::{KeyId, Millis};
 use cluster::Receipt;
-use credential::key::{Environment, Family};
-use gate::{Call, Data, List, Nothing, Operation, PageQuery, Problem, Routes, field};
+use credential::key::Family;
+use gate::{Call, Data, Nothing, Operation, Problem, Routes, field};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::{KeyChange, KeyFilter, KeyRecord, KeySettings, StoreError};
+use store::{KeyChange, KeyRecord, KeySettings};
 
 use crate::{
     App, input,
     key_input::{self, KeyPatch, MAX_NAME, NewKey},
+    key_list::{account_of, disabled_accounts},
     key_view::{KeyView, KeyWithSecret, RotatedKey},
     problem::{must_be_newest, must_cover},
 };
@@ -23,8 +22,6 @@ use crate::{
 const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::ApiKeysRead);
 const WRITE: Access = Access::closed(Limit::Write).member(Role::Owner).key(Scope::ApiKeysWrite).audited();
 
-pub(crate) const LIST_API_KEYS: Operation<PageQuery, List<KeyView>> =
-    Operation::get("/v1/api-keys", "list_api_keys", "List API keys, the newest first.", READ);
 pub(crate) const CREATE_API_KEY: Operation<NewKey, Data<KeyWithSecret>> =
     Operation::post("/v1/api-keys", "create_api_key", "Create an API key; its secret is shown once.", WRITE)
         .creates()
@@ -43,26 +40,32 @@ pub(crate) const REVOKE_API_KEY: Operation<Nothing, Data<RevokeReceipt>> = Opera
     "Revoke an API key for good, with its tokens and open streams; answered when no node accepts it any more.",
     WRITE,
 );
+pub(crate) const GET_REVOCATION_IMPACT: Operation<Nothing, Data<RevocationImpact>> = Operation::get(
+    "/v1/api-keys/{id}/impact",
+    "get_revocation_impact",
+    "Count what revoking an API key would cut at this moment.",
+    READ,
+);
 pub(crate) const ROTATE_API_KEY: Operation<Rotate, Data<RotatedKey>> = Operation::post(
     "/v1/api-keys/{id}/rotate",
     "rotate_api_key",
     "Give an API key a new secret, shown once; the one before works until its grace ends.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const END_GRACE: Operation<Nothing, Data<KeyView>> = Operation::post(
     "/v1/api-keys/{id}/end-grace",
     "end_api_key_grace",
     "End the grace of an API key's previous secret now; without one nothing changes.",
     WRITE,
-)
-.dangerous();
+);
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
-    routes.mount(LIST_API_KEYS, list_api_keys);
     routes.mount(CREATE_API_KEY, create_api_key);
     routes.mount(GET_API_KEY, get_api_key);
     routes.mount(UPDATE_API_KEY, update_api_key);
     routes.mount(REVOKE_API_KEY, revoke_api_key);
+    routes.mount(GET_REVOCATION_IMPACT, get_revocation_impact);
     routes.mount(ROTATE_API_KEY, rotate_api_key);
     routes.mount(END_GRACE, end_api_key_grace);
 }
@@ -98,15 +101,23 @@ pub(crate) struct RevokeReceipt {
     streams_closed: u64,
 }
 
+/// What a revocation would cut.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(crate) struct RevocationImpact {
+    /// Open streams and sockets: replies on their way, runs that are followed, tails.
+    open_streams: u64,
+    /// Chat sessions that were used in the last 30 minutes, as far as the server knows since it started. Their tokens
+    /// stop.
+    live_sessions: u64,
+    /// Whether it works with runs: their participants' tokens stop too.
+    ends_deployment: bool,
+}
+
 impl From<Receipt> for RevokeReceipt {
     fn from(receipt: Receipt) -> Self {
         let Receipt { id, revoked_at, took_ms, nodes_confirmed, streams_closed } = receipt;
         Self { id, revoked_at, took_ms, nodes_confirmed, streams_closed }
     }
-}
-
-async fn list_api_keys(app: App, call: Call<PageQuery>) -> Result<List<KeyView>, Problem> {
-    list_keys(&app, &call, KeyFilter::default()).await
 }
 
 async fn create_api_key(app: App, call: Call<NewKey>) -> Result<Data<KeyWithSecret>, Problem> {
@@ -226,55 +237,19 @@ async fn revoke_api_key(app: App, call: Call<Nothing>) -> Result<Data<RevokeRece
     Ok(Data::new(receipt.into()))
 }
 
-/// A page of keys as they stand.
-pub(crate) async fn list_keys(app: &App, call: &Call<PageQuery>, filter: KeyFilter) -> Result<List<KeyView>, Problem> {
-    let request = call.input.request()?;
-    let fresh = app.cluster().fresh_uses().await;
-    let mut page = app.workspace(call)?.keys(request, filter).await?;
-    page.rows.iter_mut().for_each(|record| fresh.add_to(record));
-    drop(fresh);
-    let disabled = disabled_accounts(app, &page.rows).await?;
-    let now = call.request.now;
-    Ok(List::of(page, request, |record| {
-        let is_disabled = record.service_account.is_some_and(|account| disabled.contains(&account));
-        KeyView::of(record, is_disabled, now)
-    }))
+async fn get_revocation_impact(app: App, call: Call<Nothing>) -> Result<Data<RevocationImpact>, Problem> {
+    let record = app.workspace(&call)?.key(call.id("id")?).await?;
+    let works = record.revoked_at.is_none();
+    // What a revoked key had is in memory for a while, and of no use to anybody.
+    let (open_streams, live_sessions) = if works { app.cluster().held_by(record.id, call.request.now) } else { (0, 0) };
+    let ends_deployment = works && record.kind == KeyKind::Deployment;
+    Ok(Data::new(RevocationImpact { open_streams, live_sessions, ends_deployment }))
 }
 
 /// One key as it stands.
 async fn show(app: &App, record: KeyRecord, now: Millis) -> Result<Data<KeyView>, Problem> {
     let disabled = disabled_accounts(app, std::slice::from_ref(&record)).await?;
     Ok(Data::new(KeyView::of(record, !disabled.is_empty(), now)))
-}
-
-/// Which accounts of these keys are disabled, or gone.
-async fn disabled_accounts(app: &App, records: &[KeyRecord]) -> Result<HashSet<ServiceAccountId>, Problem> {
-    let mut seen = HashSet::new();
-    let mut disabled = HashSet::new();
-    for record in records {
-        if let Some(id) = record.service_account
-            && seen.insert(id)
-            && account_of(app, record, id).await?.is_none_or(|account| account.disabled_at.is_some())
-        {
-            disabled.insert(id);
-        }
-    }
-    Ok(disabled)
-}
-
-/// The account of a key that the caller sees, also where it does not see the account itself: a live
-/// account may have a test key.
-async fn account_of(
-    app: &App,
-    record: &KeyRecord,
-    id: ServiceAccountId,
-) -> Result<Option<store::ServiceAccountRecord>, Problem> {
-    let tenant = access::Tenant { workspace: record.workspace, environment: Environment::Live };
-    match app.store().workspace(tenant).service_account(id).await {
-        Ok(account) => Ok(Some(account)),
-        Err(StoreError::NotFound) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// What a holder of such a key can do, in scopes: a widget key has none, and opens chat sessions; a

@@ -10,8 +10,9 @@ use store::{KeyFilter, KeySettings};
 use crate::{
     App, input,
     key_input::{self, MAX_NAME, NewServiceAccountKey},
+    key_list::list_keys,
     key_view::{KeyView, KeyWithSecret},
-    keys::{list_keys, must_be_held},
+    keys::must_be_held,
     problem::must_cover,
 };
 
@@ -38,7 +39,8 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 async fn list_service_account_keys(app: App, call: Call<PageQuery>) -> Result<List<KeyView>, Problem> {
     let id = call.id::<ServiceAccountId>("id")?;
     app.workspace(&call)?.service_account(id).await?;
-    list_keys(&app, &call, KeyFilter { service_account: Some(id) }).await
+    let filter = KeyFilter { service_account: Some(id), ..KeyFilter::default() };
+    list_keys(&app, &call, &call.input, filter).await
 }
 
 async fn create_service_account_key(

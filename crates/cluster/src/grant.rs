@@ -283,6 +283,15 @@ impl Grants {
         self.open.load(Ordering::Relaxed)
     }
 
+    /// How many streams of a key are open.
+    pub(crate) fn of_key(&self, key: KeyId) -> u64 {
+        let is_open = |stream: &&Arc<Stream>| stream.reason().is_none();
+        self.by_key[shard(key.0.0)]
+            .lock()
+            .get(&key)
+            .map_or(0, |streams| streams.values().filter(is_open).count() as u64)
+    }
+
     /// Cuts the streams of a key for which `judge` has a reason, and says how many. Cancelling wakes
     /// their tasks, so it happens outside the lock.
     pub(crate) fn cut_key(&self, key: KeyId, judge: impl Fn(&Stream) -> Option<CutReason>) -> u64 {
@@ -327,8 +336,9 @@ mod tests {
         let grants = Arc::new(Grants::default());
         let mine: Vec<_> = (0..3).map(|_| grants.enter(KEY, 0, Some(SESSION), None)).collect();
         let other = grants.enter(KeyId(Ulid(8)), 0, None, None);
-        assert_eq!(grants.open(), 4);
+        assert_eq!((grants.open(), grants.of_key(KEY)), (4, 3));
         assert_eq!(grants.cut_session(SESSION, CutReason::Ended), 3);
+        assert_eq!(grants.of_key(KEY), 0, "they are there until their tasks end, and count no more");
         assert_eq!(grants.cut_key(KEY, |_| Some(CutReason::Revoked)), 0, "they are cut already");
         assert_eq!(mine[0].cancelled().await, CutReason::Ended, "the first reason stays");
         assert!(other.reason().is_none() && !other.token().is_cancelled());

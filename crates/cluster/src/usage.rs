@@ -26,6 +26,8 @@ const CHUNK: usize = 500;
 
 /// A day, in milliseconds.
 pub(crate) const DAY: i64 = 86_400_000;
+/// An hour, in milliseconds.
+const HOUR: i64 = 3_600_000;
 
 /// What happened to one secret since it was last written. 32 bytes: it is in every entry.
 #[derive(Default)]
@@ -51,11 +53,16 @@ pub(crate) struct Uses {
 }
 
 impl Uses {
-    /// The day that they count for: that of the last use, so a use within a minute of midnight may count for the
-    /// day after.
-    pub(crate) const fn day(&self, now: Millis) -> i64 {
+    /// The hour that they count for: that of the last use, so a use within a minute of its end may count for the
+    /// hour after, and the day after.
+    const fn hour(&self, now: Millis) -> i64 {
         let of = if self.count > 0 { self.last.0 } else { now.0 };
-        of.div_euclid(DAY)
+        of.div_euclid(HOUR)
+    }
+
+    /// The day that they count for.
+    pub(crate) const fn day(&self, now: Millis) -> i64 {
+        self.hour(now).div_euclid(24)
     }
 }
 
@@ -167,7 +174,7 @@ impl Used {
             last_used_ip: uses.address,
             uses: u64::from(uses.count),
             refused: u64::from(uses.refused),
-            day: uses.day(now),
+            hour: uses.hour(now),
         };
         Some((row, uses))
     }

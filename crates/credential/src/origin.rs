@@ -3,9 +3,13 @@
 //! It limits what browsers do. Outside a browser anyone can send any `Origin`, so it is a lock
 //! against misuse of a copied widget key on another site, not a way to know who is calling.
 
+mod judgement;
+
 use std::sync::Arc;
 
 use url::{Host, Url};
+
+pub use judgement::{Judgement, origin_of};
 
 /// The most entries one key may have.
 pub const MAX_ENTRIES: usize = 50;

@@ -68,13 +68,6 @@ pub struct KeyChange {
     pub expires_at: Option<Option<Millis>>,
 }
 
-/// Which keys of a list.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct KeyFilter {
-    /// Only those of this account.
-    pub service_account: Option<ServiceAccountId>,
-}
-
 /// A service account to be made.
 #[derive(Clone, Debug)]
 pub struct NewServiceAccount {

@@ -16,6 +16,7 @@ use sqlx::AnyPool;
 
 use crate::{
     catalogue::{
+        Statement,
         keyring::{self as sql, UNIT},
         usage,
     },
@@ -24,6 +25,7 @@ use crate::{
     row::{Row, digest},
     store::Store,
     tx::Tx,
+    workspace::USAGE_HOURS,
 };
 
 /// Keys that are read at once.
@@ -35,6 +37,8 @@ const PARTS_AHEAD: usize = 2;
 const DAY: i64 = 86_400_000;
 /// How long the usage of keys is kept.
 const USAGE_DAYS: i64 = 400;
+/// An hour, in milliseconds.
+const HOUR: i64 = 3_600_000;
 
 const KINDS: [KeyKind; 3] = [KeyKind::Secret, KeyKind::Widget, KeyKind::Deployment];
 const FAMILIES: [Family; 4] = [Family::Secret, Family::ServiceAccount, Family::Deployment, Family::Widget];
@@ -144,9 +148,11 @@ impl Store {
         tx.commit().await
     }
 
-    /// Forgets what keys were used for more than 400 days ago; how many days of keys.
+    /// Forgets what keys were used for more than 400 days ago, and by the hour more than 8; how many days and hours of
+    /// keys.
     pub(crate) async fn sweep_usage(&self, now: Millis) -> Result<u64, StoreError> {
-        self.execute(usage::SWEEP_USAGE.bound().count(now.0.div_euclid(DAY) - USAGE_DAYS)).await
+        let hours = self.execute(usage::SWEEP_HOURS.bound().count(now.0.div_euclid(HOUR) - USAGE_HOURS)).await?;
+        Ok(hours + self.execute(usage::SWEEP_USAGE.bound().count(now.0.div_euclid(DAY) - USAGE_DAYS)).await?)
     }
 
     /// By what imported keys are known again; see [`KeySettings::imported`].
@@ -170,21 +176,31 @@ impl Store {
     }
 }
 
-/// A key's days are counted once, also for two secrets of it, and in the same order on every node.
+/// A key's days and hours are counted once, also for two secrets of it, and in the same order on every node.
 async fn count_requests(tx: &mut Tx, uses: &[SecretUse]) -> Result<(), StoreError> {
-    let mut days: BTreeMap<(WorkspaceId, KeyId, i64), (Environment, u64, u64)> = BTreeMap::new();
+    count_into(tx, &usage::COUNT_REQUESTS, uses, |hour| hour.div_euclid(24)).await?;
+    count_into(tx, &usage::COUNT_HOURS, uses, |hour| hour).await
+}
+
+async fn count_into(
+    tx: &mut Tx,
+    statement: &Statement,
+    uses: &[SecretUse],
+    time_of: impl Fn(i64) -> i64,
+) -> Result<(), StoreError> {
+    let mut times: BTreeMap<(WorkspaceId, KeyId, i64), (Environment, u64, u64)> = BTreeMap::new();
     for report in uses {
-        let key = (report.tenant.workspace, report.key, report.day);
-        let (_, requests, refused) = days.entry(key).or_insert((report.tenant.environment, 0, 0));
+        let key = (report.tenant.workspace, report.key, time_of(report.hour));
+        let (_, requests, refused) = times.entry(key).or_insert((report.tenant.environment, 0, 0));
         *requests = requests.saturating_add(report.uses);
         *refused = refused.saturating_add(report.refused);
     }
-    let days: Vec<_> = days.into_iter().collect();
-    for chunk in days.chunks(usage::COUNTED_ROWS) {
-        let mut insert = usage::COUNT_REQUESTS.bound();
-        for ((workspace, key, day), (environment, requests, refused)) in chunk {
+    let times: Vec<_> = times.into_iter().collect();
+    for chunk in times.chunks(usage::COUNTED_ROWS) {
+        let mut insert = statement.bound();
+        for ((workspace, key, time), (environment, requests, refused)) in chunk {
             insert = insert.id(workspace).text(environment.as_str()).id(key);
-            insert = insert.count(*day).count(*requests).count(*refused);
+            insert = insert.count(*time).count(*requests).count(*refused);
         }
         for _ in chunk.len()..usage::COUNTED_ROWS {
             insert = insert.text("").text("").text("").count(0).count(0).count(0);

@@ -62,6 +62,7 @@ mod import_keys;
 mod imports;
 #[cfg(test)]
 mod key_events;
+mod key_list;
 #[cfg(test)]
 mod key_rotation;
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! What keys were used for, by day.
+//! What keys were used for, by day and by hour.
 
 use super::{Statement, statements};
 
 /// A row of [`COUNT_REQUESTS`]; PostgreSQL wants to be told the types.
 macro_rules! counted_row {
-    ($workspace:literal, $environment:literal, $key:literal, $day:literal, $requests:literal, $refused:literal) => {
+    ($workspace:literal, $environment:literal, $key:literal, $time:literal, $requests:literal, $refused:literal) => {
         concat!(
             "(CAST($",
             $workspace,
@@ -13,7 +13,7 @@ macro_rules! counted_row {
             " AS TEXT), CAST($",
             $key,
             " AS TEXT), CAST($",
-            $day,
+            $time,
             " AS BIGINT), CAST($",
             $requests,
             " AS BIGINT), CAST($",
@@ -23,8 +23,63 @@ macro_rules! counted_row {
     };
 }
 
+/// Many keys at once, each once. Rows that are not needed name no key.
+macro_rules! count_into {
+    ($table:literal, $time:literal) => {
+        concat!(
+            "WITH counted (workspace_id, environment, key_id, at, requests, refused) AS (VALUES ",
+            counted_row!(1, 2, 3, 4, 5, 6),
+            ", ",
+            counted_row!(7, 8, 9, 10, 11, 12),
+            ", ",
+            counted_row!(13, 14, 15, 16, 17, 18),
+            ", ",
+            counted_row!(19, 20, 21, 22, 23, 24),
+            ", ",
+            counted_row!(25, 26, 27, 28, 29, 30),
+            ", ",
+            counted_row!(31, 32, 33, 34, 35, 36),
+            ", ",
+            counted_row!(37, 38, 39, 40, 41, 42),
+            ", ",
+            counted_row!(43, 44, 45, 46, 47, 48),
+            ", ",
+            counted_row!(49, 50, 51, 52, 53, 54),
+            ", ",
+            counted_row!(55, 56, 57, 58, 59, 60),
+            ", ",
+            counted_row!(61, 62, 63, 64, 65, 66),
+            ", ",
+            counted_row!(67, 68, 69, 70, 71, 72),
+            ", ",
+            counted_row!(73, 74, 75, 76, 77, 78),
+            ", ",
+            counted_row!(79, 80, 81, 82, 83, 84),
+            ", ",
+            counted_row!(85, 86, 87, 88, 89, 90),
+            ", ",
+            counted_row!(91, 92, 93, 94, 95, 96),
+            ") INSERT INTO ",
+            $table,
+            " (workspace_id, environment, key_id, ",
+            $time,
+            ", requests, refused)
+            SELECT workspace_id, environment, key_id, at, requests, refused FROM counted WHERE key_id <> ''
+            ON CONFLICT (workspace_id, key_id, ",
+            $time,
+            ") DO UPDATE SET requests = ",
+            $table,
+            ".requests + excluded.requests, refused = ",
+            $table,
+            ".refused + excluded.refused"
+        )
+    };
+}
+
 /// Rows of one [`COUNT_REQUESTS`].
 pub(crate) const COUNTED_ROWS: usize = 16;
+/// Keys of one [`HOURS`].
+pub(crate) const KEYS_OF_HOURS: usize = 25;
 
 /// Of one environment, from a day to a day; of one key if `$5` names it.
 macro_rules! of_days {
@@ -35,30 +90,14 @@ macro_rules! of_days {
 }
 
 statements! {
-    /// Many keys at once, each once. Rows that are not needed name no key.
-    COUNT_REQUESTS "count_requests" concat!(
-        "WITH counted (workspace_id, environment, key_id, day, requests, refused) AS (VALUES ",
-        counted_row!(1, 2, 3, 4, 5, 6), ", ",
-        counted_row!(7, 8, 9, 10, 11, 12), ", ",
-        counted_row!(13, 14, 15, 16, 17, 18), ", ",
-        counted_row!(19, 20, 21, 22, 23, 24), ", ",
-        counted_row!(25, 26, 27, 28, 29, 30), ", ",
-        counted_row!(31, 32, 33, 34, 35, 36), ", ",
-        counted_row!(37, 38, 39, 40, 41, 42), ", ",
-        counted_row!(43, 44, 45, 46, 47, 48), ", ",
-        counted_row!(49, 50, 51, 52, 53, 54), ", ",
-        counted_row!(55, 56, 57, 58, 59, 60), ", ",
-        counted_row!(61, 62, 63, 64, 65, 66), ", ",
-        counted_row!(67, 68, 69, 70, 71, 72), ", ",
-        counted_row!(73, 74, 75, 76, 77, 78), ", ",
-        counted_row!(79, 80, 81, 82, 83, 84), ", ",
-        counted_row!(85, 86, 87, 88, 89, 90), ", ",
-        counted_row!(91, 92, 93, 94, 95, 96),
-        ") INSERT INTO key_usage (workspace_id, environment, key_id, day, requests, refused)
-        SELECT workspace_id, environment, key_id, day, requests, refused FROM counted WHERE key_id <> ''
-        ON CONFLICT (workspace_id, key_id, day) DO UPDATE SET
-            requests = key_usage.requests + excluded.requests, refused = key_usage.refused + excluded.refused"
-    );
+    COUNT_REQUESTS "count_requests" count_into!("key_usage", "day");
+    COUNT_HOURS "count_hours" count_into!("key_usage_hours", "hour");
+    /// Of [`KEYS_OF_HOURS`] keys; those that are not needed are empty.
+    HOURS "usage_hours"
+        "SELECT key_id, hour, requests, refused FROM key_usage_hours
+        WHERE workspace_id = $1 AND environment IN ($2, $3) AND hour >= $4 AND hour <= $5
+            AND key_id IN ($6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+                $25, $26, $27, $28, $29, $30)";
     REQUESTS_OF_DAY "requests_of_day"
         "SELECT CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS total FROM key_usage
         WHERE workspace_id = $1 AND key_id = $2 AND day = $3";
@@ -77,4 +116,6 @@ statements! {
     /// By the workspaces' index on days: nothing is read that stays.
     SWEEP_USAGE "sweep_usage"
         "DELETE FROM key_usage WHERE workspace_id IN (SELECT id FROM workspaces) AND day < $1";
+    /// By the index on hours.
+    SWEEP_HOURS "sweep_usage_hours" "DELETE FROM key_usage_hours WHERE hour < $1";
 }

@@ -3,16 +3,16 @@ use ambient::{KeyId, Millis, ServiceAccountId};
 use credential::secret::IMPORTED;
 use serde_json::Map;
 
-use super::{EventKind, Workspace, limits};
+use super::{EventKind, Workspace, key_list::folded};
 use crate::{
     catalogue::{Bound, Statement, keys as sql, leaks as leak_sql},
-    change::{KeyChange, KeyFilter, NewKey},
+    change::{KeyChange, NewKey},
     error::StoreError,
     foreign::ForeignPepper,
     key_notices::dates,
     keyring::key_records,
     notice::Dates,
-    record::{AuditEntry, KeyRecord, KeySettings, Page, PageRequest, SecretRecord},
+    record::{AuditEntry, KeyRecord, KeySettings, SecretRecord},
     tx::Tx,
 };
 
@@ -153,23 +153,6 @@ impl Workspace {
         key_records(&self.store.rows(self.select_key(id)).await?)?.pop().ok_or(StoreError::NotFound)
     }
 
-    /// A page of keys, the newest first.
-    ///
-    /// # Errors
-    /// When the database cannot be used.
-    pub async fn keys(&self, page: PageRequest, filter: KeyFilter) -> Result<Page<KeyRecord>, StoreError> {
-        let now = self.store.now();
-        let (rows, total) = match filter.service_account {
-            None => (limits(self.seen(&sql::KEYS).time(now), page), self.seen(&sql::KEY_COUNT)),
-            Some(account) => (
-                limits(self.seen(&sql::KEYS_PAGE_OF_ACCOUNT).time(now), page).id(account),
-                self.seen(&sql::KEY_COUNT_OF_ACCOUNT).id(account),
-            ),
-        };
-        let rows = key_records(&self.store.rows(rows).await?)?;
-        Ok(Page { rows, total: self.store.total(total).await? })
-    }
-
     /// Every key of a service account, the newest first.
     ///
     /// # Errors
@@ -197,6 +180,7 @@ impl Workspace {
         key.expires_at = change.expires_at.unwrap_or(key.expires_at);
         let update = sql::UPDATE_KEY.bound().id(self.tenant.workspace).id(id).text(&key.name);
         let update = update.text(json(&key.scopes)?).text(settings_text(&key.settings)?).maybe_time(key.expires_at);
+        let update = update.text(folded(&key.name));
         tx.change(update).await?;
         self.wait_for_notices(&mut tx, &key, before).await?;
         self.insert_audit(&mut tx, &audit, KIND, &id).await?;
@@ -335,7 +319,7 @@ impl Workspace {
         let bound = bound.text(key.kind.as_str()).text(key.family.as_str()).text(&key.name);
         let bound = bound.text(json(&key.scopes)?).text(settings_text(&key.settings)?).maybe_id(key.service_account);
         let bound = bound.text(&key.created_by).time(key.created_at).maybe_time(key.expires_at);
-        Ok(bound.maybe_time(dates(key).first_look(self.store.now())))
+        Ok(bound.maybe_time(dates(key).first_look(self.store.now())).text(folded(&key.name)))
     }
 
     pub(super) fn insert_secret(&self, key: KeyId, secret: &SecretRecord) -> Bound {

@@ -2,7 +2,10 @@ use ambient::KeyId;
 
 use super::{Workspace, limits};
 use crate::{
-    catalogue::{Bound, Statement, usage as sql},
+    catalogue::{
+        Bound, Statement,
+        usage::{self as sql, KEYS_OF_HOURS},
+    },
     error::StoreError,
     record::{Page, PageRequest},
     row::Row,
@@ -44,7 +47,47 @@ pub struct UsageRecord {
     pub refused: u64,
 }
 
+/// How long the usage of keys is kept by the hour: 8 days.
+pub const USAGE_HOURS: i64 = 8 * 24;
+
+/// How often a key was used in an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HourRecord {
+    /// Which key.
+    pub key: KeyId,
+    /// Whole hours since 1970-01-01T00, UTC.
+    pub hour: i64,
+    /// Requests that were let in.
+    pub requests: u64,
+    /// Requests that were refused although the key was right.
+    pub refused: u64,
+}
+
 impl Workspace {
+    /// How often each of these keys was used in the hours from one to another, in no order; hours without a request
+    /// and keys that this tenant does not see are missing, and so is what is not written yet: a minute at most.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn usage_hours(&self, keys: &[KeyId], from: i64, to: i64) -> Result<Vec<HourRecord>, StoreError> {
+        let mut hours = Vec::new();
+        for chunk in keys.chunks(KEYS_OF_HOURS) {
+            let mut bound = self.seen(&sql::HOURS).count(from).count(to);
+            for index in 0..KEYS_OF_HOURS {
+                bound = bound.text(chunk.get(index).map(ToString::to_string).unwrap_or_default());
+            }
+            for row in self.store.rows(bound).await? {
+                hours.push(HourRecord {
+                    key: row.id("key_id")?,
+                    hour: row.count("hour")?,
+                    requests: row.count("requests")?,
+                    refused: row.count("refused")?,
+                });
+            }
+        }
+        Ok(hours)
+    }
+
     /// How often keys of this environment were used, by day. What is not written yet is missing: a minute at most.
     ///
     /// # Errors

@@ -81,6 +81,8 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("take_notice", "by id and the time that was found"),
     ("count_requests", "usage of every tenant; each row says whose it is"),
     ("sweep_usage", "age alone, of every tenant"),
+    ("count_hours", "usage of every tenant; each row says whose it is"),
+    ("sweep_usage_hours", "age alone, of every tenant"),
     ("renew_digest", "by digest, once the key was proved"),
 ];
 

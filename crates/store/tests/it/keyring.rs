@@ -37,7 +37,7 @@ async fn the_load_says_the_same_as_a_look_up() {
             last_used_ip: Some("2001:db8::1".parse().unwrap()),
             uses: 3,
             refused: 0,
-            day: 0,
+            hour: 0,
         };
         world.store.record_uses(&[used]).await.unwrap();
         run(&world.url, "UPDATE workspaces SET rate_limit = 77 WHERE name = 'theirs'").await;
@@ -152,7 +152,7 @@ async fn uses_add_up_and_the_last_one_wins_whatever_the_order() {
             last_used_ip: Some(ip.parse().unwrap()),
             uses,
             refused: 0,
-            day: 0,
+            hour: 0,
         };
         let gone = SecretUse { digest: digest(50), ..report(1, "::1", 1) };
         world.store.record_uses(&[gone, report(100, "10.0.0.1", 2)]).await.unwrap();

@@ -74,7 +74,7 @@ async fn deleting_an_account_revokes_its_keys_and_no_others() {
         let free = live.create_key(new_key(9), by("create")).await.unwrap().id;
         let early = live.revoke_key(ids[0], world.advance(1), by("revoke")).await.unwrap();
 
-        let filter = KeyFilter { service_account: Some(account) };
+        let filter = KeyFilter { service_account: Some(account), ..KeyFilter::default() };
         let page = live.keys(PageRequest { page: 1, per_page: 2 }, filter).await.unwrap();
         let listed: Vec<_> = page.rows.iter().map(|key| key.id).collect();
         assert_eq!((listed, page.total), (vec![ids[2], ids[1]], 3));

@@ -2,7 +2,7 @@
 
 use ambient::{ConnectionId, ConversationId, DeploymentId, MessageId, RunId, Ulid};
 use store::{
-    BotChange, ConnectionDraft, IntegrationChange, KeyChange, KeyFilter, NewConversation, NewRun, RunRange,
+    BotChange, ConnectionDraft, IntegrationChange, KeyChange, KeyFilter, NewConversation, NewRun, RunFilter, RunRange,
     ServiceAccountChange, StoreError, TurnRecord, WorkflowChange, Workspace,
 };
 
@@ -92,7 +92,7 @@ async fn sees_no_key_of(owner: &Workspace, stranger: &Workspace) {
     let mut theirs = crate::databases::test_key(8);
     theirs.service_account = Some(account);
     absent("create_key under a foreign account", stranger.create_key(theirs, by("x")).await);
-    let filter = KeyFilter { service_account: Some(account) };
+    let filter = KeyFilter { service_account: Some(account), ..KeyFilter::default() };
     assert_eq!(stranger.keys(FIRST, KeyFilter::default()).await.unwrap().total, 0);
     let filtered = stranger.keys(FIRST, filter).await.unwrap();
     assert_eq!((filtered.total, filtered.rows.len()), (0, 0));
@@ -108,6 +108,9 @@ async fn sees_no_workflow_of(owner: &Workspace, stranger: &Workspace) {
     let idle = owner.create_workflow(new_workflow("idle"), by("create")).await.unwrap().id;
     let deployment = deploy(owner, workflow, 50).await.id;
     absent("workflow", stranger.workflow(workflow).await);
+    absent("workflow_version", stranger.workflow_version(workflow, 1).await);
+    assert_eq!(owner.workflow_versions(workflow, FIRST).await.unwrap().total, 1);
+    assert_eq!(stranger.workflow_versions(workflow, FIRST).await.unwrap().total, 0);
     absent("update_workflow", stranger.update_workflow(workflow, WorkflowChange::default(), by("x")).await);
     absent("delete_workflow", stranger.delete_workflow(idle, by("x")).await);
     let new = new_deployment(workflow, 51);
@@ -152,6 +155,8 @@ async fn sees_no_run_of(owner: &Workspace, stranger: &Workspace, deployment: Dep
     assert_eq!(stranger.runs(FIRST, None).await.unwrap().total, 0);
     let filtered = stranger.runs(FIRST, Some(deployment)).await.unwrap();
     assert_eq!((filtered.total, filtered.rows.len()), (0, 0));
+    let filter = RunFilter { deployment: None, status: Some("pending") };
+    assert_eq!(stranger.runs(FIRST, filter).await.unwrap().total, 0);
     let kept = owner.run(run).await.unwrap();
     assert_eq!((kept.version, owner.effects_of(run).await.unwrap()[0].attempts), (1, 0));
 }

@@ -15,7 +15,7 @@ fn report(of: &Workspace, key: KeyId, n: u8, (uses, refused): (u64, u64), day: i
         last_used_ip: None,
         uses,
         refused,
-        day,
+        hour: day * 24,
     }
 }
 
@@ -113,6 +113,42 @@ async fn usage_is_kept_for_400_days() {
         world.store.record_uses(&reports).await.unwrap();
         world.store.sweep(START).await.unwrap();
         assert_eq!(usage(&live, ALL, UsageGroup::Day).await, [(Some(TODAY - 400), None, 1, 0)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn hours_are_counted_beside_the_days_and_forgotten_after_eight() {
+    on_each(async |world| {
+        let ([live, test, theirs], [one, two, of_test, other]) = keys(world).await;
+        let at = |of: &Workspace, key, n, counts, hour| SecretUse { hour, ..report(of, key, n, counts, 0) };
+        let hour = TODAY * 24 + 7;
+        let uses = [
+            at(&live, one, 1, (2, 0), hour),
+            at(&live, one, 1, (3, 1), hour),
+            at(&live, one, 1, (1, 0), hour - 1),
+            at(&live, two, 2, (0, 4), hour),
+            at(&test, of_test, 3, (7, 0), hour),
+            at(&theirs, other, 4, (9, 0), hour),
+        ];
+        world.store.record_uses(&uses).await.unwrap();
+        world.store.record_uses(&[at(&live, one, 1, (10, 0), hour)]).await.unwrap();
+        let hours = async |of: &Workspace, keys: &[KeyId], from| {
+            let mut found = of.usage_hours(keys, from, hour).await.unwrap();
+            found.sort_by_key(|found| (found.key, found.hour));
+            found.into_iter().map(|found| (found.key, found.hour, found.requests, found.refused)).collect::<Vec<_>>()
+        };
+        let many: Vec<KeyId> = (1..=30).map(|n| KeyId(Ulid(n))).chain([one, two, other]).collect();
+        let mut expected = [(one, hour - 1, 1, 0), (one, hour, 15, 1), (two, hour, 0, 4)];
+        expected.sort();
+        assert_eq!(hours(&live, &many, hour - 1).await, expected);
+        assert_eq!(hours(&live, &[one], hour).await, [(one, hour, 15, 1)]);
+        assert_eq!(hours(&live, &[of_test], hour).await, [(of_test, hour, 7, 0)], "a live tenant sees test keys");
+        assert!(hours(&test, &[one, two, other], 0).await.is_empty() && hours(&live, &[], 0).await.is_empty());
+        let day = UsageFilter { from: TODAY, to: TODAY, key: Some(one) };
+        assert_eq!(usage(&live, day, UsageGroup::Neither).await, [(Some(TODAY), Some(one), 16, 1)]);
+        world.store.sweep(Millis((hour + 192) * 3_600_000)).await.unwrap();
+        assert_eq!(hours(&live, &[one], 0).await, [(one, hour, 15, 1)], "the hour before is forgotten");
     })
     .await;
 }

@@ -213,6 +213,7 @@ impl<'a> Objects<'a> {
     async fn body(&self, operation: &Meta) -> Option<Value> {
         Some(match operation.id {
             "check_origin" => json!({"origin": "https://a.example.com", "allowed_domains": ["example.com"]}),
+            "explain_access" => json!({"credential": "nonsense"}),
             "report_leaks" => json!([{"token": "nonsense"}]),
             "create_api_key" | "create_bot" | "create_service_account" | "create_service_account_key" => {
                 json!({"name": "New"})
