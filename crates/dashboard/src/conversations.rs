@@ -68,6 +68,7 @@ struct ConversationsQuery {
     user: String,
     /// `open` or `ended`.
     #[serde(default)]
+    status: String,
     /// Opened on this day or later.
     #[serde(default)]
     from: String,
