@@ -5,6 +5,7 @@ use std::fmt;
 use ambient::Millis;
 use askama::filters::HtmlSafe;
 use gate::{FieldError, Problem};
+use http::StatusCode;
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
@@ -23,6 +24,23 @@ impl fmt::Display for When {
 
 /// Digits, letters and our own element.
 impl HtmlSafe for When {}
+
+/// A text that may be missing: then a dash is shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct OrDash(pub(crate) Option<String>);
+
+impl OrDash {
+    pub(crate) fn text(&self) -> &str {
+        self.0.as_deref().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for OrDash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("–"))
+    }
+}
 
 /// One object of the API: `{"data":{…}}`.
 #[derive(Clone, Debug, Deserialize)]
@@ -43,11 +61,24 @@ pub(crate) struct PagedMeta {
     pub(crate) page: u64,
     pub(crate) per_page: u64,
     pub(crate) total: u64,
+    /// There are more than `total`.
+    #[serde(default)]
+    pub(crate) capped: bool,
 }
 
 impl PagedMeta {
     pub(crate) fn last(&self) -> u64 {
         self.total.div_ceil(self.per_page.max(1)).max(1)
+    }
+
+    /// Which page of how many.
+    pub(crate) fn place(&self) -> String {
+        let Self { page, total, .. } = self;
+        if self.capped {
+            format!("Page {page}, more than {total} in all")
+        } else {
+            format!("Page {page} of {}, {total} in all", self.last())
+        }
     }
 }
 
@@ -65,14 +96,18 @@ pub(crate) struct Pager {
 impl Pager {
     /// Of a list at `path`, asked for with these other parameters.
     pub(crate) fn new(meta: PagedMeta, path: &str, others: &[(&str, &str)]) -> Self {
-        let mut base = format!("{path}?");
-        for (name, value) in others.iter().filter(|(_, value)| !value.is_empty()) {
-            let pair = serde_urlencoded::to_string([(name, value)]).unwrap_or_default();
-            base.push_str(&pair);
-            base.push('&');
-        }
-        base.push_str("page=");
-        Self { meta, base }
+        let base = address(path, others);
+        let mark = if base.contains('?') { '&' } else { '?' };
+        Self { meta, base: format!("{base}{mark}page=") }
+    }
+}
+
+/// A path with those of these parameters that say something.
+pub(crate) fn address(path: &str, parameters: &[(&str, &str)]) -> String {
+    let said: Vec<_> = parameters.iter().filter(|(_, value)| !value.is_empty()).collect();
+    match serde_urlencoded::to_string(said) {
+        Ok(query) if !query.is_empty() => format!("{path}?{query}"),
+        _ => path.to_owned(),
     }
 }
 
@@ -82,11 +117,22 @@ pub(crate) struct Trouble {
     pub(crate) message: String,
     pub(crate) code: &'static str,
     pub(crate) fields: Vec<FieldError>,
+    /// Of the page that says it.
+    pub(crate) status: StatusCode,
 }
 
 impl Trouble {
     pub(crate) fn of(problem: &Problem) -> Self {
-        Self { message: problem.message().to_owned(), code: problem.code(), fields: problem.errors().to_vec() }
+        let (message, code, status) = (problem.message().to_owned(), problem.code(), problem.status());
+        Self { message, code, fields: problem.errors().to_vec(), status }
+    }
+
+    /// Of what another try with the same form can mend; anything else is a page of its own.
+    ///
+    /// # Errors
+    /// The problem.
+    pub(crate) fn again(problem: Problem) -> Result<Self, Problem> {
+        if matches!(problem.status().as_u16(), 400 | 409 | 413 | 422) { Ok(Self::of(&problem)) } else { Err(problem) }
     }
 
     /// Whether there is any.
@@ -122,8 +168,11 @@ mod tests {
 
     #[test]
     fn a_pager_keeps_the_other_parameters() {
-        let meta = PagedMeta { page: 1, per_page: 25, total: 51 };
+        let meta = PagedMeta { page: 1, per_page: 25, total: 51, capped: false };
         let pager = Pager::new(meta, "/_/api-keys", &[("q", "a b&c"), ("kind", "")]);
         assert_eq!((pager.base.as_str(), meta.last()), ("/_/api-keys?q=a+b%26c&page=", 3));
+        assert_eq!(meta.place(), "Page 1 of 3, 51 in all");
+        let many = PagedMeta { page: 7, total: 10_000, capped: true, ..meta };
+        assert_eq!(many.place(), "Page 7, more than 10000 in all");
     }
 }
