@@ -97,7 +97,32 @@ impl Menu {
 }
 
 /// What `?done=` says, in words. Nothing else in an address is ever shown as it is.
-const DONE: &[(&str, &str)] = &[("saved", "Saved."), ("created", "Created."), ("deleted", "Deleted.")];
+const DONE: &[(&str, &str)] = &[
+    ("saved", "Saved."),
+    ("created", "Created."),
+    ("deleted", "Deleted."),
+    ("grace-ended", "The old secret has stopped."),
+    ("enabled", "Enabled: its keys work again."),
+    ("disabled", "Disabled: its keys have stopped."),
+    ("archived", "Archived. It is out of the way, and can be taken back."),
+    ("restored", "Taken back from the archive."),
+    ("tested", "A test event is on its way. Reload the page to see how it went."),
+    ("replayed", "The event is on its way again. Reload the page to see how it went."),
+    ("recovered", "What was missed is on its way again."),
+    ("nothing-missed", "Nothing was missed since then: nothing is sent again."),
+    ("turned-on", "Turned on. It gets events from now on."),
+    ("turned-off", "Turned off. It gets no more events."),
+    ("run-cancelled", "The run is cancelled. What it had under way was cut."),
+    ("removed", "Removed, and signed out everywhere."),
+    ("taken-back", "The invitation is taken back. Its link does not work any more."),
+    ("granted", "The credits are granted."),
+    ("metered", "Replies cost credits from now on."),
+    ("unmetered", "Replies cost nothing from now on."),
+    ("confirmed", "Confirmed. If you were in the middle of a form, go back to it and send it again."),
+    ("password-changed", "The password is changed. Your other browsers are signed out."),
+    ("signed-out", "That browser is signed out."),
+    ("codes-ended", "Codes are off: signing in takes your password alone."),
+];
 
 pub(crate) fn done(code: &str) -> Option<&'static str> {
     DONE.iter().find(|(of, _)| *of == code).map(|(_, words)| *words)

@@ -4,6 +4,7 @@
 //! ([`desk::Desk`]); so who may do what, what is checked and what is audited is said once. What is never here:
 //! statements, inline script or style, anything from elsewhere, a secret in an address.
 
+mod account;
 mod bots;
 mod conversations;
 mod desk;
@@ -19,6 +20,9 @@ mod view;
 
 use access::{Access, Limit, Role};
 use api::App;
+mod requests;
+mod runs;
+mod service_accounts;
 use gate::{Operation, Raw, Routes};
 
 pub(crate) use crate::form::Form;
@@ -43,3 +47,6 @@ pub fn mount(routes: &mut Routes<App>) {
     loops::mount(routes);
     view::mount(routes);
 }
+    account::mount(routes);
+    keys::mount(routes);
+    service_accounts::mount(routes);

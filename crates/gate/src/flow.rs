@@ -192,7 +192,7 @@ impl Gate {
         if mounted.meta.is_for_browsers() {
             headers.append(header::VARY, HeaderValue::from_static("Origin"));
         }
-        finish(headers, id);
+        finish(headers, id, self.0.sign_in_cookie);
         let took = self.0.clock.elapsed().saturating_sub(started);
         mounted.metrics.record(response.status().as_u16(), took.as_secs_f64(), code);
         if self.0.log.is_on() {
@@ -236,7 +236,7 @@ impl Gate {
             }
             response.headers_mut().append(header::VARY, HeaderValue::from_static("Origin"));
         }
-        finish(response.headers_mut(), id);
+        finish(response.headers_mut(), id, self.0.sign_in_cookie);
         let status = response.status().as_u16();
         self.0.metrics.of(operation, status).record(status, 0.0, Some(code));
         if self.0.log.is_on() {
@@ -385,12 +385,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const BUDGET: HeaderName = HeaderName::from_static("ratelimit");
 const BUDGET_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
-fn finish(headers: &mut HeaderMap, id: RequestId) {
+fn finish(headers: &mut HeaderMap, id: RequestId, cookie: SignInCookie) {
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(id.to_string())) {
         headers.insert(REQUEST_ID, value);
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Whom the world reaches by TLS is never asked without it again (RFC 6797).
+    if cookie.is_secure() {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
 }
 
 /// `RateLimit` and `RateLimit-Policy` (structured fields, draft of 2025-09).

@@ -37,6 +37,11 @@ impl SignInCookie {
         Self { is_secure: public_url.starts_with("https://") }
     }
 
+    /// Whether the world reaches the server by TLS.
+    pub(crate) const fn is_secure(self) -> bool {
+        self.is_secure
+    }
+
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
