@@ -40,6 +40,7 @@ struct Inner {
     counters: Places<WorkspaceId>,
     pages: Places<WorkspaceId>,
     exports: Places<WorkspaceId>,
+    tails: Places<WorkspaceId>,
     guesses: Places<IpAddr>,
     contact_searches: Places<WorkspaceId>,
     uploads: Places<WorkspaceId>,
@@ -56,6 +57,8 @@ const COUNTERS: Share = Share { at_once: 1, waiting: 4, patience: Duration::from
 const PAGES: Share = Share { at_once: 2, waiting: 8, patience: Duration::from_secs(10) };
 /// Exports that a workspace has at once.
 const EXPORTS: Share = Share { at_once: 2, waiting: 4, patience: Duration::from_secs(10) };
+/// People and programs that follow a workspace's requests at once.
+const TAILS: Share = Share { at_once: 16, waiting: 0, patience: Duration::from_secs(1) };
 /// Lists and counts of contacts that are made for a workspace at once: some of them go through all contacts.
 const CONTACT_SEARCHES: Share = Share { at_once: 4, waiting: 64, patience: Duration::from_secs(10) };
 /// Files that a workspace sends at once.
@@ -125,6 +128,7 @@ impl App {
             counters: Places::new(COUNTERS),
             pages: Places::new(PAGES),
             exports: Places::new(EXPORTS),
+            tails: Places::new(TAILS),
             guesses: Places::new(GUESSES),
             contact_searches: Places::new(CONTACT_SEARCHES),
             uploads: Places::new(UPLOADS),
@@ -232,6 +236,10 @@ impl App {
 
     pub(crate) fn exports(&self) -> &Places<WorkspaceId> {
         &self.0.exports
+    }
+
+    pub(crate) fn tails(&self) -> &Places<WorkspaceId> {
+        &self.0.tails
     }
 
     pub(crate) fn contact_searches(&self) -> &Places<WorkspaceId> {

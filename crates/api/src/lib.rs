@@ -21,31 +21,35 @@ mod credits;
 mod deployments;
 mod encode;
 mod executions;
+mod explain;
 mod input;
 mod integrations;
 pub mod invitations;
 mod key_input;
-mod key_view;
 mod key_list;
+mod key_view;
 mod keys;
 mod leaks;
 mod me;
 mod members;
 mod origins;
+mod overview;
 mod password;
 mod people;
 mod places;
 mod problem;
+mod requests;
 mod results;
+mod roles;
 mod run_stream;
 mod runs;
+mod second_factor;
 mod service_account_keys;
 mod service_accounts;
 mod sessions;
 pub mod setup;
 mod sign_in;
 mod signing;
-mod second_factor;
 mod start;
 mod streamed;
 mod system;
@@ -59,11 +63,13 @@ mod webhook_scopes;
 mod webhooks;
 mod workflows;
 mod workspace;
+mod workspace_runs;
 
 pub use app::{App, AppParts, AppSettings};
 use gate::Routes;
 pub use leaks::FetchReporterKeys;
 pub use problem::{of_chat as problem_of_chat, of_run as problem_of_run};
+pub use second_factor::totp_place;
 pub use signing::trigger_place;
 pub use start::charge_start;
 
@@ -73,7 +79,6 @@ pub fn routes(app: App) -> Routes<App> {
     routes_with(app, |_| {})
 }
 
-pub use second_factor::totp_place;
 /// The same with the operations of other rooms that belong into the document.
 #[must_use]
 pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Routes<App> {
@@ -104,14 +109,22 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     results::mount(&mut routes);
     runs::mount(&mut routes);
     run_stream::mount(&mut routes);
+    workspace_runs::mount(&mut routes);
     triggers::mount(&mut routes);
     webhook_calls::mount(&mut routes);
     webhooks::mount(&mut routes);
+    webhook_scopes::mount(&mut routes);
     workspace::mount(&mut routes);
+    roles::mount(&mut routes);
     members::mount(&mut routes);
     invitations::mount(&mut routes);
     sign_in::mount(&mut routes);
+    account::mount(&mut routes);
+    second_factor::mount(&mut routes);
     audit::mount(&mut routes);
+    requests::mount(&mut routes);
+    explain::mount(&mut routes);
+    overview::mount(&mut routes);
     agent_loops::mount(&mut routes);
     executions::mount(&mut routes);
     setup::mount(&mut routes);
@@ -120,5 +133,3 @@ pub fn routes_with(app: App, mount_others: impl FnOnce(&mut Routes<App>)) -> Rou
     routes.state().describe(&routes);
     routes
 }
-    account::mount(&mut routes);
-    second_factor::mount(&mut routes);

@@ -53,6 +53,9 @@ const JS: &str = "text/javascript; charset=utf-8";
 static DASHBOARD_CSS: File = File::new(CSS, include_str!("static/dashboard.css"));
 static DASHBOARD_JS: File = File::new(JS, include_str!("static/dashboard.js"));
 static TRY_JS: File = File::new(JS, include_str!("static/try.js"));
+static REQUESTS_JS: File = File::new(JS, include_str!("static/requests.js"));
+static IMPORT_JS: File = File::new(JS, include_str!("static/import.js"));
+static WORKFLOW_JS: File = File::new(JS, include_str!("static/workflow.js"));
 static HTMX_JS: File = File::new(JS, include_str!("static/htmx.min.js"));
 
 /// One line for each file: its operation, and where its text is.
@@ -69,6 +72,9 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
         DASHBOARD_CSS "/static/dashboard.css" "get_dashboard_style" "The dashboard's style."
         DASHBOARD_JS "/static/dashboard.js" "get_dashboard_script" "What the dashboard's pages share."
         TRY_JS "/static/try.js" "get_trial_script" "Streams the answers of a bot that is tried out."
+        REQUESTS_JS "/static/requests.js" "get_requests_script" "The list of requests as it goes on."
+        IMPORT_JS "/static/import.js" "get_import_script" "Sends a file of contacts from the disk."
+        WORKFLOW_JS "/static/workflow.js" "get_workflow_editor_script" "The script of the editor of workflows."
         HTMX_JS "/static/htmx.js" "get_htmx_script" "htmx 4, which exchanges parts of pages."
     }
 }
@@ -84,6 +90,8 @@ mod tests {
         }
         for refused in ["innerHTML", "outerHTML", "insertAdjacentHTML", "eval(", "document.write", "localStorage"] {
             assert!(!DASHBOARD_JS.text.contains(refused) && !TRY_JS.text.contains(refused), "{refused}");
+            assert!(!REQUESTS_JS.text.contains(refused), "{refused}");
+            assert!(!IMPORT_JS.text.contains(refused), "{refused}");
         }
     }
 }

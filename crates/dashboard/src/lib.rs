@@ -6,23 +6,32 @@
 
 mod account;
 mod bots;
+mod chart;
+mod contacts;
 mod conversations;
+mod deployments;
 mod desk;
 mod entrance;
+mod explain;
 mod files;
 mod form;
 mod frame;
 mod home;
+mod joining;
+mod keys;
 mod layout;
 mod loops;
-mod show;
-mod view;
-
-use access::{Access, Limit, Role};
-use api::App;
 mod requests;
 mod runs;
 mod service_accounts;
+mod show;
+mod view;
+mod webhooks;
+mod workflows;
+mod workspace;
+
+use access::{Access, Limit, Role};
+use api::App;
 use gate::{Operation, Raw, Routes};
 
 pub(crate) use crate::form::Form;
@@ -39,14 +48,23 @@ const fn form(path: &'static str, id: &'static str, summary: &'static str, role:
 
 /// Adds the pages to the table.
 pub fn mount(routes: &mut Routes<App>) {
+    account::mount(routes);
     bots::mount(routes);
+    contacts::mount(routes);
     conversations::mount(routes);
     entrance::mount(routes);
+    explain::mount(routes);
     files::mount(routes);
     home::mount(routes);
-    loops::mount(routes);
-    view::mount(routes);
-}
-    account::mount(routes);
+    joining::mount(routes);
     keys::mount(routes);
     service_accounts::mount(routes);
+    loops::mount(routes);
+    requests::mount(routes);
+    view::mount(routes);
+    workflows::mount(routes);
+    deployments::mount(routes);
+    runs::mount(routes);
+    webhooks::mount(routes);
+    workspace::mount(routes);
+}

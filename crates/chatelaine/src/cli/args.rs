@@ -30,6 +30,9 @@ pub(crate) enum Command {
     Try(Try),
     /// Manage the API keys of a running server.
     Keys(Keys),
+    /// Say what a key or a token is, and why a request with it was refused, or would be; a running server is asked,
+    /// and the key to ask with needs the scope audit:read.
+    Explain(Explain),
     /// Check definitions of workflows, and print the examples; no server is asked.
     Workflow(Workflow),
     /// Find keys in files and directories, built bundles and logs too; exit code 1 when there is one, 2 when
@@ -105,6 +108,31 @@ pub(crate) struct Try {
 pub(crate) struct Keys {
     #[command(subcommand)]
     pub(crate) action: KeysAction,
+    #[command(flatten)]
+    pub(crate) client: Client,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// A request that was answered of late, by its id, `req_…`. Without it, the credential that is to be explained is
+    /// read from stdin: never an argument, which other users of this machine can see.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["stranger", "origin", "address"])]
+    pub(crate) request: Option<String>,
+    /// Explain a request without a credential; nothing is read from stdin.
+    #[arg(long)]
+    pub(crate) stranger: bool,
+    /// The method.
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+    /// The path.
+    #[arg(long, value_name = "PATH", default_value = "/v1/me")]
+    pub(crate) path: String,
+    /// The page that would ask, such as https://www.example.com.
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) origin: Option<String>,
+    /// The client's IP address.
+    #[arg(long, value_name = "IP")]
+    pub(crate) address: Option<String>,
     #[command(flatten)]
     pub(crate) client: Client,
 }

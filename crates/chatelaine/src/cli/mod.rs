@@ -3,6 +3,7 @@
 
 mod args;
 mod duration;
+mod explain;
 mod export;
 mod failure;
 mod import;
@@ -48,6 +49,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Command::Serve(serve) => (false, serve::run(&serve.flags(), environment, terminal)),
         Command::Try(arguments) => (arguments.json, trial::run(arguments, environment, terminal)),
         Command::Keys(keys) => (keys.client.json, keys::run(keys, environment, terminal)),
+        Command::Explain(explain) => (explain.client.json, explain::run(explain, environment, terminal)),
         Command::Workflow(arguments) => (arguments.is_json(), workflow::run(arguments, terminal)),
         Command::Import(arguments) => (arguments.is_json(), import::run(arguments, environment, terminal)),
         Command::Export(arguments) => (arguments.is_json(), export::run(arguments, environment, terminal)),

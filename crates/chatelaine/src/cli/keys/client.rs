@@ -11,22 +11,22 @@ use crate::{
 const LOCAL: &str = "http://127.0.0.1:8787";
 
 /// One server, one credential.
-pub(super) struct Client {
+pub(in crate::cli) struct Client {
     http: ApiClient,
     url: String,
     key: Concealed,
 }
 
 impl Client {
-    pub(super) fn new(arguments: &Arguments, environment: &Environment, terminal: &Terminal) -> Result<Self, Failure> {
+    pub(in crate::cli) fn new(arguments: &Arguments, environment: &Environment, terminal: &Terminal) -> Result<Self, Failure> {
         let url = arguments.url.as_deref().or(environment.url()).unwrap_or(LOCAL);
         let url = check_url("--url", url, terminal)?;
         let key = match &arguments.key_file {
             Some(path) => read_key(path)?,
             None => environment.api_key().ok_or_else(|| {
                 Failure::usage(
-                    "no credential: put a key with the scope api-keys:read or api-keys:write into \
-                                CHATELAINE_API_KEY, or name the file that holds it with --key-file",
+                    "no credential: put a key with the scope of what you ask for (keys: api-keys:read or api-keys:write; \
+                     explain: audit:read) into CHATELAINE_API_KEY, or name the file that holds it with --key-file",
                 )
             })?,
         };
@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// The answer's JSON; an empty answer is null.
-    pub(super) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
+    pub(in crate::cli) async fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value, Failure> {
         let body = body.map(|body| body.to_string().into_bytes());
         let url = format!("{}{path}", self.url);
         let sent = self.http.send(method, &url, Some(self.key.expose().trim()), body).await;

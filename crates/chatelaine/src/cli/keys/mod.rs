@@ -16,8 +16,7 @@ use crate::{
     },
     config::Environment,
 };
-use client::Client;
-pub(super) use client::check_url;
+pub(super) use client::{Client, check_url};
 
 pub(super) fn run(keys: Keys, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
     let Keys { action, client: arguments } = keys;

@@ -1,0 +1,66 @@
+"use strict";
+
+// The tail of the requests: rows that come over the stream of the API, put on top of the list.
+
+const button = document.getElementById("follow");
+const words = document.getElementById("following");
+const rows = document.getElementById("rows");
+const MOST = 200;
+let source = null;
+
+function two(number) {
+  return String(number).padStart(2, "0");
+}
+
+function add(request) {
+  const row = document.getElementById("row").content.cloneNode(true).querySelector("tr");
+  const [when, , answer, who, from] = row.children;
+  const at = new Date(request.created_at);
+  const time = when.querySelector("time");
+  time.dateTime = request.created_at;
+  time.textContent = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())}`;
+  row.querySelector("th code").textContent = `${request.method} ${request.path}`;
+  const [badge, message] = answer.querySelectorAll("span");
+  badge.classList.add(request.code ? "wrong" : "good");
+  badge.textContent = request.code ? `${request.status} ${request.code}` : String(request.status);
+  message.textContent = request.message ?? `${(request.duration_us / 1000).toFixed(1)} ms`;
+  who.textContent = request.credential ? `${request.credential.kind} ${request.credential.id}` : "–";
+  from.textContent = [request.ip ?? "–", request.origin].filter(Boolean).join(" ");
+  row.querySelector("input").value = request.id;
+  row.querySelector("button").setAttribute("aria-label", `Explain request ${request.id}`);
+  rows.prepend(row);
+  while (rows.children.length > MOST) {
+    rows.lastElementChild.remove();
+  }
+  document.getElementById("requests").hidden = false;
+  document.getElementById("nothing")?.remove();
+}
+
+function stop(said) {
+  source?.close();
+  source = null;
+  button.setAttribute("aria-pressed", "false");
+  button.textContent = "Follow";
+  words.textContent = said;
+}
+
+function start() {
+  source = new EventSource(`/v1/requests/stream?environment=${button.dataset.environment}`);
+  button.setAttribute("aria-pressed", "true");
+  button.textContent = "Stop following";
+  words.textContent = "Connecting…";
+  source.addEventListener("open", () => { words.textContent = "New requests appear on top."; });
+  source.addEventListener("request", (event) => add(JSON.parse(event.data)));
+  source.addEventListener("error", (event) => {
+    if (event.data) {
+      stop(JSON.parse(event.data).code === "revoked" ? "You are signed out." : "The server has ended it.");
+    } else if (source?.readyState === EventSource.CLOSED) {
+      stop("The server did not let it begin.");
+    } else {
+      words.textContent = "Connecting again…";
+    }
+  });
+}
+
+button.hidden = false;
+button.addEventListener("click", () => (source ? stop("") : start()));
