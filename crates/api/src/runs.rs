@@ -1,8 +1,8 @@
 //! Runs of a deployment, by its key (seed S0): start, look, cancel, and let people in. A run of another
 //! deployment is not there.
 
-use access::{Access, Caller, KeyCaller, KeyKind, Limit, Refusal};
-use ambient::{DeploymentId, Millis, RunId};
+use access::{Access, Caller, KeyCaller, KeyKind, Limit, Refusal, Tenant};
+use ambient::{DeploymentId, KeyId, Millis, RunId};
 use credential::token::{PARTICIPANT_S, ParticipantClaims};
 use gate::{Bare, Call, FieldError, Nothing, Operation, Problem, Routes, field};
 use schemars::JsonSchema;
@@ -125,11 +125,11 @@ pub(crate) struct TimelineQuery {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct Timeline {
     /// In order.
-    events: Vec<Event>,
+    pub(crate) events: Vec<Event>,
     /// `after` of the next call.
-    next_after: u64,
+    pub(crate) next_after: u64,
     /// The number of the run's last event.
-    last_seq: u64,
+    pub(crate) last_seq: u64,
 }
 
 /// What was said in a part of a run. When `next_after` is `last_seq`, there is no more yet.
@@ -179,7 +179,7 @@ pub(crate) struct Cancel {
     /// Why, for operators: at most 200 characters.
     #[serde(default)]
     #[schemars(length(max = 200))]
-    reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// Whom a token is for.
@@ -187,18 +187,18 @@ pub(crate) struct Cancel {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewToken {
     /// A participant that the workflow declares.
-    role: String,
+    pub(crate) role: String,
 }
 
 /// What lets a browser into one run, as one role.
 #[derive(Clone, Serialize, JsonSchema)]
 pub(crate) struct ParticipantToken {
     /// Good for 3600 seconds, and no longer than the deployment's key.
-    participant_token: String,
+    pub(crate) participant_token: String,
 }
 
 impl RunView {
-    fn of(record: RunRecord) -> Result<Self, Problem> {
+    pub(crate) fn of(record: RunRecord) -> Result<Self, Problem> {
         let state: RunState = serde_json::from_str(&record.state).map_err(Problem::unavailable)?;
         Ok(Self {
             id: record.id,
@@ -218,7 +218,7 @@ impl RunView {
 }
 
 impl TimelineQuery {
-    fn range(self) -> Result<(u64, u32), Problem> {
+    pub(crate) fn range(self) -> Result<(u64, u32), Problem> {
         let limit = self.limit.unwrap_or(MAX_LINES);
         if !(1..=MAX_LINES).contains(&limit) {
             return Err(Problem::invalid_request("The query parameter `limit` is 1 to 100"));
@@ -285,11 +285,21 @@ async fn get_run(app: App, call: Call<Nothing>) -> Result<Bare<RunView>, Problem
 }
 
 async fn list_run_events(app: App, call: Call<TimelineQuery>) -> Result<Bare<Timeline>, Problem> {
-    let (after, limit) = call.input.range()?;
+    let range = call.input.range()?;
     let run = own_run(&app, &call).await?;
-    let events = app.runs().events(call.tenant()?, run.id, after, limit).await.map_err(of_run)?;
+    timeline(&app, call.tenant()?, &run, range).await.map(Bare)
+}
+
+/// So many of a run's events after a number.
+pub(crate) async fn timeline(
+    app: &App,
+    tenant: Tenant,
+    run: &RunRecord,
+    (after, limit): (u64, u32),
+) -> Result<Timeline, Problem> {
+    let events = app.runs().events(tenant, run.id, after, limit).await.map_err(of_run)?;
     let next_after = events.last().map_or(after, |event| event.seq);
-    Ok(Bare(Timeline { events, next_after, last_seq: run.seq.max(next_after) }))
+    Ok(Timeline { events, next_after, last_seq: run.seq.max(next_after) })
 }
 
 async fn list_run_messages(app: App, call: Call<TimelineQuery>) -> Result<Bare<Messages>, Problem> {
@@ -313,10 +323,16 @@ async fn list_run_messages(app: App, call: Call<TimelineQuery>) -> Result<Bare<M
     Ok(Bare(Messages { messages, next_after, last_seq: run.seq.max(next_after) }))
 }
 
+impl Cancel {
+    pub(crate) fn check(&self) -> Result<(), Problem> {
+        let mut errors = Vec::new();
+        input::optional_text(&mut errors, "reason", self.reason.as_ref(), MAX_REASON);
+        input::done(errors)
+    }
+}
+
 async fn cancel_run(app: App, call: Call<Cancel>) -> Result<Bare<RunView>, Problem> {
-    let mut errors = Vec::new();
-    input::optional_text(&mut errors, "reason", call.input.reason.as_ref(), MAX_REASON);
-    input::done(errors)?;
+    call.input.check()?;
     let run = own_run(&app, &call).await?;
     let reason = call.input.reason.as_deref().unwrap_or(NO_REASON);
     let run = app.runs().cancel(call.tenant()?, run.id, reason).await.map_err(of_run)?;
@@ -325,28 +341,39 @@ async fn cancel_run(app: App, call: Call<Cancel>) -> Result<Bare<RunView>, Probl
 
 async fn create_participant_token(app: App, call: Call<NewToken>) -> Result<Bare<ParticipantToken>, Problem> {
     let (tenant, run) = (call.tenant()?, own_run(&app, &call).await?);
+    let (key, _) = deployment_of(&call)?;
+    mint_token(&app, tenant, &run, &call.input, (key.key, key.epoch), call.request.now).await.map(Bare)
+}
+
+/// A token of a role of a run, under the deployment's key as it is now.
+pub(crate) async fn mint_token(
+    app: &App,
+    tenant: Tenant,
+    run: &RunRecord,
+    new: &NewToken,
+    (key, epoch): (KeyId, u32),
+    now: Millis,
+) -> Result<ParticipantToken, Problem> {
     let definition = app.runs().definition(tenant, run.deployment).await.map_err(of_run)?;
     let mut errors = Vec::new();
-    field::text(&mut errors, "role", &call.input.role, 1, 64);
-    if errors.is_empty() && !definition.declares_role(&call.input.role) {
+    field::text(&mut errors, "role", &new.role, 1, 64);
+    if errors.is_empty() && !definition.declares_role(&new.role) {
         errors.push(FieldError::new("role", "is not a participant that the workflow declares"));
     }
     input::done(errors)?;
-    let (key, deployment) = deployment_of(&call)?;
-    let now = call.request.now;
     let claims = ParticipantClaims {
         run: run.id,
-        role: call.input.role.clone(),
-        deployment,
+        role: new.role.clone(),
+        deployment: run.deployment,
         workspace: tenant.workspace,
         environment: tenant.environment,
-        key: key.key,
-        epoch: key.epoch,
+        key,
+        epoch,
         issued_at: now,
         expires_at: now.plus(PARTICIPANT_S * 1000),
     };
     let participant_token = app.tokens().sign_participant(&claims).map_err(Problem::unavailable)?;
-    Ok(Bare(ParticipantToken { participant_token }))
+    Ok(ParticipantToken { participant_token })
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use gate::{Call, Data, Empty, FieldError, List, Nothing, Operation, PageQuery, P
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use store::{NewWorkflow as NewRecord, StoreError, WorkflowChange, WorkflowRecord, Workspace};
+use store::{NewWorkflow as NewRecord, StoreError, WorkflowChange, WorkflowRecord, WorkflowVersionRecord, Workspace};
 use workflow::Definition;
 
 use crate::{App, input};
@@ -47,6 +47,18 @@ pub(crate) const DELETE_WORKFLOW: Operation<Nothing, Empty> = Operation::delete(
     WRITE,
 )
 .answers_nothing();
+pub(crate) const LIST_WORKFLOW_VERSIONS: Operation<PageQuery, List<WorkflowVersion>> = Operation::get(
+    "/v1/workflows/{id}/versions",
+    "list_workflow_versions",
+    "List what a workflow was, without the definitions, the newest first; the last 100 versions are kept.",
+    READ,
+);
+pub(crate) const GET_WORKFLOW_VERSION: Operation<Nothing, Data<WorkflowVersion>> = Operation::get(
+    "/v1/workflows/{id}/versions/{version}",
+    "get_workflow_version",
+    "Read a version of a workflow with its definition.",
+    READ,
+);
 pub(crate) const GET_WORKFLOW_SCHEMA: Operation<Nothing, Raw> = Operation::get(
     "/api/v1/schema/workflow",
     "get_workflow_schema",
@@ -63,6 +75,8 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(GET_WORKFLOW, get_workflow);
     routes.mount(UPDATE_WORKFLOW, update_workflow);
     routes.mount(DELETE_WORKFLOW, delete_workflow);
+    routes.mount(LIST_WORKFLOW_VERSIONS, list_workflow_versions);
+    routes.mount(GET_WORKFLOW_VERSION, get_workflow_version);
     // Whoever asks costs a copy of a pointer.
     let schema = Bytes::from(workflow::schema().to_string());
     routes.mount(GET_WORKFLOW_SCHEMA, move |_, _| {
@@ -119,6 +133,25 @@ pub(crate) struct Workflow {
     created_at: Millis,
     /// When it last changed.
     updated_at: Millis,
+}
+
+/// What a workflow was, or is.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub(crate) struct WorkflowVersion {
+    /// From 1.
+    version: u64,
+    /// The design; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<serde_json::Map<String, Value>>")]
+    definition: Option<Value>,
+    /// Since when the workflow was this.
+    created_at: Millis,
+}
+
+impl WorkflowVersion {
+    fn listed(record: WorkflowVersionRecord) -> Self {
+        Self { version: record.version, definition: None, created_at: record.created_at }
+    }
 }
 
 impl Workflow {
@@ -280,6 +313,21 @@ async fn update_workflow(app: App, call: Call<WorkflowPatch>) -> Result<Data<Wor
     let WorkflowPatch { name, definition } = call.input;
     let change = WorkflowChange { name, definition: definition.map(|definition| definition.to_string()) };
     Ok(Data::new(Workflow::whole(data.update_workflow(id, change, audit).await?)?))
+}
+
+async fn list_workflow_versions(app: App, call: Call<PageQuery>) -> Result<List<WorkflowVersion>, Problem> {
+    let (id, request) = (call.id("id")?, call.input.request()?);
+    let data = app.workspace(&call)?;
+    data.workflow(id).await?;
+    let page = data.workflow_versions(id, request).await?;
+    Ok(List::of(page, request, WorkflowVersion::listed))
+}
+
+async fn get_workflow_version(app: App, call: Call<Nothing>) -> Result<Data<WorkflowVersion>, Problem> {
+    let version: u32 = call.id("version")?;
+    let record = app.workspace(&call)?.workflow_version(call.id("id")?, version.into()).await?;
+    let definition = serde_json::from_str(&record.definition).map_err(Problem::unavailable)?;
+    Ok(Data::new(WorkflowVersion { definition: Some(definition), ..WorkflowVersion::listed(record) }))
 }
 
 async fn delete_workflow(app: App, call: Call<Nothing>) -> Result<Empty, Problem> {

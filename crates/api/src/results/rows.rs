@@ -70,12 +70,7 @@ impl Filter<'_> {
     pub(super) fn range(self, deployment: DeploymentId, now: Millis) -> Result<RunRange, Problem> {
         let from = self.from.map(|text| time("from", text)).transpose()?;
         let to = self.to.map(|text| time("to", text)).transpose()?;
-        if let Some(status) = self.status
-            && !STATUSES.contains(&status)
-        {
-            let message = format!("The query parameter `status` is one of {}", STATUSES.join(", "));
-            return Err(Problem::invalid_request(message));
-        }
+        self.status.map(StatusName::known).transpose()?;
         // `to` is the first moment that is left out. What begins from now on is not waited for.
         let end = to.map_or(now.plus(1), |to| to.min(now.plus(1)));
         Ok(RunRange {
@@ -89,6 +84,19 @@ impl Filter<'_> {
 
 /// The words of `status`, in the document.
 pub(crate) struct StatusName;
+
+impl StatusName {
+    /// The status, if it is one.
+    ///
+    /// # Errors
+    /// 400.
+    pub(crate) fn known(status: &str) -> Result<&str, Problem> {
+        if STATUSES.contains(&status) {
+            return Ok(status);
+        }
+        Err(Problem::invalid_request(format!("The query parameter `status` is one of {}", STATUSES.join(", "))))
+    }
+}
 
 impl JsonSchema for StatusName {
     fn schema_name() -> std::borrow::Cow<'static, str> {
