@@ -147,7 +147,9 @@ async fn get_credits(app: App, call: Call<Nothing>) -> Result<Data<Credits>, Pro
 async fn update_credits(app: App, call: Call<CreditsPatch>) -> Result<Data<Credits>, Problem> {
     let (tenant, actor) = (payer(call.tenant()?)?, call.actor());
     let CreditsPatch { metered } = call.input;
-    let audit = call.audit(&actor, Some(serde_json::json!({ "metered": metered })));
+    let before = app.workspace(&call)?.credit_account().await?.metered_at.is_some();
+    let changes = input::Changes::default().of("metered", &before, Some(&metered)).into_value();
+    let audit = call.audit(&actor, Some(serde_json::json!({"metered": metered, "changes": changes})));
     let account = app.chat().credits().set_metered(tenant, metered, audit).await.map_err(of_chat)?;
     Ok(Data::new(account.into()))
 }

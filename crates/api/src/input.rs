@@ -5,8 +5,8 @@ use std::{borrow::Cow, fmt, net::IpAddr};
 use gate::{FieldError, Problem, field};
 use ipnet::{IpNet, Ipv4Net};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::{Map, Value, json};
 
 /// Notes of the customer's own: a JSON object.
 pub(crate) type Metadata = Map<String, Value>;
@@ -26,6 +26,24 @@ pub(crate) fn done(errors: Vec<FieldError>) -> Result<(), Problem> {
 pub(crate) fn optional_text(errors: &mut Vec<FieldError>, name: &str, value: Option<&String>, max: usize) {
     if let Some(value) = value {
         field::text(errors, name, value, 0, max);
+    }
+}
+
+/// What is different, for the audit record: each field that was sent, with what it was before.
+#[derive(Debug, Default)]
+pub(crate) struct Changes(Map<String, Value>);
+
+impl Changes {
+    /// With a field, if it was sent and is another one now.
+    pub(crate) fn of<T: Serialize + PartialEq>(mut self, name: &str, before: &T, after: Option<&T>) -> Self {
+        if let Some(after) = after.filter(|after| *after != before) {
+            self.0.insert(name.to_owned(), json!({"before": before, "after": after}));
+        }
+        self
+    }
+
+    pub(crate) fn into_value(self) -> Value {
+        Value::Object(self.0)
     }
 }
 

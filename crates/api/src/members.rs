@@ -114,14 +114,17 @@ async fn update_member(app: App, call: Call<MemberPatch>) -> Result<Data<Member>
     input::done(errors)?;
     // What does not exist is not found, whoever asks.
     let members = app.store().workspace(tenant);
-    must_touch(&call.caller, members.member(id).await?.role)?;
+    let before = members.member(id).await?.role;
+    must_touch(&call.caller, before)?;
     if let Some(role) = patch.role {
         must_give(&call.caller, role)?;
         must_be_newest(&call.caller)?;
     }
     let change = MemberChange { name: patch.name.clone(), role: patch.role };
     let actor = call.actor();
-    let audit = call.audit(&actor, Some(json!({"role": patch.role, "renamed": patch.name.is_some()})));
+    let changes = input::Changes::default().of("role", &before, patch.role.as_ref()).into_value();
+    let detail = json!({"role": patch.role, "renamed": patch.name.is_some(), "changes": changes});
+    let audit = call.audit(&actor, Some(detail));
     let changed = members.update_member(id, change, held_role(&call.caller), audit).await;
     Ok(Data::new(changed.map_err(|error| of_change(&call.caller, error))?.into()))
 }

@@ -1,10 +1,39 @@
 //! What endpoints are told: a key sends nothing to an address that it could not read itself.
 
-use access::{Caller, Scope, ScopeSet};
-use gate::Problem;
+use access::{Access, Caller, Limit, Role, Scope, ScopeSet};
+use gate::{Call, Data, Nothing, Operation, Problem, Routes};
+use schemars::JsonSchema;
+use serde::Serialize;
 use store::{EventKind, WebhookRecord, Workspace};
 
-use crate::problem::must_cover;
+use crate::{App, problem::must_cover};
+
+pub(crate) const LIST_WEBHOOK_EVENTS: Operation<Nothing, Data<Vec<EventView>>> = Operation::get(
+    "/v1/webhook-events",
+    "list_webhook_events",
+    "List the kinds of events that an endpoint may be told, and the scope that a key needs for each.",
+    Access::closed(Limit::Read).member(Role::Member).key(Scope::WebhooksRead),
+);
+
+pub(crate) fn mount(routes: &mut Routes<App>) {
+    routes.mount(LIST_WEBHOOK_EVENTS, list_webhook_events);
+}
+
+/// A kind of event.
+#[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
+pub(crate) struct EventView {
+    /// Its name: the `type` of the event.
+    name: &'static str,
+    /// When it happens.
+    about: &'static str,
+    /// What a key reads itself before it sends this to anybody.
+    scope: Scope,
+}
+
+async fn list_webhook_events(_: App, _: Call<Nothing>) -> Result<Data<Vec<EventView>>, Problem> {
+    let view = |kind: &EventKind| EventView { name: kind.as_str(), about: kind.about(), scope: scope_of(*kind) };
+    Ok(Data::new(EventKind::ALL.iter().map(view).collect()))
+}
 
 /// Who may read what an event tells.
 const fn scope_of(kind: EventKind) -> Scope {

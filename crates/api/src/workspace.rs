@@ -127,10 +127,17 @@ async fn update_workspace(app: App, call: Call<WorkspacePatch>) -> Result<Data<W
     }
     input::done(errors)?;
     let actor = call.actor();
+    let data = app.store().workspace(tenant);
+    let before = WorkspaceView::from(data.record().await?);
+    let changes = input::Changes::default()
+        .of("name", &before.name, name.as_ref())
+        .of("leak_policy", &before.leak_policy, leak_policy.as_ref())
+        .of("leak_grace_seconds", &before.leak_grace_seconds, leak_grace_seconds.as_ref());
     let detail = json!({
         "renamed": name.is_some(), "leak_policy": leak_policy, "leak_grace_seconds": leak_grace_seconds,
+        "changes": changes.into_value(),
     });
     let change = WorkspaceChange { name, leak_policy: leak_policy.map(Into::into), leak_grace_seconds };
-    let changed = app.store().workspace(tenant).update(change, call.audit(&actor, Some(detail))).await?;
+    let changed = data.update(change, call.audit(&actor, Some(detail))).await?;
     Ok(Data::new(changed.into()))
 }

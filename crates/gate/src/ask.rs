@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::{
-    Call, Download, Method, Problem, RequestContext,
+    Call, Download, Meta, Method, Problem, RequestContext, Upload,
     flow::{Admitted, Inner, Mounted},
     idempotency::{self, Claimed},
     member,
@@ -29,6 +29,7 @@ pub struct Ask {
     path: Vec<(&'static str, String)>,
     query: String,
     body: Bytes,
+    file: Option<Bytes>,
     once: Option<String>,
     environment: Option<Environment>,
 }
@@ -38,7 +39,7 @@ impl Ask {
     #[must_use]
     pub fn to(operation: &'static str) -> Self {
         let (path, query, body) = (Vec::new(), String::new(), Bytes::new());
-        Self { operation, path, query, body, once: None, environment: None }
+        Self { operation, path, query, body, file: None, once: None, environment: None }
     }
 
     /// With `value` for `{name}` in its path.
@@ -69,6 +70,12 @@ impl Ask {
     #[must_use]
     pub fn body(self, body: &Value) -> Self {
         Self { body: Bytes::from(body.to_string()), ..self }
+    }
+
+    /// With a file, which is in memory, of an operation that takes one.
+    #[must_use]
+    pub fn file(self, bytes: impl Into<Bytes>) -> Self {
+        Self { file: Some(bytes.into()), ..self }
     }
 
     /// What it makes is made once for this nonce of a form, however often the form is sent
@@ -165,17 +172,20 @@ impl RequestContext {
         let gate = self.door.gate();
         let mounted = gate.operation(ask.operation)?;
         let meta = &mounted.meta;
-        let takes_json = meta.upload.is_none() && !meta.raw && !meta.form && !meta.is_socket();
+        let takes_it = meta.upload.is_some() == ask.file.is_some() && !meta.raw && !meta.form && !meta.is_socket();
         // What changes something runs to its end, also when the browser leaves: so must the page that asks for it.
-        if !takes_json || (meta.method.changes() && !self.operation.method.changes()) {
+        if !takes_it || (meta.method.changes() && !self.operation.method.changes()) {
             return Err(Problem::unavailable(format!("`{}` is not for pages like this", meta.id)));
         }
         let caller = ask.caller(caller);
         meta.access.decide(&caller)?;
+        member::check_confirmed(meta, &caller, self.now)?;
         let uri = ask.uri(meta.path)?;
         let (nonce, creates) = (ask.once, meta.creates && meta.method == Method::Post);
         let once = nonce.clone().filter(|_| creates);
-        let claim = idempotency::claim(gate, meta, &caller, once, uri.path(), &ask.body).await?;
+        let content = ask.file.as_ref().unwrap_or(&ask.body);
+        let claim = idempotency::claim(gate, meta, &caller, once, uri.path(), content).await?;
+        let upload = meta.upload.as_ref().zip(ask.file).map(|(rule, file)| Upload::of(file, rule)).transpose()?;
         let context = RequestContext {
             uri,
             operation: meta,
@@ -185,6 +195,7 @@ impl RequestContext {
             accepts_gzip: false,
             wants_ndjson: false,
             handshake: None,
+            upload,
             ..self.clone()
         };
         let run = || (mounted.run)(Admitted { caller: caller.clone(), body: ask.body.clone(), context });
@@ -192,11 +203,16 @@ impl RequestContext {
             Claimed::Replay(replay) => replay.answer_to(None).await,
             Claimed::No => run().await,
             Claimed::Fresh(claim) => {
-        member::check_confirmed(meta, &caller, self.now)?;
                 let outcome = claim.attempt.run(run()).await;
                 claim.settle(gate, &caller, outcome, None).await
             }
         }
+    }
+
+    /// Every operation of the table, by name.
+    pub fn operations(&self) -> impl Iterator<Item = &'static Meta> {
+        let table = self.door.gate().operations.get();
+        table.into_iter().flat_map(|table| table.values()).map(|mounted| &mounted.meta)
     }
 
     /// Whether this caller may ask for an operation, by the table: what a menu shows.

@@ -56,6 +56,15 @@ impl Upload {
         Ok(Self(Arc::new(Mutex::new(Rest { body, left: rule.limit, rule: *rule, is_over: false, hash }))))
     }
 
+    /// A file that is in memory already.
+    pub(crate) fn of(bytes: Bytes, rule: &UploadRule) -> Result<Self, Problem> {
+        if bytes.len() > rule.limit {
+            return Err(Problem::payload_too_large(rule.limit));
+        }
+        let (left, body) = (rule.limit, Body::from(bytes));
+        Ok(Self(Arc::new(Mutex::new(Rest { body, left, rule: *rule, is_over: false, hash: None }))))
+    }
+
     /// The next bytes, some KiB of them; `None` behind the last.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ pub use webhooks::{
     AfterAttempt, AttemptOutcome, AttemptRecord, DeliveryJob, DueDelivery, FinishedAttempt, NewWebhook, WebhookChange,
     WebhookRecord,
 };
-pub use workspace::{Attention, HourCount, OutcomeCount, WebhookAtRest};
+pub use workspace::{Attention, AuditFilter, HourCount, OutcomeCount, WebhookAtRest};
 pub use workspace::{
     ConnectionDraft, ConnectionRecord, ContactExport, ConversationExport, ConversationFilter, CreditAccount,
     CreditEntry, CreditHold, CreditReserve, EXPIRING_MS, EventKind, Exported, FoundConversations, HourRecord,

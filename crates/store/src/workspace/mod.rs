@@ -52,6 +52,7 @@ use crate::{
 };
 
 pub use agent_loops::{MAX_AGENT_LOOPS, MAX_OPEN_EXECUTIONS};
+pub use audit::AuditFilter;
 pub use channels::MAX_CHANNELS;
 pub use connections::{ConnectionDraft, ConnectionRecord};
 pub use contact_export::ContactExport;
