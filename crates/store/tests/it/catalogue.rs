@@ -61,6 +61,8 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("release_deliveries", "what a process was busy with when it died, of every tenant"),
     ("sweep_events", "age alone, of every tenant"),
     ("sweep_attempts", "age alone, of every tenant"),
+    ("attempts", "both parts are cut to the tenant; the rest reads from them, and joins by the tenant"),
+    ("attempts_after", "as `attempts`"),
     ("sealed_webhooks", "every tenant's, at the start after a change of the installation's secret"),
     ("sealed_previous_webhooks", "every tenant's, at the start after a change of the installation's secret"),
     ("next_trigger", "time alone, of every tenant"),
