@@ -17,6 +17,7 @@ mod files;
 mod form;
 mod frame;
 mod home;
+mod keys;
 mod joining;
 mod keys;
 mod layout;
@@ -56,6 +57,8 @@ pub fn mount(routes: &mut Routes<App>) {
     explain::mount(routes);
     files::mount(routes);
     home::mount(routes);
+    keys::mount(routes);
+    service_accounts::mount(routes);
     joining::mount(routes);
     keys::mount(routes);
     service_accounts::mount(routes);

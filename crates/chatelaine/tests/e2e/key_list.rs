@@ -31,10 +31,10 @@ async fn names(by: &Persona, query: &str) -> Vec<String> {
 }
 
 async fn keys_are_listed_by_what_people_look_for(world: &World) {
-    let by = world.secret();
+    let by = &world.secret();
     let site = json!({"name": "Website", "kind": "widget", "allowed_domains": ["shop.example"], "expires_at": null});
     let widget = world.key("widget", site).await;
-    let soon = Millis::from_seconds(testkit::now().seconds() + 86_400).to_string();
+    let soon = world.server().running().app().clock().now().plus(86_400_000).to_string();
     let near = world.key("near", json!({"name": "backup job", "expires_at": soon})).await;
     let gone = world.key("gone", json!({"name": "Archive"})).await;
     let _ = by.delete(&format!("/v1/api-keys/{}", gone.id())).await.expect(200);
@@ -42,33 +42,33 @@ async fn keys_are_listed_by_what_people_look_for(world: &World) {
     let own = by.get(&format!("/v1/api-keys/{}", by.id())).await.data()["name"].as_str().unwrap().to_owned();
     let owned = by.get(&format!("/v1/api-keys/{}", of_account.id())).await.data()["name"].as_str().unwrap().to_owned();
 
-    assert_eq!(names(by, "q=site").await, ["Website"]);
-    assert_eq!(names(by, "q=WEBSITE&kind=widget").await, ["Website"]);
-    assert!(names(by, "q=website&kind=secret").await.is_empty());
-    assert_eq!(names(by, &format!("q={}", near.id())).await, ["backup job"]);
+    assert_eq!(names(&by, "q=site").await, ["Website"]);
+    assert_eq!(names(&by, "q=WEBSITE&kind=widget").await, ["Website"]);
+    assert!(names(&by, "q=website&kind=secret").await.is_empty());
+    assert_eq!(names(&by, &format!("q={}", near.id())).await, ["backup job"]);
     let display = by.get(&format!("/v1/api-keys/{}", widget.id())).await.data()["display"].as_str().unwrap().to_owned();
     let display: String = display.replace('…', "%E2%80%A6");
-    assert_eq!(names(by, &format!("q={display}")).await, ["Website"]);
-    assert_eq!(names(by, "status=revoked").await, ["Archive"]);
-    assert_eq!(names(by, "status=expiring").await, ["backup job"]);
-    assert!(names(by, "status=expired").await.is_empty() && names(by, "status=disabled").await.is_empty());
-    assert_eq!(names(by, &format!("service_account_id={account}")).await, [owned.clone()]);
+    assert_eq!(names(&by, &format!("q={display}")).await, ["Website"]);
+    assert_eq!(names(&by, "status=revoked").await, ["Archive"]);
+    assert_eq!(names(&by, "status=expiring").await, ["backup job"]);
+    assert!(names(&by, "status=expired").await.is_empty() && names(&by, "status=disabled").await.is_empty());
+    assert_eq!(names(&by, &format!("service_account_id={account}")).await, [owned.clone()]);
     let _ = by.patch(&format!("/v1/service-accounts/{account}"), &json!({"is_active": false})).await.expect(200);
-    assert_eq!(names(by, "status=disabled").await, [owned.clone()]);
+    assert_eq!(names(&by, "status=disabled").await, [owned.clone()]);
     let mut sorted = vec!["Archive".to_owned(), "backup job".to_owned(), "Website".to_owned(), own, owned];
     sorted.sort_by_key(|name| name.to_lowercase());
-    assert_eq!(names(by, "sort=name").await, sorted);
+    assert_eq!(names(&by, "sort=name").await, sorted);
     sorted.reverse();
-    assert_eq!(names(by, "sort=name&reverse=true").await, sorted);
-    assert_eq!(names(by, "sort=expires").await[0], "backup job");
-    assert_eq!(names(by, "sort=expires&reverse=true").await[0], "Website");
+    assert_eq!(names(&by, "sort=name&reverse=true").await, sorted);
+    assert_eq!(names(&by, "sort=expires").await[0], "backup job");
+    assert_eq!(names(&by, "sort=expires&reverse=true").await[0], "Website");
     world.server().running().app().cluster().flush_uses(true).await;
-    assert_ne!(names(by, "sort=last_used&reverse=true").await[0], sorted[0], "what is in use is last");
+    assert_ne!(names(&by, "sort=last_used&reverse=true").await[0], sorted[0], "what is in use is last");
     assert!(names(&world.other_workspace_secret(), "q=website").await.is_empty());
 }
 
 async fn what_a_list_is_not_asked_by_is_refused(world: &World) {
-    let by = world.secret();
+    let by = &world.secret();
     for wrong in ["sort=size", "status=open", "kind=magic", "reverse=perhaps", "service_account_id=key_1"] {
         let _ = by.get(&format!("/v1/api-keys?{wrong}")).await.refused(400, "INVALID_REQUEST");
     }

@@ -3,6 +3,8 @@
 
 mod bots;
 mod conversations;
+mod keys;
+mod service_accounts;
 
 use serde_json::Value;
 use testkit::{Answer, Persona, World};

@@ -1,0 +1,115 @@
+//! A new secret for a key, in five steps on one page (seed S3): how long the old one works on, the new one, putting it
+//! where the key is used, watching both, and the end of the old one.
+
+use access::Role;
+use ambient::KeyId;
+use api::App;
+use askama::Template;
+use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
+use serde_json::json;
+
+use super::{Key, MadeKey, detail::find_key};
+use crate::{
+    Form,
+    bots::mendable,
+    desk::Desk,
+    form,
+    frame::Frame,
+    page,
+    show::{One, Trouble},
+};
+
+const SHOW_ROTATION: Operation<Nothing, Raw> = page(
+    "/_/api-keys/{id}/rotate",
+    "show_api_key_rotation_page",
+    "The steps of giving an API key a new secret, and who uses which.",
+    Role::Owner,
+);
+const ROTATE_API_KEY: Operation<Form, Raw> = form(
+    "/_/api-keys/{id}/rotate",
+    "rotate_api_key_page",
+    "Give an API key a new secret, which is shown once.",
+    Role::Owner,
+);
+const END_GRACE: Operation<Form, Raw> =
+    form("/_/api-keys/{id}/end-grace", "end_api_key_grace_page", "Stop an API key's previous secret now.", Role::Owner);
+
+/// How long the secret before works on: seconds, and words.
+const GRACES: &[(u32, &str)] = &[
+    (0, "It stops now: for a secret that leaked"),
+    (900, "15 minutes"),
+    (3_600, "1 hour"),
+    (21_600, "6 hours"),
+    (86_400, "24 hours"),
+    (604_800, "7 days"),
+];
+const USUAL_GRACE: &str = "86400";
+
+pub(super) fn mount(routes: &mut Routes<App>) {
+    routes.mount(SHOW_ROTATION, show_rotation);
+    routes.mount(ROTATE_API_KEY, rotate_api_key);
+    routes.mount(END_GRACE, end_grace);
+}
+
+#[derive(Template)]
+#[template(path = "keys/rotate.html")]
+struct RotatePage {
+    frame: Frame,
+    key: Key,
+    /// The new one, on the one page that shows it.
+    secret: Option<String>,
+    graces: Vec<(u32, &'static str, bool)>,
+    trouble: Trouble,
+}
+
+impl RotatePage {
+    fn of(desk: &Desk<'_>, key: Key, chosen: &str) -> Self {
+        let frame = desk.frame(format!("Rotate {}", key.name), "show_api_keys_page");
+        let chosen = if chosen.is_empty() { USUAL_GRACE } else { chosen };
+        let graces = GRACES.iter().map(|(seconds, words)| (*seconds, *words, seconds.to_string() == chosen));
+        Self { frame, key, secret: None, graces: graces.collect(), trouble: Trouble::default() }
+    }
+
+    /// Whether the old secret was not used since there is a new one.
+    fn is_safe(&self) -> bool {
+        let Some((new, old)) = self.key.newest().zip(self.key.previous()) else { return false };
+        old.last_used_at.is_none_or(|at| at < new.created_at)
+    }
+}
+
+async fn show_rotation(_: App, call: Call<Nothing>) -> Result<Raw, Problem> {
+    let desk = Desk::open(&call).await?;
+    let key = find_key(&desk, call.id("id")?).await?;
+    desk.render(&RotatePage::of(&desk, key, ""))
+}
+
+async fn rotate_api_key(_: App, call: Call<Form>) -> Result<Raw, Problem> {
+    let desk = Desk::open(&call).await?;
+    let id = call.id::<KeyId>("id")?;
+    let body = json!({ "grace_seconds": call.input.number("grace_seconds") });
+    let ask = Ask::to("rotate_api_key").at("id", id).body(&body).once(call.input.text("once"));
+    match desk.get::<One<MadeKey>>(ask).await {
+        Ok(made) => {
+            let page = RotatePage::of(&desk, made.data.view, "");
+            desk.render(&RotatePage { secret: Some(made.data.key), ..page })
+        }
+        Err(problem) => {
+            let (trouble, status) = mendable(problem)?;
+            let page = RotatePage::of(&desk, find_key(&desk, id).await?, call.input.text("grace_seconds"));
+            Ok(desk.render(&RotatePage { trouble, ..page })?.with_status(status))
+        }
+    }
+}
+
+async fn end_grace(_: App, call: Call<Form>) -> Result<Raw, Problem> {
+    let desk = Desk::open(&call).await?;
+    let id = call.id::<KeyId>("id")?;
+    match desk.ask(Ask::to("end_api_key_grace").at("id", id)).await {
+        Ok(_) => Ok(Raw::see_other(&format!("/_/api-keys/{id}?done=grace-ended"))),
+        Err(problem) => {
+            let (trouble, status) = mendable(problem)?;
+            let page = RotatePage::of(&desk, find_key(&desk, id).await?, "");
+            Ok(desk.render(&RotatePage { trouble, ..page })?.with_status(status))
+        }
+    }
+}
