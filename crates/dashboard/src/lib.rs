@@ -17,7 +17,6 @@ mod files;
 mod form;
 mod frame;
 mod home;
-mod keys;
 mod joining;
 mod keys;
 mod layout;
@@ -57,8 +56,6 @@ pub fn mount(routes: &mut Routes<App>) {
     explain::mount(routes);
     files::mount(routes);
     home::mount(routes);
-    keys::mount(routes);
-    service_accounts::mount(routes);
     joining::mount(routes);
     keys::mount(routes);
     service_accounts::mount(routes);
