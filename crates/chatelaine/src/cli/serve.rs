@@ -71,6 +71,7 @@ fn say_where(running: &Running, config: &Config, terminal: &Terminal) {
     if let Some(public) = &config.public_url {
         terminal.err(format!("  public     {public}"));
     }
+    terminal.err(format!("  dashboard  {}/_/", config.public_url.as_deref().unwrap_or(url)));
     terminal.err(format!("  health     {url}/healthz {url}/readyz"));
     terminal.err(format!("  operations {url}/openapi.json"));
     if let Some(path) = running.generated_secret() {
@@ -104,7 +105,8 @@ async fn first_steps(running: &Running, config: &Config, terminal: &Terminal) ->
 
 fn steps(url: &str, token: &str) -> String {
     format!(
-        "This server has no owner yet. Become it with this link, which works once, within 30 minutes:\n\
+        "This server has no owner yet. Become it with this link, which works once, within 30 minutes, and leads to\n\
+         the dashboard, {url}/_/:\n\
          \n  {url}/setup#{token}\n\
          \nor in a shell, with your address, and a password of at least 15 characters, in place of the dots:\n\
          \n  curl -sS {url}/v1/setup -H 'Content-Type: application/json' -d '{{\"token\":\"{token}\",\

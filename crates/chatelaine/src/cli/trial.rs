@@ -117,6 +117,7 @@ fn show(made: &Trial, throw_away: bool, data: &Path, terminal: &Terminal) {
              again; the keys below are new ones.",
         ),
     }
+    terminal.out(format!("# The dashboard, where the owner signs in: {url}/_/"));
     terminal.out(format!("\n# A survey, for anybody with the link: {}", made.survey_url));
     terminal.out(format!("# The same in the widget: {}", made.survey_demo_url));
     terminal.out(format!("# The same on a page of yours: {}", made.survey_embed));

@@ -41,6 +41,8 @@ mod crash;
 #[cfg(test)]
 mod credits;
 #[cfg(test)]
+mod csrf;
+#[cfg(test)]
 mod deployment_keys;
 #[cfg(test)]
 mod drain;

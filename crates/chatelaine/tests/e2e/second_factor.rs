@@ -69,6 +69,11 @@ pub(crate) fn code_of(world: &World, setup: &Value) -> String {
     App::new(setup).shows(world.server().running().app().clock().now())
 }
 
+/// The same of the secret alone, as a page shows it.
+pub(crate) fn code_of_text(world: &World, secret: &str) -> String {
+    code_of(world, &json!({"secret": secret}))
+}
+
 fn attempt(world: &World, password: &str, code: Option<&str>) -> Request {
     world.client().post("/v1/sign-in", &json!({"email": EMAIL, "password": password, "code": code}))
 }
@@ -270,7 +275,8 @@ async fn a_person_proves_again_who_it_is(world: &World) {
         let _ = ada.post("/v1/me/confirm", &body).await.refused(422, "VALIDATION_FAILED");
     }
     let _ = ada.post("/v1/me/confirm", &json!({"code": codes[0]})).await.expect(204);
-    let _ = ada.at(None).post("/v1/me/confirm", &json!({"password": PASSWORD})).await.refused(403, "ORIGIN_NOT_ALLOWED");
+    let _ =
+        ada.at(None).post("/v1/me/confirm", &json!({"password": PASSWORD})).await.refused(403, "ORIGIN_NOT_ALLOWED");
     let _ = world.secret().post("/v1/me/confirm", &json!({"password": "x"})).await.refused(403, "WRONG_CREDENTIAL");
 }
 

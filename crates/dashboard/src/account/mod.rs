@@ -10,6 +10,8 @@ use access::{Access, Limit, Role};
 use api::App;
 use gate::{Operation, Raw, Routes};
 
+pub(crate) use sign_in::with_cookies;
+
 use crate::{Form, layout};
 
 pub(crate) fn mount(routes: &mut Routes<App>) {

@@ -81,7 +81,7 @@ async fn sign_out(_: App, call: Call<Form>) -> Result<Raw, Problem> {
 }
 
 /// What the API gives the browser to keep.
-fn with_cookies(raw: Raw, answered: &Answered) -> Raw {
+pub(crate) fn with_cookies(raw: Raw, answered: &Answered) -> Raw {
     let cookies = answered.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
     cookies.fold(raw, |raw, cookie| raw.computed_header("set-cookie", cookie))
 }

@@ -82,7 +82,7 @@ async function send(path, body, finish, refuse) {
     });
     const json = await answer.json().catch(() => ({}));
     if (answer.ok) {
-      finish(json);
+      await finish(json, body);
     } else {
       refuse(answer.status, json.error || {});
     }
@@ -91,6 +91,20 @@ async function send(path, body, finish, refuse) {
     byId("problem").focus();
   } finally {
     byId("send").disabled = false;
+  }
+}
+
+// Signs this browser in with what was typed in a moment ago. Where that fails, the dashboard asks again.
+async function signIn(email, password) {
+  try {
+    await fetch("/v1/sign-in", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ email, password }),
+      credentials: "same-origin",
+    });
+  } catch {
+    // The link leads to the page where one signs in.
   }
 }
 

@@ -20,7 +20,8 @@ function refuse(status, error) {
 // For a shell, whatever is in it: a quote ends the text, comes as itself, and opens it again.
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
-function finish({ data }) {
+async function finish({ data }, { password }) {
+  await signIn(data.email, password);
   byId("who").textContent = data.name;
   byId("email").textContent = data.email;
   byId("role").textContent = data.role;

@@ -14,7 +14,8 @@ function refuse(status, error) {
   byId("token").focus();
 }
 
-function finish({ key }) {
+async function finish({ key }, { email, password }) {
+  await signIn(email.trim(), password);
   byId("key").value = key;
   byId("curl").textContent = `curl -sS ${location.origin}/v1/me -H 'Authorization: Bearer ${key}'`;
   showDone();

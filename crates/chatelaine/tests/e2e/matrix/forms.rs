@@ -1,12 +1,20 @@
 //! The dashboard's pages: what they name is what the operation of the API names, and what their forms are sent.
 
 use gate::{Meta, Method};
+use serde_json::Value;
 
 /// The path as the API has it, and the method: a form that deletes is a `POST` to `…/delete`.
 pub(super) fn as_api(operation: &Meta) -> (String, Method) {
     let Some(rest) = operation.path.strip_prefix("/_/") else { return (operation.path.to_owned(), operation.method) };
     let method = if rest.ends_with("/delete") { Method::Delete } else { operation.method };
     (format!("/v1/{rest}"), method)
+}
+
+/// What the body says, as a form does; `None` when it says nothing.
+pub(super) fn of_body(body: Option<&Value>) -> Option<String> {
+    let pairs = body?.as_object().filter(|pairs| !pairs.is_empty())?;
+    let pairs = pairs.iter().filter_map(|(name, value)| Some((name, value.as_str()?)));
+    Some(url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }
 
 /// What is typed into it, so that it is taken.

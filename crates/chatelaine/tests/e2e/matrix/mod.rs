@@ -79,8 +79,7 @@ async fn send(operation: &Meta, target: &Target, column: &Column, sender: Option
     if operation.upload.is_some() {
         request = request.body("text/csv", "name\nAda\n");
     } else if operation.form {
-        let id = target.body.as_ref().and_then(|body| body["conversation_id"].as_str());
-        let fields = id.map_or_else(|| forms::fields(operation).to_owned(), |id| format!("conversation_id={id}"));
+        let fields = forms::of_body(target.body.as_ref()).unwrap_or_else(|| forms::fields(operation).to_owned());
         request = request.body("application/x-www-form-urlencoded", fields);
     } else if let Some(body) = &target.body {
         request = request.json(body);

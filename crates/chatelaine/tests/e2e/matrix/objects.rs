@@ -280,7 +280,7 @@ impl<'a> Objects<'a> {
             | "renew_participant_token"
             | "start_survey_page"
             | "answer_survey_run_page" => json!({}),
-            "complete_setup" => {
+            "complete_setup" | "complete_setup_page" => {
                 let token = api::setup::issue(self.world.server().running().app()).await.unwrap();
                 let email = format!("{}@example.com", &token[..16]);
                 json!({"token": token, "email": email, "password": "a few easy words", "workspace_name": "New"})

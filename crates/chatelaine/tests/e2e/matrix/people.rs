@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Operations that take what [`body`] says.
-const BODIES: [&str; 13] = [
+const BODIES: [&str; 19] = [
     "sign_in",
     "change_password",
     "sign_out",
@@ -28,6 +28,12 @@ const BODIES: [&str; 13] = [
     "begin_totp",
     "confirm_totp",
     "renew_recovery_codes",
+    "sign_in_page",
+    "accept_invitation_page",
+    "confirm_page",
+    "confirm_totp_page",
+    "change_password_page",
+    "rename_me_page",
 ];
 
 /// Operations of people as a whole: a test key has nothing to do with them.
@@ -43,6 +49,10 @@ pub(super) const PEOPLE: [&str; 9] = [
     "update_workspace",
 ];
 
+/// After these the browser is signed in no more, or as somebody else.
+const ENDS_A_SIGN_IN: [&str; 6] =
+    ["sign_in", "sign_out", "revoke_sign_in", "sign_in_page", "sign_out_page", "revoke_sign_in_page"];
+
 pub(super) fn takes(operation: &str) -> bool {
     BODIES.contains(&operation)
 }
@@ -50,15 +60,17 @@ pub(super) fn takes(operation: &str) -> bool {
 /// The id that the path names, if it names somebody or what somebody was sent.
 pub(super) async fn id(world: &World, operation: &Meta) -> Option<String> {
     let id = match (operation.path, operation.method) {
-        ("/v1/members/{id}", Method::Delete) => join(world).await,
-        ("/v1/members/{id}", _) => {
+        ("/v1/members/{id}", Method::Delete) | ("/_/members/{id}/remove", _) => join(world).await,
+        ("/v1/members/{id}" | "/_/members/{id}", _) => {
             let list = world.secret().get("/v1/members?per_page=100").await.expect(200).data();
             let member = list.as_array().unwrap().iter().find(|row| row["role"] == "member").unwrap();
             member["id"].as_str().unwrap().to_owned()
         }
-        ("/v1/invitations/{id}", _) => id_of(&invite(world, "revoked@matrix.example").await),
+        ("/v1/invitations/{id}" | "/_/invitations/{id}/revoke", _) => {
+            id_of(&invite(world, "revoked@matrix.example").await)
+        }
         // Of whoever is signed in: see `of_the_sender`.
-        ("/v1/sign-ins/{id}", _) => "ses_00000000000000000000000002".to_owned(),
+        ("/v1/sign-ins/{id}" | "/_/account/sign-ins/{id}/revoke", _) => "ses_00000000000000000000000002".to_owned(),
         _ => return None,
     };
     Some(id)
@@ -66,18 +78,25 @@ pub(super) async fn id(world: &World, operation: &Meta) -> Option<String> {
 
 pub(super) async fn body(world: &World, operation: &str) -> Value {
     match operation {
-        "sign_in" => json!({"email": "owner@people.example", "password": PASSWORD}),
+        "sign_in" | "sign_in_page" => json!({"email": "owner@people.example", "password": PASSWORD}),
         // To the same: whoever asks next has it still.
         "change_password" => json!({"current_password": PASSWORD, "new_password": PASSWORD}),
-        "accept_invitation" => {
+        "change_password_page" => {
+            json!({"current_password": PASSWORD, "new_password": PASSWORD, "again": PASSWORD})
+        }
+        "accept_invitation" | "accept_invitation_page" => {
             let email = format!("{}@matrix.example", unique(world));
             let token = invite(world, &email).await.data()["token"].take();
-            json!({"token": token, "name": "New", "password": PASSWORD})
+            let mut body = json!({"token": token, "name": "New", "password": PASSWORD});
+            if operation == "accept_invitation_page" {
+                body["again"] = json!(PASSWORD);
+            }
+            body
         }
         "create_invitation" => json!({"email": "invited@matrix.example", "role": "member"}),
-        "confirm_me" => json!({"password": PASSWORD}),
-        "confirm_totp" => json!({"code": "123456"}),
-        "update_member" | "update_me" => json!({"name": "Renamed"}),
+        "confirm_me" | "confirm_page" => json!({"password": PASSWORD}),
+        "confirm_totp" | "confirm_totp_page" => json!({"code": "123456"}),
+        "update_member" | "update_me" | "rename_me_page" => json!({"name": "Renamed"}),
         "update_workspace" => json!({"leak_grace_seconds": 3600}),
         _ => json!({}),
     }
@@ -93,14 +112,15 @@ pub(super) async fn of_the_sender(
     if by.cookie().is_empty() {
         return None;
     }
-    if operation.path.starts_with("/v1/me/totp") && operation.method.as_str() != "GET" {
+    let is_of_an_app = operation.path.starts_with("/v1/me/totp") || operation.path.starts_with("/_/account/codes");
+    if is_of_an_app && operation.method != Method::Get {
         return Some(with_an_app(world, operation, by, target).await);
     }
     if operation.id == "send_trial_message" {
         let opened = by.post(&format!("/v1/bots/{}/trials", world.bot().await), &json!({})).await.expect(201).data();
         target.path = format!("/v1/trials/{}/messages", opened["conversation_id"].as_str().unwrap());
     }
-    if !matches!(operation.id, "sign_in" | "sign_out" | "revoke_sign_in") {
+    if !ENDS_A_SIGN_IN.contains(&operation.id) {
         return None;
     }
     let fresh = world.sign_in(&format!("{}@people.example", by.name())).await;
@@ -114,12 +134,12 @@ pub(super) async fn of_the_sender(
 async fn with_an_app(world: &World, operation: &Meta, by: &Persona, target: &mut Target) -> Persona {
     let name = Box::leak(format!("app-{}", unique(world).to_lowercase()).into_boxed_str());
     let person = world.member(name, by.name()).await;
-    if operation.id == "begin_totp" {
+    if matches!(operation.id, "begin_totp" | "begin_totp_page") {
         return person;
     }
     let code = code_of(world, &person.post("/v1/me/totp", &json!({})).await.expect(200).data());
     let code = json!({"code": code});
-    if operation.id == "confirm_totp" {
+    if matches!(operation.id, "confirm_totp" | "confirm_totp_page") {
         target.body = Some(code);
     } else {
         let _ = person.post("/v1/me/totp/confirm", &code).await.expect(200);

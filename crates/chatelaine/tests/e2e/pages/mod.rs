@@ -1,6 +1,6 @@
 //! The dashboard's pages, as a browser without scripts asks for them. One file for each family.
 
-
+mod account;
 mod bots;
 mod conversations;
 mod keys;
