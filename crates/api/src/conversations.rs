@@ -66,7 +66,7 @@ macro_rules! conversation_query {
             /// messages are searched, of a message 10,000 characters.
             #[schemars(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
             search: Option<String>,
-            /// Which door they came through: `session`, `voice`, `dropin`, or the kind of a channel.
+            /// Which door they came through: `session`, `voice`, `dropin`, `trial`, or the kind of a channel.
             #[schemars(length(max = 256), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
             channel: Option<String>,
             /// Those of one channel alone.
