@@ -15,7 +15,7 @@ pub struct WorkflowRecord {
     pub id: WorkflowId,
     /// What people call it.
     pub name: String,
-    /// JSON.
+    /// JSON. A list leaves it out: empty there.
     pub definition: String,
     /// From 1; moves when the definition changes.
     pub version: u64,

@@ -34,7 +34,7 @@ async fn start(by: &Persona) -> String {
 }
 
 /// How a run stands once its status is this.
-async fn reaches(by: &Persona, run: &str, status: &str) -> Value {
+pub(crate) async fn reaches(by: &Persona, run: &str, status: &str) -> Value {
     let path = format!("/api/v1/runs/{run}");
     let came = eventually(Duration::from_secs(10), async || by.get(&path).await.json()["status"] == status).await;
     let shown = by.get(&path).await.expect(200).json();

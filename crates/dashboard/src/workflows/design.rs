@@ -237,7 +237,7 @@ mod tests {
         assert_eq!((line(""), line("/type"), line("/a~1b"), line("/a~1b/~0/1")), (Some(1), Some(2), Some(3), Some(4)));
         assert_eq!((line("/children"), line("/children/0"), line("/children/1")), (Some(5), Some(6), Some(7)));
         assert_eq!((line("/children/1/prompt"), line("/children/1/id")), (Some(8), Some(7)));
-        assert_eq!((places.len(), line("/children/2")), (10, None));
+        assert_eq!((places.len(), line("/children/2")), (11, None));
         assert!(super::places("{\"a\": [1, ").is_empty());
     }
 

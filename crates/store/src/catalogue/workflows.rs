@@ -48,12 +48,11 @@ statements! {
     WORKFLOW "workflow" concat!(
         "SELECT ", workflow_columns!(), " FROM workflows WHERE workspace_id = $1 AND environment = $2 AND id = $3"
     );
-    WORKFLOWS "workflows" concat!(
-        "SELECT ", workflow_columns!(),
-        " FROM workflows WHERE workspace_id = $1 AND environment = $2 ORDER BY id DESC LIMIT $3 OFFSET $4"
-    );
-    WORKFLOW_COUNT "workflow_count"
-        "SELECT COUNT(*) AS total FROM workflows WHERE workspace_id = $1 AND environment = $2";
+    /// Without definitions: a page of them could fill memory.
+    WORKFLOWS "workflows"
+        "SELECT id, name, '' AS definition, version, created_at, updated_at FROM workflows
+        WHERE workspace_id = $1 AND environment = $2 ORDER BY id DESC LIMIT $3 OFFSET $4";
+    WORKFLOW_COUNT "workflow_count" counted!("FROM workflows WHERE workspace_id = $1 AND environment = $2");
     INSERT_WORKFLOW_VERSION "insert_workflow_version"
         "INSERT INTO workflow_versions (workspace_id, environment, workflow_id, version, definition, created_at)
         VALUES ($1, $2, $3, $4, $5, $6)";

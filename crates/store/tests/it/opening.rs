@@ -72,7 +72,7 @@ async fn nodes_that_start_together_migrate_once() {
             "webhook_deliveries",
             "webhook_events",
             "webhooks",
-            "refusals",
+            "outcomes",
             "key_usage_hours",
             "member_recovery_codes",
             "key_notices",

@@ -77,6 +77,7 @@ async fn workflows_and_deployments_are_listed_newest_first() {
         let second = PageRequest { page: 2, per_page: 2 };
         let page = live.workflows(second).await.unwrap();
         assert_eq!((page.rows[0].id, page.rows.len(), page.total), (workflows[0], 1, 3));
+        assert_eq!(page.rows[0].definition, "", "a page of definitions could be of any size");
         let page = live.deployments(FIRST, None).await.unwrap();
         let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
         assert_eq!((ids, page.total), (vec![deployments[2], deployments[1], deployments[0]], 3));

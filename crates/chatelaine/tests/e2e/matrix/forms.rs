@@ -31,8 +31,29 @@ pub(super) fn fields(operation: &Meta) -> &'static str {
         "update_integration_page" => "kind=webhook&url=https%3A%2F%2Fbot.example.com%2Fanswer&weight=3",
         "create_channel_page" => "kind=widget&name=New",
         "update_channel_page" => "name=Renamed&reply_url=https%3A%2F%2Fapp.example.com%2Freplies&is_active=1",
+        "explain_access_page" => "credential=nonsense&path=%2Fv1%2Fme",
         "say_in_trial_page" => "message=hello",
         "run_agent_loop_page" => "input=hello",
+        // The survey of the other tests: one question.
+        "create_workflow_page" | "update_workflow_page" => {
+            "name=New&definition=%7B%22type%22%3A%22Workflow%22%2C%22id%22%3A%22survey%22%2C%22participants%22%3A%5B%7B\
+             %22name%22%3A%22respondent%22%7D%5D%2C%22children%22%3A%5B%7B%22type%22%3A%22Input%22%2C%22id%22%3A%22\
+             score%22%2C%22prompt%22%3A%22How%3F%22%2C%22input_type%22%3A%22nps%22%7D%5D%7D"
+        }
+        "revoke_deployment_page" => "runs=finish",
+        "create_trigger_page" => "kind=webhook&name=New",
+        "create_run_token_page" => "role=customer",
+        "create_contact_page" | "update_contact_page" => "name=New",
+        "import_contacts_page" => "csv=name%0AAda",
+        "create_webhook_page" | "update_webhook_page" => "url=https%3A%2F%2Fhooks.example.com%2Fa&events=run.failed",
+        "rotate_webhook_secret_page" => "grace_seconds=900",
+        "recover_webhook_page" => "since=2026-01-01T00%3A00",
+        // It stays on: others are sent to it.
+        "switch_webhook_page" => "is_active=yes",
+        "update_member_page" => "name=Renamed&role=member",
+        "create_invitation_page" => "email=invited%40matrix.example&role=member",
+        "grant_credits_page" => "amount=5",
+        "update_workspace_page" => "name=Acme&leak_policy=revoke&leak_grace_seconds=3600",
         _ => "step=score",
     }
 }

@@ -193,11 +193,11 @@ impl<'a> Objects<'a> {
         let names = |part: &str| part.starts_with('{');
         let path = operation.path.split('/').map(|part| if names(part) { id.as_str() } else { part });
         let mut path = path.collect::<Vec<_>>().join("/");
-        if operation.id == "replay_webhook_attempt" {
-            path = format!("/v1/webhooks/{id}/attempts/{}/replay", self.endpoint.1);
+        if ["replay_webhook_attempt", "replay_webhook_attempt_page"].contains(&operation.id) {
+            path = operation.path.replace("{id}", &id).replace("{attempt}", &self.endpoint.1);
         }
-        if operation.id == "get_workflow_version" {
-            path = format!("/v1/workflows/{id}/versions/1");
+        if ["get_workflow_version", "show_workflow_version_page"].contains(&operation.id) {
+            path = operation.path.replace("{id}", &id).replace("{version}", "1");
         }
         if operation.id == "draw_deployment_results" {
             path.push_str("?question=score");

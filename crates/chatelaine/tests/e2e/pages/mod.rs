@@ -2,9 +2,17 @@
 
 mod account;
 mod bots;
+mod contacts;
 mod conversations;
+mod decisions;
+mod joining;
 mod keys;
+mod members;
+mod runs;
 mod service_accounts;
+mod webhooks;
+mod workflows;
+mod workspace;
 
 use serde_json::Value;
 use testkit::{Answer, Persona, World};
@@ -48,7 +56,8 @@ pub(crate) fn says(answer: &Answer, words: &str) -> bool {
 
 /// The code of an answer in JSON, of a page that refuses who is no browser.
 pub(crate) fn code(answer: &Answer) -> String {
-    serde_json::from_str::<Value>(&answer.text()).map_or_else(|_| String::new(), |json| json["error"]["code"].to_string())
+    serde_json::from_str::<Value>(&answer.text())
+        .map_or_else(|_| String::new(), |json| json["error"]["code"].to_string())
 }
 
 async fn a_page_is_for_who_is_signed_in(world: &World) {
@@ -68,7 +77,7 @@ async fn a_page_is_for_who_is_signed_in(world: &World) {
     assert_eq!(leads_to(&page(&stranger, "/_/?done=saved").await), "/_/sign-in?next=%2F_%2F%3Fdone%3Dsaved");
     // Who is no browser gets what the API says, and a key is for no page.
     assert_eq!(code(&stranger.get("/_/").await.expect(401)), "\"MISSING_CREDENTIAL\"");
-    let _ = page(world.secret(), "/_/").await.expect(403);
+    let _ = page(&world.secret(), "/_/").await.expect(403);
     let _ = submit(&stranger, "/_/view", &[("theme", "dark")]).await.expect(401);
 }
 
@@ -92,7 +101,9 @@ async fn one_is_led_to_pages_of_ours_alone(world: &World) {
     }
     // Another site's page changes nothing, not even colours.
     let fields = "theme=dark&next=%2F_%2F";
-    for (site, origin) in [("cross-site", "https://evil.example"), ("same-site", "https://sub.example"), ("none", "null")] {
+    for (site, origin) in
+        [("cross-site", "https://evil.example"), ("same-site", "https://sub.example"), ("none", "null")]
+    {
         let request = world.anonymous().request("POST", "/_/view").header("accept", "text/html");
         let request = request.header("sec-fetch-site", site).origin(origin).header("cookie", ada.cookie());
         let answer = request.body("application/x-www-form-urlencoded", fields).send().await;
