@@ -1,6 +1,6 @@
 //! What was decided of late: the requests of a workspace, let in and refused, as a list and as they come.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{fmt::Write as _, sync::atomic::Ordering, time::Duration};
 
 use access::{Access, Caller, Limit, Role, Scope, Tenant};
 use ambient::{KeyId, Millis, RequestId, WorkspaceId};
@@ -245,7 +245,7 @@ impl Tail {
         }
         if self.silent == 0 {
             self.silent = 1;
-            return Some(Bytes::from_static(b"retry: 2000\n: here\n\n"));
+            return Some(Bytes::from_static(b": here\n\n"));
         }
         loop {
             tokio::select! {
@@ -278,13 +278,14 @@ impl Tail {
             self.number = *number;
             let mut data = json!(RequestView::of(decision));
             data["type"] = json!("request");
-            text.push_str(&format!("id: {number}\nevent: request\ndata: {data}\n\n"));
+            // Writing to a String cannot fail.
+            let _ = write!(text, "id: {number}\ndata: {data}\n\n");
         }
         Bytes::from(text)
     }
 
     fn end(&mut self, code: &str) -> Bytes {
         self.is_over = true;
-        Bytes::from(format!("event: error\ndata: {}\n\n", json!({"type": "error", "code": code})))
+        Bytes::from(format!("id: {}\ndata: {}\n\n", self.number, json!({"type": "error", "code": code})))
     }
 }

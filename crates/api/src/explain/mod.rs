@@ -101,8 +101,9 @@ async fn explain_access(app: App, call: Call<Explain>) -> Result<Data<Explanatio
         Some(text) => of_request(&app, &call, tenant, text).await?,
         None => of_rehearsal(&call, tenant, address).await?,
     };
-    let (kind, id) = explanation.about();
-    let detail = json!({"reason": explanation.reason(), "by": if kind == "request" { "request_id" } else { "paste" }});
+    let (kind, id) = explanation.about().unwrap_or_else(|| ("workspace", tenant.workspace.to_string()));
+    let by = if call.input.request_id.is_some() { "request_id" } else { "paste" };
+    let detail = json!({"reason": explanation.reason(), "by": by});
     let actor = call.actor();
     app.workspace(&call)?.write_audit(call.audit(&actor, Some(detail)), kind, &id).await?;
     Ok(Data::new(explanation))

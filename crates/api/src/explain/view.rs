@@ -256,15 +256,13 @@ fn join(first: Option<String>, second: Option<String>) -> Option<String> {
 const LET_IN: &str = "It was let in.";
 
 impl Explanation {
-    /// To what the audit log points: the key, or the request.
-    pub(super) fn about(&self) -> (&'static str, String) {
+    /// To what the audit log points: the request or the key, if it is one of the workspace's.
+    pub(super) fn about(&self) -> Option<(&'static str, String)> {
         if let Some(request) = &self.request {
-            return ("request", request.id().to_string());
+            return Some(("request", request.id().to_string()));
         }
-        match self.credential.as_ref().and_then(|credential| credential.key.as_ref()) {
-            Some(key) => ("api_key", key.id.to_string()),
-            None => ("credential", String::new()),
-        }
+        let key = self.credential.as_ref()?.key.as_ref()?;
+        Some(("api_key", key.id.to_string()))
     }
 
     pub(super) const fn reason(&self) -> Option<&'static str> {

@@ -15,7 +15,7 @@ fn mistyped(key: &str, place: usize) -> String {
 }
 
 /// A key of the right form that nobody was given.
-fn unknown_key(world: &World, family: Family) -> String {
+pub(crate) fn unknown_key(world: &World, family: Family) -> String {
     let parser = world.server().running().parser();
     parser.mint(family, Environment::Live, &OsRandom).unwrap().expose().to_owned()
 }

@@ -51,6 +51,8 @@ mod dropin;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod export;
 #[cfg(test)]
 mod export_keys;
@@ -64,6 +66,7 @@ mod import_keys;
 mod imports;
 #[cfg(test)]
 mod key_events;
+#[cfg(test)]
 mod key_list;
 #[cfg(test)]
 mod key_rotation;
@@ -110,9 +113,9 @@ mod scan;
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
-mod secrecy;
-#[cfg(test)]
 mod second_factor;
+#[cfg(test)]
+mod secrecy;
 #[cfg(test)]
 mod secret_grace;
 #[cfg(test)]
@@ -152,9 +155,9 @@ mod webhook_sdks;
 #[cfg(test)]
 mod webhooks;
 #[cfg(test)]
-mod widget_keys;
-#[cfg(test)]
 mod widget_files;
+#[cfg(test)]
+mod widget_keys;
 #[cfg(test)]
 mod workflows;
 #[cfg(test)]

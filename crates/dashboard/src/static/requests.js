@@ -50,13 +50,18 @@ function start() {
   button.textContent = "Stop following";
   words.textContent = "Connecting…";
   source.addEventListener("open", () => { words.textContent = "New requests appear on top."; });
-  source.addEventListener("request", (event) => add(JSON.parse(event.data)));
-  source.addEventListener("error", (event) => {
-    if (event.data) {
-      stop(JSON.parse(event.data).code === "revoked" ? "You are signed out." : "The server has ended it.");
-    } else if (source?.readyState === EventSource.CLOSED) {
+  source.addEventListener("message", (event) => {
+    const told = JSON.parse(event.data);
+    if (told.type === "request") {
+      add(told);
+    } else if (told.type === "error") {
+      stop(told.code === "revoked" ? "You are signed out, or may not see this any more." : "The server has ended it.");
+    }
+  });
+  source.addEventListener("error", () => {
+    if (source?.readyState === EventSource.CLOSED) {
       stop("The server did not let it begin.");
-    } else {
+    } else if (source) {
       words.textContent = "Connecting again…";
     }
   });

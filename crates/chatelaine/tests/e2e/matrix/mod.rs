@@ -85,7 +85,11 @@ async fn send(operation: &Meta, target: &Target, column: &Column, sender: Option
         request = request.json(body);
     }
     // Who follows a session is told of what will be said in it, without an end.
-    if operation.id == "follow_chat_session" { request.send_and_leave().await } else { request.send().await }
+    if matches!(operation.id, "follow_chat_session" | "stream_requests") {
+        request.send_and_leave().await
+    } else {
+        request.send().await
+    }
 }
 
 async fn every_operation_by_every_credential(backend: Backend) {

@@ -1,0 +1,70 @@
+//! Home, the list of requests, and Explain.
+
+use serde_json::json;
+use testkit::World;
+
+use super::{leads_to, page, says, submit};
+
+on_both! {
+    home_says_what_to_do_next_and_what_wants_attention;
+    requests_are_for_admins_and_say_what_happened;
+    what_is_pasted_is_explained_and_not_sent_back;
+}
+
+async fn home_says_what_to_do_next_and_what_wants_attention(world: &World) {
+    let owner = world.member("olga", "owner").await;
+    let home = page(&owner, "/_/").await.expect(200);
+    assert!(says(&home, "There is no bot yet") && says(&home, "Make a bot"), "{}", home.text());
+    let _ = world.session().await;
+    let soon = world.server().running().app().clock().now().plus(3 * 86_400_000);
+    let key = world.key("ending", json!({"name": "Ending <soon>", "expires_at": soon})).await;
+    let _ = world.restricted().await.get("/v1/contacts").await.expect(403);
+    let home = page(&owner, "/_/").await.expect(200);
+    assert!(
+        says(&home, "Ending <soon>") && home.text().contains(&format!("/_/api-keys/{}", key.id())),
+        "{}",
+        home.text()
+    );
+    assert!(says(&home, "INSUFFICIENT_PERMISSIONS 1") && says(&home, "Refused 1"), "{}", home.text());
+    assert!(home.text().contains("role=\"img\"") && !home.text().contains("style="));
+    assert!(!says(&home, "What to do next"));
+}
+
+async fn requests_are_for_admins_and_say_what_happened(world: &World) {
+    let (admin, member) = (world.member("ada", "admin").await, world.member("mia", "member").await);
+    let empty = page(&admin, "/_/requests?code=NONE").await.expect(200);
+    assert!(says(&empty, "No request of late is like this."));
+    let reader = world.restricted().await;
+    let refused = reader.get("/v1/contacts").await.expect(403);
+    let shown = page(&admin, "/_/requests?outcome=refused").await.expect(200);
+    assert!(says(&shown, "GET /v1/contacts") && says(&shown, "403 INSUFFICIENT_PERMISSIONS"), "{}", shown.text());
+    assert!(says(&shown, "lacks the scope") && shown.text().contains(refused.header("x-request-id")));
+    assert!(shown.text().contains("<noscript>") && shown.text().contains("src=\"/static/requests.js\""));
+    let _ = page(&member, "/_/requests").await.expect(403);
+    assert!(!page(&member, "/_/").await.text().contains("/_/requests"), "nor does a menu lead there");
+    assert!(leads_to(&page(&world.anonymous(), "/_/requests").await).starts_with("/_/sign-in"));
+    let script = world.client().get("/static/requests.js").send().await.expect(200);
+    assert!(script.header("content-type").starts_with("text/javascript"));
+}
+
+async fn what_is_pasted_is_explained_and_not_sent_back(world: &World) {
+    let member = world.member("mia", "member").await;
+    let empty = page(&member, "/_/explain").await.expect(200);
+    assert!(says(&empty, "Nothing that you paste is kept"));
+    let reader = world.restricted().await;
+    let fields = [("credential", reader.credential()), ("method", "POST"), ("path", "/v1/bots"), ("origin", "")];
+    let shown = submit(&member, "/_/explain", &fields).await.expect(200);
+    assert!(says(&shown, "It would be refused") && says(&shown, "scope_missing"), "{}", shown.text());
+    assert!(says(&shown, "Restricted") && says(&shown, "Keys need bots:write"));
+    assert!(!shown.text().contains(reader.credential()), "what was pasted is not sent back");
+    let wrong = submit(&member, "/_/explain", &[("path", "bots")]).await.expect(422);
+    assert!(says(&wrong, "must begin with") && wrong.text().contains("value=\"bots\""), "{}", wrong.text());
+    // Requests that were made show addresses: for admins.
+    let refused = reader.get("/v1/contacts").await.expect(403);
+    let _ = submit(&member, "/_/explain", &[("request_id", refused.header("x-request-id"))]).await.expect(403);
+    let admin = world.member("ada", "admin").await;
+    let shown = submit(&admin, "/_/explain", &[("request_id", refused.header("x-request-id"))]).await.expect(200);
+    assert!(says(&shown, "It was refused") && says(&shown, "127.0.0.1"), "{}", shown.text());
+    let theirs = world.other_workspace_secret().get("/v1/bots/none").await.expect(404);
+    let _ = submit(&admin, "/_/explain", &[("request_id", theirs.header("x-request-id"))]).await.expect(422);
+}
