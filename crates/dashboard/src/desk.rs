@@ -119,6 +119,14 @@ impl<'a> Desk<'a> {
     pub(crate) fn render(&self, page: &impl Template) -> Result<Raw, Problem> {
         layout::html(page)
     }
+
+    /// A long page without secrets, compressed for who can read that.
+    ///
+    /// # Errors
+    /// 503 when it cannot be written.
+    pub(crate) fn render_long(&self, page: &impl Template) -> Result<Raw, Problem> {
+        if self.request.accepts_gzip { layout::zipped(page) } else { layout::html(page) }
+    }
 }
 
 /// What the person chose, if anything.

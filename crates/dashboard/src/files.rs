@@ -49,6 +49,7 @@ impl File {
 
 const CSS: &str = "text/css; charset=utf-8";
 const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
 
 static DASHBOARD_CSS: File = File::new(CSS, include_str!("static/dashboard.css"));
 static DASHBOARD_JS: File = File::new(JS, include_str!("static/dashboard.js"));
@@ -56,6 +57,7 @@ static TRY_JS: File = File::new(JS, include_str!("static/try.js"));
 static REQUESTS_JS: File = File::new(JS, include_str!("static/requests.js"));
 static IMPORT_JS: File = File::new(JS, include_str!("static/import.js"));
 static WORKFLOW_JS: File = File::new(JS, include_str!("static/workflow.js"));
+static ICON: File = File::new(SVG, include_str!("static/icon.svg"));
 static HTMX_JS: File = File::new(JS, include_str!("static/htmx.min.js"));
 
 /// One line for each file: its operation, and where its text is.
@@ -75,6 +77,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
         REQUESTS_JS "/static/requests.js" "get_requests_script" "The list of requests as it goes on."
         IMPORT_JS "/static/import.js" "get_import_script" "Sends a file of contacts from the disk."
         WORKFLOW_JS "/static/workflow.js" "get_workflow_editor_script" "The script of the editor of workflows."
+        ICON "/favicon.ico" "get_icon" "The picture of a tab, where browsers look for it by themselves."
         HTMX_JS "/static/htmx.js" "get_htmx_script" "htmx 4, which exchanges parts of pages."
     }
 }

@@ -1,7 +1,11 @@
 //! The bytes around a page, and the pages that say why there is nothing else.
 
+use std::io::Write as _;
+
 use access::Role;
 use askama::Template;
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
 use gate::{Method, Problem, Raw, RefusedRequest};
 
 /// Our own files and our own server, and nothing else, in no frame (ASVS 3.4.3).
@@ -16,7 +20,18 @@ pub(crate) fn html(page: &impl Template) -> Result<Raw, Problem> {
     Ok(whole(page.render().map_err(Problem::unavailable)?))
 }
 
-fn whole(text: String) -> Raw {
+/// The same, compressed: for a long page that holds nothing secret and repeats nothing that was sent (BREACH).
+///
+/// # Errors
+/// 503 when it cannot be written.
+pub(crate) fn zipped(page: &impl Template) -> Result<Raw, Problem> {
+    let text = page.render().map_err(Problem::unavailable)?;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let bytes = encoder.write_all(text.as_bytes()).and_then(|()| encoder.finish()).map_err(Problem::unavailable)?;
+    Ok(whole(bytes).header("content-encoding", "gzip").header("vary", "accept-encoding"))
+}
+
+fn whole(text: impl Into<Bytes>) -> Raw {
     Raw::new("text/html; charset=utf-8", text)
         .header("content-security-policy", POLICY)
         // Not `no-referrer`: browsers then post our own forms with `Origin: null` (Fetch, section 3.2).

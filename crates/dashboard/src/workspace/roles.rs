@@ -70,7 +70,11 @@ fn grouped(mut acts: Vec<Act>) -> Vec<(String, Vec<Act>)> {
 async fn show_roles(_: App, call: Call<Nothing>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
     let acts = desk.get::<One<Roles>>(Ask::to("list_roles")).await?.data.operations;
-    desk.render(&RolesPage { frame: desk.frame("Roles", "show_members_page"), roles: Role::ALL, groups: grouped(acts) })
+    desk.render_long(&RolesPage {
+        frame: desk.frame("Roles", "show_members_page"),
+        roles: Role::ALL,
+        groups: grouped(acts),
+    })
 }
 
 #[cfg(test)]
