@@ -148,8 +148,8 @@ pub(crate) struct WorkflowVersion {
     created_at: Millis,
 }
 
-impl WorkflowVersion {
-    fn listed(record: WorkflowVersionRecord) -> Self {
+impl From<WorkflowVersionRecord> for WorkflowVersion {
+    fn from(record: WorkflowVersionRecord) -> Self {
         Self { version: record.version, definition: None, created_at: record.created_at }
     }
 }
@@ -320,14 +320,14 @@ async fn list_workflow_versions(app: App, call: Call<PageQuery>) -> Result<List<
     let data = app.workspace(&call)?;
     data.workflow(id).await?;
     let page = data.workflow_versions(id, request).await?;
-    Ok(List::of(page, request, WorkflowVersion::listed))
+    Ok(List::of(page, request, WorkflowVersion::from))
 }
 
 async fn get_workflow_version(app: App, call: Call<Nothing>) -> Result<Data<WorkflowVersion>, Problem> {
     let version: u32 = call.id("version")?;
     let record = app.workspace(&call)?.workflow_version(call.id("id")?, version.into()).await?;
     let definition = serde_json::from_str(&record.definition).map_err(Problem::unavailable)?;
-    Ok(Data::new(WorkflowVersion { definition: Some(definition), ..WorkflowVersion::listed(record) }))
+    Ok(Data::new(WorkflowVersion { definition: Some(definition), ..WorkflowVersion::from(record) }))
 }
 
 async fn delete_workflow(app: App, call: Call<Nothing>) -> Result<Empty, Problem> {
