@@ -50,8 +50,16 @@ pub(super) const PEOPLE: [&str; 9] = [
 ];
 
 /// After these the browser is signed in no more, or as somebody else.
-const ENDS_A_SIGN_IN: [&str; 6] =
-    ["sign_in", "sign_out", "revoke_sign_in", "sign_in_page", "sign_out_page", "revoke_sign_in_page"];
+const ENDS_A_SIGN_IN: [&str; 8] = [
+    "sign_in",
+    "sign_out",
+    "revoke_sign_in",
+    "sign_in_page",
+    "sign_out_page",
+    "revoke_sign_in_page",
+    "complete_setup_page",
+    "accept_invitation_page",
+];
 
 pub(super) fn takes(operation: &str) -> bool {
     BODIES.contains(&operation)
