@@ -54,6 +54,10 @@ fn date_of(at: Option<When>) -> String {
     at.map(|at| at.0.to_string().chars().take_while(|letter| *letter != 'T').collect()).unwrap_or_default()
 }
 
+fn end_of_day(date: &str) -> String {
+    format!("{date}T23:59:59Z")
+}
+
 fn shown(number: Option<u64>) -> String {
     number.map(|number| number.to_string()).unwrap_or_default()
 }
@@ -155,10 +159,12 @@ fn body(form: &Form, kind: &str, now: When) -> Map<String, Value> {
     }
     let life = LIVES.iter().find(|(name, _)| *name == form.text("expiry"));
     match (form.text("expiry"), life) {
-        (_, Some((_, days))) => set("expires_at", json!(now.0.plus(days * DAY))),
+        // To the end of a day: a form that is sent twice says the same twice.
+        (_, Some((_, days))) => {
+            set("expires_at", json!(end_of_day(&date_of(Some(When(now.0.plus(days.saturating_mul(DAY))))))));
+        }
         ("never", _) => set("expires_at", Value::Null),
-        // To its end, whatever the time zone: the end of that day.
-        ("date", _) => set("expires_at", json!(format!("{}T23:59:59Z", form.text("expires_at")))),
+        ("date", _) => set("expires_at", json!(end_of_day(form.text("expires_at")))),
         _ => {}
     }
     body
@@ -254,7 +260,7 @@ mod tests {
         assert_eq!((&widget["name"], &widget["environment"]), (&json!("Site"), &json!("test")));
         assert_eq!(widget["allowed_domains"], json!(["a.example", "b.example"]));
         assert_eq!((&widget["allow_localhost"], widget.get("scopes")), (&json!(false), None));
-        assert_eq!(widget["expires_at"], json!("2026-01-31T00:00:00.000Z"));
+        assert_eq!(widget["expires_at"], json!("2026-01-31T23:59:59Z"));
         assert_eq!(
             (&widget["rate_limit"], &widget["owner"]),
             (&json!("x"), &Value::Null),

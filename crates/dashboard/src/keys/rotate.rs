@@ -70,10 +70,11 @@ impl RotatePage {
         Self { frame, key, secret: None, graces: graces.collect(), trouble: Trouble::default() }
     }
 
-    /// Whether the old secret was not used since there is a new one.
+    /// Whether the old secret was not used since there is a new one. Uses are noted to the second: one of the same
+    /// second may have come after.
     fn is_safe(&self) -> bool {
         let Some((new, old)) = self.key.newest().zip(self.key.previous()) else { return false };
-        old.last_used_at.is_none_or(|at| at < new.created_at)
+        old.last_used_at.is_none_or(|at| at.0.seconds() < new.created_at.0.seconds())
     }
 }
 

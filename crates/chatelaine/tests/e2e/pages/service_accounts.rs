@@ -53,7 +53,7 @@ async fn an_owner_makes_a_key_of_it_and_the_account_s_end_is_the_key_s(world: &W
     );
     let fields = [("name", "Node 1"), ("environment", "live"), ("expiry", "365"), ("scopes", "bots:read")];
     let made = submit(&ada, &format!("{path}/api-keys"), &fields).await.expect(200);
-    assert!(made.text().contains("sa_live_") && made.text().contains("data-shown-once"), "{}", made.text());
+    assert!(made.text().contains("fln_live_") && made.text().contains("data-shown-once"), "{}", made.text());
     let wide = [("name", "Node 2"), ("environment", "live"), ("expiry", "365"), ("scopes", "bots:write")];
     let again = submit(&ada, &format!("{path}/api-keys"), &wide).await.expect(422);
     assert!(says(&again, "the service account does not hold bots:write"), "{}", again.text());
