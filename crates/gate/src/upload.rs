@@ -159,6 +159,14 @@ mod tests {
         assert!(open(&[kind, (header::CONTENT_LENGTH, "10")], &[]).is_ok());
     }
 
+    #[tokio::test]
+    async fn a_file_in_memory_has_the_same_limit() {
+        let upload = Upload::of(Bytes::from_static(b"1234567890"), &RULE).unwrap();
+        assert_eq!(upload.next().await.unwrap().as_deref(), Some(&b"1234567890"[..]));
+        assert!(upload.next().await.unwrap().is_none());
+        assert_eq!(Upload::of(Bytes::from_static(b"12345678901"), &RULE).unwrap_err().status(), 413);
+    }
+
     #[test]
     fn another_kind_of_file_is_refused_and_so_is_one_that_says_nothing() {
         for other in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=a", "text/csvx"]

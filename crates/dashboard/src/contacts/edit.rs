@@ -44,7 +44,7 @@ struct Fields {
 }
 
 impl Fields {
-    fn of(contact: Contact) -> Self {
+    fn of(contact: &Contact) -> Self {
         let custom = if contact.custom_fields.is_empty() {
             String::new()
         } else {
@@ -144,7 +144,7 @@ async fn create(_: App, call: Call<Form>) -> Result<Raw, Problem> {
 async fn show_edit(_: App, call: Call<Nothing>) -> Result<Raw, Problem> {
     let (desk, id) = (Desk::open(&call).await?, call.id::<ContactId>("id")?);
     let contact = desk.get::<One<Contact>>(Ask::to("get_contact").at("id", id)).await?.data;
-    edit_page(&desk, id, Fields::of(contact), Trouble::default())
+    edit_page(&desk, id, Fields::of(&contact), Trouble::default())
 }
 
 async fn update(_: App, call: Call<Form>) -> Result<Raw, Problem> {

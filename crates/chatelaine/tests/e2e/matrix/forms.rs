@@ -54,6 +54,7 @@ pub(super) fn fields(operation: &Meta) -> &'static str {
         "create_invitation_page" => "email=invited%40matrix.example&role=member",
         "grant_credits_page" => "amount=5",
         "update_workspace_page" => "name=Acme&leak_policy=revoke&leak_grace_seconds=3600",
+        "change_view_page" => "theme=dark",
         _ => "step=score",
     }
 }
