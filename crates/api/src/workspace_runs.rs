@@ -158,9 +158,9 @@ async fn create_token(app: App, call: Call<NewToken>) -> Result<Data<Participant
     if run.finished_at.is_some() {
         return Err(of_run(RunError::Ended));
     }
-    // A deployment and its key have the same number. After its revocation no token of it is good.
+    // A deployment and its key have the same number. What is revoked is not found: no token of it would be good.
     let key = app.cluster().find_key(KeyId(run.deployment.0)).await?;
-    let key = key.filter(|key| key.is_live(call.request.now)).ok_or_else(|| of_run(RunError::Revoked))?;
+    let key = key.ok_or_else(|| of_run(RunError::Revoked))?;
     let token = mint_token(&app, tenant, &run, &call.input, (key.id(), key.epoch()), call.request.now).await?;
     let (actor, detail) = (call.actor(), json!({"deployment_id": run.deployment, "role": call.input.role}));
     app.workspace(&call)?.write_audit(call.audit(&actor, Some(detail)), "run", &run.id.to_string()).await?;
