@@ -248,7 +248,7 @@ async fn list_integrations(app: App, call: Call<PageQuery>) -> Result<List<Integ
     let per_page = usize::try_from(request.per_page).unwrap_or(usize::MAX);
     let before = usize::try_from(request.page - 1).unwrap_or(usize::MAX).saturating_mul(per_page);
     let rows = all.into_iter().skip(before).take(per_page).collect();
-    Ok(List::of(Page { rows, total }, request, Integration::from))
+    Ok(List::of(Page { rows, total, is_capped: false }, request, Integration::from))
 }
 
 /// What was stored, with the secret if that is new.

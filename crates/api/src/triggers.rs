@@ -353,7 +353,7 @@ async fn list_triggers(app: App, call: Call<PageQuery>) -> Result<List<Trigger>,
     let per_page = usize::try_from(request.per_page).unwrap_or(usize::MAX);
     let before = usize::try_from(request.page - 1).unwrap_or(usize::MAX).saturating_mul(per_page);
     let rows = all.into_iter().skip(before).take(per_page).collect();
-    Ok(List::of(Page { rows, total }, request, Trigger::of))
+    Ok(List::of(Page { rows, total, is_capped: false }, request, Trigger::of))
 }
 
 async fn get_trigger(app: App, call: Call<Nothing>) -> Result<Data<Trigger>, Problem> {
