@@ -101,6 +101,10 @@ async function isSound(where, path, width) {
     await fits(page, `${where}, ${device}`);
     await take(page, where, `${theme}-${device}`);
   }
+  for (const between of width < 600 ? [] : [1040, 800, 600]) {
+    await page.setViewport({ width: between, height: 900 });
+    await fits(page, where);
+  }
   await owner.isQuiet(`${where}, ${device}`);
 }
 

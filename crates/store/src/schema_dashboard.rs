@@ -36,6 +36,8 @@ pub(crate) const DASHBOARD: &[&str] = &[
     "DROP INDEX api_keys_by_workspace",
     "CREATE INDEX api_keys_by_workspace ON api_keys (workspace_id, id, environment, kind, service_account_id, revoked_at,
         expires_at, folded_name)",
+    "DROP INDEX api_keys_by_service_account",
+    "CREATE INDEX api_keys_by_service_account ON api_keys (workspace_id, service_account_id, id, environment)",
     "CREATE INDEX api_keys_by_name ON api_keys (workspace_id, folded_name, id, environment, kind, service_account_id,
         revoked_at, expires_at)",
     "CREATE INDEX api_keys_by_expiry ON api_keys (workspace_id, (COALESCE(expires_at, 9223372036854775807)), id,
