@@ -1,4 +1,5 @@
-//! What somebody sees first: none of these looks at more rows than it says, however many there are.
+//! What somebody sees first: none of these looks at more rows than it says, however many there are. `CROSS JOIN` holds
+//! SQLite to that: what is few comes first, or it goes through all keys to look for them there.
 
 use super::{Statement, statements};
 
@@ -28,8 +29,8 @@ statements! {
             SELECT key_id, last_used_at, expires_at FROM api_key_secrets
             WHERE workspace_id = $1 AND COALESCE(last_used_at, 0) < $3
             ORDER BY COALESCE(last_used_at, 0), key_id LIMIT 200
-        ) s JOIN api_keys k ON k.id = s.key_id
-        WHERE k.workspace_id = $1 AND k.environment = $2 AND k.revoked_at IS NULL AND k.created_at < $3
+        ) s CROSS JOIN api_keys k
+        WHERE k.id = s.key_id AND k.workspace_id = $1 AND k.environment = $2 AND k.revoked_at IS NULL AND k.created_at < $3
             AND (k.expires_at IS NULL OR k.expires_at > $4) AND s.expires_at IS NULL
         ORDER BY COALESCE(s.last_used_at, 0), k.id LIMIT $5";
     /// Keys that were reported as leaked and work all the same, by the newest of their reports.
@@ -37,8 +38,8 @@ statements! {
         "SELECT k.id, k.name, MAX(l.created_at) AS at FROM (
             SELECT key_id, created_at FROM leaks WHERE workspace_id = $1 AND environment = $2 AND id >= $3
             ORDER BY id DESC LIMIT 200
-        ) l JOIN api_keys k ON k.id = l.key_id
-        WHERE k.workspace_id = $1 AND k.revoked_at IS NULL
+        ) l CROSS JOIN api_keys k
+        WHERE k.id = l.key_id AND k.workspace_id = $1 AND k.revoked_at IS NULL
         GROUP BY k.id, k.name ORDER BY 3 DESC, k.id LIMIT $4";
     /// Keys for servers that were seen in a browser, likewise.
     EXPOSED_KEYS "exposed_keys"
@@ -46,12 +47,13 @@ statements! {
             SELECT target_id, created_at FROM audit_log
             WHERE workspace_id = $1 AND environment = $2 AND action = 'api_key.exposed' AND id >= $3
             ORDER BY id DESC LIMIT 200
-        ) a JOIN api_keys k ON k.id = a.target_id
-        WHERE k.workspace_id = $1 AND k.revoked_at IS NULL
+        ) a CROSS JOIN api_keys k
+        WHERE k.id = a.target_id AND k.workspace_id = $1 AND k.revoked_at IS NULL
         GROUP BY k.id, k.name ORDER BY 3 DESC, k.id LIMIT $4";
     WEBHOOKS_AT_REST "webhooks_at_rest"
         "SELECT id, url, disabled_at, disabled_reason FROM webhooks
-        WHERE workspace_id = $1 AND environment = $2 AND disabled_at IS NOT NULL AND disabled_reason IS NOT NULL
+        WHERE workspace_id = $1 AND environment = $2 AND owner_id IS NULL AND disabled_at IS NOT NULL
+            AND disabled_reason IS NOT NULL
         ORDER BY disabled_at DESC, id LIMIT $3";
     /// Whether there is anything.
     HAS_ANY "has_any"

@@ -18,7 +18,11 @@ pub(in crate::cli) struct Client {
 }
 
 impl Client {
-    pub(in crate::cli) fn new(arguments: &Arguments, environment: &Environment, terminal: &Terminal) -> Result<Self, Failure> {
+    pub(in crate::cli) fn new(
+        arguments: &Arguments,
+        environment: &Environment,
+        terminal: &Terminal,
+    ) -> Result<Self, Failure> {
         let url = arguments.url.as_deref().or(environment.url()).unwrap_or(LOCAL);
         let url = check_url("--url", url, terminal)?;
         let key = match &arguments.key_file {

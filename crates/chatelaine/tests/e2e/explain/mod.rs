@@ -1,5 +1,6 @@
 //! What a credential is and why it was refused: `POST /v1/access/explain`, the list of requests, and their stream.
 
+mod command;
 mod kinds;
 mod requests;
 
