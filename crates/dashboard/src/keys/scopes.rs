@@ -33,7 +33,7 @@ const RESOURCES: &[(&str, &str, &str, &str)] = &[
     ("webhooks", "Webhooks", "See webhooks and their deliveries", "Change webhooks and send again"),
     ("members", "Members", "See members", "Invite, change and remove members"),
     ("audit", "Audit log", "Read the audit log", "Nothing yet"),
-    ("usage", "Usage and credits", "See usage and credits", "Change credits"),
+    ("usage", "Usage and credits", "See usage and credits", "Nothing yet"),
     ("export", "Export", "Export conversations and contacts", "Nothing yet"),
 ];
 
