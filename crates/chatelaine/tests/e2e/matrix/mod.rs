@@ -84,8 +84,9 @@ async fn send(operation: &Meta, target: &Target, column: &Column, sender: Option
     } else if let Some(body) = &target.body {
         request = request.json(body);
     }
-    // Who follows a session is told of what will be said in it, without an end.
-    if matches!(operation.id, "follow_chat_session" | "stream_requests") {
+    // Who follows a session is told of what will be said in it, without an end; and of contacts there are by then as many
+    // as all imports have left.
+    if matches!(operation.id, "follow_chat_session" | "stream_requests" | "export_contacts_page") {
         request.send_and_leave().await
     } else {
         request.send().await
