@@ -155,6 +155,8 @@ fn plain(value: &Value) -> String {
         Value::Null => "–".to_owned(),
         Value::Bool(yes) => if *yes { "yes" } else { "no" }.to_owned(),
         Value::String(text) => text.clone(),
+        Value::Array(values) if values.is_empty() => "–".to_owned(),
+        Value::Object(members) if members.is_empty() => "–".to_owned(),
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
         Value::Number(_) | Value::Object(_) => value.to_string(),
     }
