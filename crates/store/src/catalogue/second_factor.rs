@@ -5,8 +5,8 @@ use super::{Statement, statements};
 statements! {
     SECOND_FACTOR "second_factor"
         "SELECT totp_sealed, totp_confirmed_at, totp_step,
-            (SELECT COUNT(*) FROM member_recovery_codes c WHERE c.workspace_id = members.workspace_id
-                AND c.member_id = members.id AND c.used_at IS NULL) AS codes
+            (SELECT COUNT(*) FROM member_recovery_codes
+                WHERE workspace_id = $1 AND member_id = $2 AND used_at IS NULL) AS codes
         FROM members WHERE workspace_id = $1 AND id = $2";
     BEGIN_TOTP "begin_totp"
         "UPDATE members SET totp_sealed = $3, totp_step = 0

@@ -85,11 +85,15 @@ const WITHOUT_TENANT: &[(&str, &str)] = &[
     ("sweep_usage", "age alone, of every tenant"),
     ("count_hours", "usage of every tenant; each row says whose it is"),
     ("sweep_usage_hours", "age alone, of every tenant"),
+    ("count_outcomes", "outcomes of every tenant; each row says whose it is"),
+    ("sweep_outcomes", "age alone, of every tenant"),
+    ("has_any", "each of its tables is cut to $1; the outermost SELECT has none"),
     ("renew_digest", "by digest, once the key was proved"),
 ];
 
 /// Whether every table that is read or changed is cut to `$1`.
 fn names_the_tenant(sql: &str) -> bool {
+    let sql = &sql.split_whitespace().collect::<Vec<_>>().join(" ").replace("( SELECT", "(SELECT");
     if let Some(insert) = sql.strip_prefix("INSERT INTO ") {
         let columns = insert.split_once('(').unwrap().1;
         let first = columns.starts_with("workspace_id,");
@@ -102,10 +106,9 @@ fn names_the_tenant(sql: &str) -> bool {
 
 #[test]
 fn every_statement_names_its_tenant_or_has_a_reason_not_to() {
-    for statement in catalogue::all() {
-        let excepted = WITHOUT_TENANT.iter().any(|(name, _)| *name == statement.name);
-        assert_ne!(names_the_tenant(statement.sql), excepted, "{}: {}", statement.name, statement.sql);
-    }
+    let is_excepted = |wanted: &str| WITHOUT_TENANT.iter().any(|(name, _)| *name == wanted);
+    let wrong = catalogue::all().into_iter().filter(|one| names_the_tenant(one.sql) == is_excepted(one.name));
+    assert_eq!(wrong.map(|one| format!("{}: {}", one.name, one.sql)).collect::<Vec<_>>(), Vec::<String>::new());
     let names: HashSet<_> = catalogue::all().iter().map(|statement| statement.name).collect();
     assert_eq!(names.len(), catalogue::all().len(), "one name, one statement");
     assert!(WITHOUT_TENANT.iter().all(|(name, _)| names.contains(name)), "an exception for a statement that is gone");
