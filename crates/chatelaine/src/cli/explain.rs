@@ -8,8 +8,8 @@ use crate::{
     config::Environment,
 };
 
-pub(super) fn run(explain: Explain, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
-    let body = body_of(&explain, terminal)?;
+pub(super) fn run(explain: &Explain, environment: &Environment, terminal: &Terminal) -> Result<(), Failure> {
+    let body = body_of(explain, terminal)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let client = Client::new(&explain.client, environment, terminal)?;
