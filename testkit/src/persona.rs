@@ -41,6 +41,13 @@ impl Persona {
         self.cookie.as_deref().unwrap_or_default()
     }
 
+    /// The same browser after an answer that has set another cookie.
+    #[must_use]
+    pub fn after(&self, answer: &Answer) -> Self {
+        let cookie = answer.header("set-cookie").split(';').next().map(str::to_owned);
+        Self { cookie: cookie.filter(|text| text.contains('=')), ..self.clone() }
+    }
+
     /// Whose page it is on; `None` for a server.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {

@@ -1,23 +1,25 @@
 //! What people do to themselves: prove again who they are, and say what they are called.
 
-use access::{Access, Limit, Role, Tenant};
+use access::{Access, Limit, Refusal, Role, Tenant};
 use credential::key::Environment;
-use gate::{Call, Data, Empty, Operation, Problem, Routes};
+use gate::{Call, Data, Operation, Problem, Routes, SignInCookie};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use store::StoreError;
 
 use crate::{
     App, input,
     members::{MAX_NAME, Member},
     people::NAME_PATTERN,
     second_factor::{self, Proof},
-    sign_in::{charge_own_password, person},
+    sign_in::{OnlyCookie, after_wrong_guess, charge_own_password, guesses_in, mint_cookie, person},
 };
 
-pub(crate) const CONFIRM_ME: Operation<Confirmation, Empty> = Operation::post(
+pub(crate) const CONFIRM_ME: Operation<Confirmation, OnlyCookie> = Operation::post(
     "/v1/me/confirm",
     "confirm_me",
-    "Prove again who you are, with your password or a code: for 15 minutes this browser may do what is dangerous.",
+    "Prove again who you are, with your password or a code: for 15 minutes this browser may do what is dangerous. The \
+     answer sets another cookie, and the one before stops working.",
     Access::closed(Limit::SignIn).member(Role::Member).audited(),
 )
 .answers_nothing();
@@ -56,28 +58,39 @@ pub(crate) struct MePatch {
     name: String,
 }
 
-async fn confirm_me(app: App, call: Call<Confirmation>) -> Result<Empty, Problem> {
-    let person = person(&call)?;
-    charge_own_password(&app, person.member)?;
+async fn confirm_me(app: App, call: Call<Confirmation>) -> Result<OnlyCookie, Problem> {
+    let (person, now) = (person(&call)?, call.request.now);
+    charge_own_password(&app, person, now)?;
+    let guesses = guesses_in(person.session);
     let members = app.store().workspace(Tenant { environment: Environment::Live, ..person.tenant });
     match (&call.input.password, &call.input.code) {
         (Some(password), None) => {
             let member = members.member(person.member).await?;
             if !app.passwords().verify(password.clone(), member.password_hash).await? {
-                return Err(Problem::invalid_field("password", "is not your password"));
+                app.cluster().note_wrong_guess(&guesses, now);
+                let wrong = Problem::invalid_field("password", "is not your password");
+                return Err(after_wrong_guess(&app, &call, person, wrong).await);
             }
         }
         (None, Some(code)) => {
-            let proof = second_factor::check(&app, person.tenant, person.member, Some(code), call.request.now).await?;
+            let check = second_factor::check(&app, person.tenant, person.member, Some(code), (&guesses, now));
+            let proof = check.await?;
             if !matches!(proof, Proof::Code | Proof::RecoveryCode) {
-                return Err(Problem::invalid_field("code", "is not a code of yours, or was used already"));
+                let wrong = Problem::invalid_field("code", "is not a code of yours, or was used already");
+                return Err(after_wrong_guess(&app, &call, person, wrong).await);
             }
         }
         _ => return Err(Problem::invalid_field("", "send `password` or `code`")),
     }
-    let actor = call.actor();
-    members.confirm_sign_in(person.member, person.session, call.audit(&actor, None)).await?;
-    Ok(Empty)
+    let (text, digest) = mint_cookie(&app)?;
+    let (actor, id) = (call.actor(), person.session);
+    let expires_at = match members.confirm_sign_in(person.member, id, &digest, call.audit(&actor, None)).await {
+        // Signed out a moment ago.
+        Err(StoreError::NotFound) => return Err(Refusal::InvalidToken.into()),
+        confirmed => confirmed?,
+    };
+    let left = expires_at.since(now).div_euclid(1000).max(1);
+    Ok(OnlyCookie { cookie: SignInCookie::of(&app.settings().public_url).set(&text, left) })
 }
 
 async fn update_me(app: App, call: Call<MePatch>) -> Result<Data<Member>, Problem> {

@@ -26,7 +26,8 @@ pub(crate) const CREATE_AGENT_LOOP: Operation<NewAgentLoop, Data<AgentLoopWithSe
     "Create an agent loop; what signs its callback is shown once.",
     WRITE,
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const GET_AGENT_LOOP: Operation<Nothing, Data<AgentLoop>> =
     Operation::get("/v1/agent-loops/{id}", "get_agent_loop", "Read an agent loop.", READ);
 pub(crate) const UPDATE_AGENT_LOOP: Operation<AgentLoopPatch, Data<AgentLoopWithSecret>> = Operation::patch(
@@ -34,7 +35,8 @@ pub(crate) const UPDATE_AGENT_LOOP: Operation<AgentLoopPatch, Data<AgentLoopWith
     "update_agent_loop",
     "Change an agent loop; executions that were started before stay what they are.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const DELETE_AGENT_LOOP: Operation<Nothing, Empty> = Operation::delete(
     "/v1/agent-loops/{id}",
     "delete_agent_loop",

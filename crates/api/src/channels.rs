@@ -35,7 +35,8 @@ pub(crate) const CREATE_CHANNEL: Operation<NewChannel, Data<ChannelWithSecrets>>
     "Add a channel to a bot; the secrets of a webhook channel are shown once.",
     WRITE,
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const GET_CHANNEL: Operation<Nothing, Data<Channel>> =
     Operation::get("/v1/channels/{id}", "get_channel", "Read a channel.", READ);
 pub(crate) const UPDATE_CHANNEL: Operation<ChannelPatch, Data<Channel>> = Operation::patch(
@@ -43,7 +44,8 @@ pub(crate) const UPDATE_CHANNEL: Operation<ChannelPatch, Data<Channel>> = Operat
     "update_channel",
     "Change a channel. With a `reply_url`, an endpoint that was disabled is on again.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const DELETE_CHANNEL: Operation<Nothing, Empty> = Operation::delete(
     "/v1/channels/{id}",
     "delete_channel",
@@ -56,7 +58,8 @@ pub(crate) const ROTATE_CHANNEL_SECRET: Operation<RotateSecret, Data<ChannelWith
     "rotate_channel_secret",
     "Give a webhook channel new secrets, shown once; those before count too for `grace_seconds`.",
     WRITE,
-);
+)
+.dangerous();
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_CHANNELS, list_channels);

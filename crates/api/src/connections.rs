@@ -30,7 +30,8 @@ pub(crate) const CREATE_CONNECTION: Operation<NewConnection, Data<Connection>> =
     "Make a connection: headers that tools send to one origin; their values are sealed and never shown.",
     WRITE,
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const GET_CONNECTION: Operation<Nothing, Data<Connection>> =
     Operation::get("/v1/connections/{id}", "get_connection", "Read a connection, without the values.", READ);
 pub(crate) const UPDATE_CONNECTION: Operation<ConnectionPatch, Data<Connection>> = Operation::patch(
@@ -38,7 +39,8 @@ pub(crate) const UPDATE_CONNECTION: Operation<ConnectionPatch, Data<Connection>>
     "update_connection",
     "Change a connection, for every call from now on. With another origin all headers must be sent again.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const DELETE_CONNECTION: Operation<Nothing, Empty> = Operation::delete(
     "/v1/connections/{id}",
     "delete_connection",

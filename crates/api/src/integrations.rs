@@ -28,7 +28,8 @@ pub(crate) const CREATE_INTEGRATION: Operation<NewIntegration, Data<IntegrationW
     "Add an integration to a bot; header values are sealed and never shown, the secret of a webhook is shown once.",
     WRITE,
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const GET_INTEGRATION: Operation<Nothing, Data<Integration>> =
     Operation::get("/v1/integrations/{id}", "get_integration", "Read an integration.", READ);
 pub(crate) const UPDATE_INTEGRATION: Operation<IntegrationPatch, Data<IntegrationWithSecret>> = Operation::patch(
@@ -36,13 +37,15 @@ pub(crate) const UPDATE_INTEGRATION: Operation<IntegrationPatch, Data<Integratio
     "update_integration",
     "Change an integration. With another address the headers must be sent again; become a webhook, it has a secret.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const ROTATE_INTEGRATION_SECRET: Operation<RotateSecret, Data<IntegrationWithSecret>> = Operation::post(
     "/v1/integrations/{id}/rotate-secret",
     "rotate_integration_secret",
     "Give a webhook integration a new secret, shown once; the one before signs too for `grace_seconds`.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const DELETE_INTEGRATION: Operation<Nothing, Empty> =
     Operation::delete("/v1/integrations/{id}", "delete_integration", "Delete an integration.", WRITE).answers_nothing();
 

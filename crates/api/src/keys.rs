@@ -33,7 +33,8 @@ pub(crate) const UPDATE_API_KEY: Operation<KeyPatch, Data<KeyView>> = Operation:
     "update_api_key",
     "Change what an API key is called and may do; in force at once.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const REVOKE_API_KEY: Operation<Nothing, Data<RevokeReceipt>> = Operation::delete(
     "/v1/api-keys/{id}",
     "revoke_api_key",

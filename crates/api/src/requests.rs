@@ -225,7 +225,7 @@ struct Tail {
 async fn stream_requests(app: App, call: Call<TailQuery>) -> Result<EventStream, Problem> {
     let tenant = tenant_of(&call)?;
     let place = app.tails().take(tenant.workspace).await?;
-    let leave = Leave::take(&app, &call)?;
+    let leave = Leave::take(&app, &call)?.unattended();
     // Where the client has been cut it reads on; numbers of an earlier start of the server say nothing.
     let newest = call.request.recent().newest(tenant.workspace);
     let last = call.request.last_event_id.as_deref().and_then(|id| id.parse().ok());

@@ -29,7 +29,8 @@ pub(crate) const BEGIN_TOTP: Operation<Nothing, Data<TotpSetup>> = Operation::po
 pub(crate) const CONFIRM_TOTP: Operation<Code, Data<RecoveryCodes>> = Operation::post(
     "/v1/me/totp/confirm",
     "confirm_totp",
-    "Prove that the app works: from now on signing in takes a code of it. The answer shows recovery codes, once.",
+    "Prove that the app works: from now on signing in takes a code of it, and your other browsers are signed out. The \
+     answer shows recovery codes, once.",
     Access::closed(Limit::SignIn).member(Role::Member).audited(),
 );
 pub(crate) const RENEW_RECOVERY_CODES: Operation<Nothing, Data<RecoveryCodes>> = Operation::post(
@@ -131,8 +132,13 @@ fn of(app: &App, tenant: Tenant) -> Workspace {
     app.store().workspace(Tenant { environment: Environment::Live, ..tenant })
 }
 
-/// Looks at a code of who has proved the rest, and uses it up. Whoever tries a hundred wrong ones tries no more that
-/// day, from wherever: a password was right already.
+/// What is counted where a password was right already, from wherever.
+pub(crate) fn codes_of(member: MemberId) -> String {
+    format!("the codes of {member}")
+}
+
+/// Looks at a code of who has proved the rest, and uses it up. A wrong one is counted under `tries`; who has a hundred
+/// tries no more that day.
 ///
 /// # Errors
 /// 429 after too many; 503 for our own outage.
@@ -141,14 +147,13 @@ pub(crate) async fn check(
     tenant: Tenant,
     member: MemberId,
     code: Option<&str>,
-    now: Millis,
+    (tries, now): (&str, Millis),
 ) -> Result<Proof, Problem> {
     let data = of(app, tenant);
     let factor = data.second_factor(member).await?;
     let (Some(sealed), Some(_)) = (&factor.sealed, factor.confirmed_at) else { return Ok(Proof::NotNeeded) };
     let Some(code) = code.map(str::trim).filter(|code| !code.is_empty()) else { return Ok(Proof::Missing) };
-    let tries = format!("the codes of {member}");
-    app.cluster().check_guesses(&tries, now).map_err(Problem::rate_limited)?;
+    app.cluster().check_guesses(tries, now).map_err(Problem::rate_limited)?;
     let secret = open(app, tenant, member, sealed)?;
     let proof = match TypedCode::read(code) {
         Some(TypedCode::OneTime(code)) => match secret.step_of(&code, now) {
@@ -161,7 +166,7 @@ pub(crate) async fn check(
         _ => Proof::Wrong,
     };
     if proof == Proof::Wrong {
-        app.cluster().note_wrong_guess(&tries, now);
+        app.cluster().note_wrong_guess(tries, now);
     }
     Ok(proof)
 }
@@ -191,7 +196,7 @@ async fn begin_totp(app: App, call: Call<Nothing>) -> Result<Data<TotpSetup>, Pr
 
 async fn confirm_totp(app: App, call: Call<Code>) -> Result<Data<RecoveryCodes>, Problem> {
     let (person, now) = (person(&call)?, call.request.now);
-    let tries = format!("the codes of {}", person.member);
+    let tries = codes_of(person.member);
     let verdict = app.cluster().charge(&[Bucket::SignInsOf(&tries)], app.clock().elapsed());
     if !verdict.allowed {
         return Err(Problem::limited(verdict));
@@ -211,7 +216,7 @@ async fn confirm_totp(app: App, call: Call<Code>) -> Result<Data<RecoveryCodes>,
     let (shown, digests) = draw(&app, &secret)?;
     let actor = call.actor();
     let audit = call.audit(&actor, None);
-    data.confirm_totp(person.member, (sealed, step), &digests, audit).await.map_err(taken)?;
+    data.confirm_totp(person.member, (sealed, step), &digests, person.session, audit).await.map_err(taken)?;
     Ok(Data::new(shown))
 }
 

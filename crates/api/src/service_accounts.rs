@@ -30,7 +30,8 @@ pub(crate) const UPDATE_SERVICE_ACCOUNT: Operation<ServiceAccountPatch, Data<Ser
     "update_service_account",
     "Change a service account; in force at once for all its keys. A disabled account's keys stop.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const DELETE_SERVICE_ACCOUNT: Operation<Nothing, Empty> = Operation::delete(
     "/v1/service-accounts/{id}",
     "delete_service_account",

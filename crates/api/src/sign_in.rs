@@ -1,10 +1,10 @@
 //! People sign in with a password and get a cookie (security rules 2.6, 2.10).
 
 use access::{Access, Actor, ActorKind, Caller, Limit, MemberCaller, Refusal, Role, Tenant};
-use ambient::{MemberId, MemberSessionId, Millis};
+use ambient::{MemberSessionId, Millis};
 use axum::response::Response;
 use cluster::Bucket;
-use credential::key::Environment;
+use credential::{key::Environment, secret::Digest};
 use data_encoding::BASE64URL_NOPAD;
 use gate::{
     Call, Data, Empty, List, Nothing, Operation, Output, PageQuery, Problem, Routes, SIGN_IN_PURPOSE, SignInCookie,
@@ -31,7 +31,7 @@ pub(crate) const SIGN_IN: Operation<Credentials, SignedIn> = Operation::post(
     Access::closed(Limit::SignIn).public().audited(),
 )
 .for_own_pages();
-pub(crate) const SIGN_OUT: Operation<Nothing, SignedOut> =
+pub(crate) const SIGN_OUT: Operation<Nothing, OnlyCookie> =
     Operation::post("/v1/sign-out", "sign_out", "Sign this browser out.", OWN).answers_nothing();
 pub(crate) const LIST_SIGN_INS: Operation<PageQuery, List<SignInView>> = Operation::get(
     "/v1/sign-ins",
@@ -124,12 +124,12 @@ impl Output for SignedIn {
     }
 }
 
-/// Nothing, and no cookie any more.
-pub(crate) struct SignedOut {
-    cookie: String,
+/// Nothing but a cookie: another one, or none any more.
+pub(crate) struct OnlyCookie {
+    pub(crate) cookie: String,
 }
 
-impl Output for SignedOut {
+impl Output for OnlyCookie {
     const MEDIA_TYPE: Option<&'static str> = None;
 
     fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
@@ -161,6 +161,18 @@ pub(crate) fn person<I>(call: &Call<I>) -> Result<MemberCaller, Problem> {
 /// in before, there is a budget that strangers cannot use up.
 fn account(email: &str, known_from: Option<std::net::IpAddr>) -> String {
     known_from.map_or_else(|| email.to_owned(), |address| format!("{email} {address}"))
+}
+
+/// A new cookie's text, and what is stored of it.
+///
+/// # Errors
+/// 503 when there is no randomness.
+pub(crate) fn mint_cookie(app: &App) -> Result<(String, Digest), Problem> {
+    let mut bytes = [0; 32];
+    app.random().fill(&mut bytes)?;
+    let text = BASE64URL_NOPAD.encode(&bytes);
+    let digest = app.secrets().digest_for(SIGN_IN_PURPOSE, text.as_bytes());
+    Ok((text, digest))
 }
 
 async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem> {
@@ -195,16 +207,15 @@ async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem>
     let is_right = app.passwords().verify(password.clone(), hash.to_owned()).await?;
     let Some(member) = member.filter(|_| is_right) else { return Err(wrong()) };
     let tenant = Tenant { workspace: member.workspace, environment: Environment::Live };
-    let detail = match second_factor::check(&app, tenant, member.id, code, now).await? {
-        Proof::Missing => return Err(Problem::second_factor_required()),
-        Proof::Wrong => return Err(wrong()),
-        Proof::NotNeeded => None,
-        Proof::Code => Some(json!({"second_factor": "totp"})),
-        Proof::RecoveryCode => Some(json!({"second_factor": "recovery_code"})),
-    };
-    let mut bytes = [0; 32];
-    app.random().fill(&mut bytes)?;
-    let text = BASE64URL_NOPAD.encode(&bytes);
+    let detail =
+        match second_factor::check(&app, tenant, member.id, code, (&second_factor::codes_of(member.id), now)).await? {
+            Proof::Missing => return Err(Problem::second_factor_required()),
+            Proof::Wrong => return Err(wrong()),
+            Proof::NotNeeded => None,
+            Proof::Code => Some(json!({"second_factor": "totp"})),
+            Proof::RecoveryCode => Some(json!({"second_factor": "recovery_code"})),
+        };
+    let (text, digest) = mint_cookie(&app)?;
     let name = SignInCookie::of(&app.settings().public_url).name();
     let replaces = match call.request.cookie(name) {
         // What no longer counts, or never did, is nobody's.
@@ -213,7 +224,7 @@ async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem>
     };
     let new = NewSignIn {
         member: member.id,
-        digest: app.secrets().digest_for(SIGN_IN_PURPOSE, text.as_bytes()),
+        digest,
         address: Some(address),
         user_agent: call.request.user_agent.clone(),
         replaces,
@@ -230,12 +241,12 @@ async fn sign_in(app: App, call: Call<Credentials>) -> Result<SignedIn, Problem>
     Ok(SignedIn { member: member.into(), cookie })
 }
 
-async fn sign_out(app: App, call: Call<Nothing>) -> Result<SignedOut, Problem> {
+async fn sign_out(app: App, call: Call<Nothing>) -> Result<OnlyCookie, Problem> {
     let person = person(&call)?;
     let actor = call.actor();
     let members = app.workspace(&call)?;
     members.end_sign_in(person.member, person.session, false, call.audit(&actor, None)).await?;
-    Ok(SignedOut { cookie: SignInCookie::of(&app.settings().public_url).set("", 0) })
+    Ok(OnlyCookie { cookie: SignInCookie::of(&app.settings().public_url).set("", 0) })
 }
 
 async fn list_sign_ins(app: App, call: Call<PageQuery>) -> Result<List<SignInView>, Problem> {
@@ -259,25 +270,52 @@ async fn revoke_sign_in(app: App, call: Call<Nothing>) -> Result<Empty, Problem>
     Ok(Empty)
 }
 
-/// Whoever has found somebody's browser open is not to try passwords in it, from wherever.
+/// What whoever has found somebody's browser open guesses in it. It is counted by browser: so it locks nobody out
+/// anywhere else.
+pub(crate) fn guesses_in(session: MemberSessionId) -> String {
+    format!("confirm {session}")
+}
+
+/// Whoever has found somebody's browser open is not to try passwords in it.
 ///
 /// # Errors
 /// 429.
-pub(crate) fn charge_own_password(app: &App, member: MemberId) -> Result<(), Problem> {
-    let budget = format!("the password of {member}");
+pub(crate) fn charge_own_password(app: &App, person: MemberCaller, now: Millis) -> Result<(), Problem> {
+    app.cluster().check_guesses(&guesses_in(person.session), now).map_err(Problem::rate_limited)?;
+    let budget = format!("the password of {}", person.member);
     let verdict = app.cluster().charge(&[Bucket::SignInsOf(&budget)], app.clock().elapsed());
     if verdict.allowed { Ok(()) } else { Err(Problem::limited(verdict)) }
+}
+
+/// What is said after a guess that was counted and wrong: `problem`, and after a hundred in a day that the browser is
+/// signed out.
+pub(crate) async fn after_wrong_guess<I>(app: &App, call: &Call<I>, person: MemberCaller, problem: Problem) -> Problem {
+    if app.cluster().check_guesses(&guesses_in(person.session), call.request.now).is_ok() {
+        return problem;
+    }
+    let members = app.store().workspace(Tenant { environment: Environment::Live, ..person.tenant });
+    let actor = call.actor();
+    let audit = call.audit(&actor, Some(json!({"signed_out": "wrong_guesses"})));
+    match members.end_sign_in(person.member, person.session, true, audit).await {
+        // By another guess at the same time.
+        Ok(()) | Err(StoreError::NotFound) => {
+            Problem::from(Refusal::InvalidToken).saying("That was wrong too often: this browser is signed out")
+        }
+        Err(error) => error.into(),
+    }
 }
 
 async fn change_password(app: App, call: Call<PasswordChange>) -> Result<Empty, Problem> {
     let person = person(&call)?;
     let PasswordChange { current_password, new_password } = &call.input;
-    charge_own_password(&app, person.member)?;
+    charge_own_password(&app, person, call.request.now)?;
     let tenant = Tenant { environment: Environment::Live, ..person.tenant };
     let members = app.store().workspace(tenant);
     let member = members.member(person.member).await?;
     if !app.passwords().verify(current_password.clone(), member.password_hash.clone()).await? {
-        return Err(Problem::invalid_field("current_password", "is not your password"));
+        app.cluster().note_wrong_guess(&guesses_in(person.session), call.request.now);
+        let wrong = Problem::invalid_field("current_password", "is not your password");
+        return Err(after_wrong_guess(&app, &call, person, wrong).await);
     }
     if let Some(reason) = password::refusal(new_password, &member.email) {
         return Err(Problem::invalid_field("new_password", reason));

@@ -31,7 +31,8 @@ pub(crate) const CREATE_TRIGGER: Operation<NewTrigger, Data<TriggerWithSecret>> 
     "Let a webhook or a schedule start runs of a deployment; the webhook's address is shown once.",
     WRITE,
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const LIST_TRIGGERS: Operation<PageQuery, List<Trigger>> = Operation::get(
     "/v1/deployments/{id}/triggers",
     "list_triggers",

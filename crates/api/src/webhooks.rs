@@ -31,7 +31,8 @@ pub(crate) const CREATE_WEBHOOK: Operation<NewWebhook, Data<WebhookWithSecret>> 
     "Send events to an address from now on; the secret that signs them is shown once.",
     WRITE,
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const GET_WEBHOOK: Operation<Nothing, Data<Webhook>> =
     Operation::get("/v1/webhooks/{id}", "get_webhook", "Read an endpoint, and whether events arrive.", READ);
 pub(crate) const UPDATE_WEBHOOK: Operation<WebhookPatch, Data<ChangedWebhook>> = Operation::patch(
@@ -39,7 +40,8 @@ pub(crate) const UPDATE_WEBHOOK: Operation<WebhookPatch, Data<ChangedWebhook>> =
     "update_webhook",
     "Change an endpoint, or turn it off and on. What it did not get while it was off it gets by `recover` alone.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const DELETE_WEBHOOK: Operation<Nothing, Empty> = Operation::delete(
     "/v1/webhooks/{id}",
     "delete_webhook",
@@ -59,7 +61,8 @@ pub(crate) const ROTATE_WEBHOOK_SECRET: Operation<RotateSecret, Data<WebhookWith
     "rotate_webhook_secret",
     "Give an endpoint another secret, shown once; for `grace_seconds` the one before signs along.",
     WRITE,
-);
+)
+.dangerous();
 pub(crate) const LIST_WEBHOOK_ATTEMPTS: Operation<LogQuery, List<Attempt>> = Operation::get(
     "/v1/webhooks/{id}/attempts",
     "list_webhook_attempts",

@@ -52,7 +52,8 @@ pub(crate) const CREATE_TOKEN: Operation<NewToken, Data<ParticipantToken>> = Ope
     "Let somebody into a run as one of its roles: a participant's token, shown once; it lives for an hour.",
     LET_IN,
 )
-.creates();
+.creates()
+.dangerous();
 
 /// What the operators read where nobody said why.
 const NO_REASON: &str = "An operator cancelled it";

@@ -51,9 +51,15 @@ struct Refusal<'a> {
     request: String,
 }
 
-/// `next` of a page that leads back: a path of the dashboard's own, or its home.
+/// `next` of a page that leads back: a path of the dashboard's own, or its home. Browsers take `..` out of a path, also
+/// where its points are encoded (URL Standard, section 4.4), and so it would lead elsewhere.
 pub(crate) fn local(next: &str) -> &str {
-    let is_ours = next.starts_with("/_/") && next.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\');
+    let path = next.split(['?', '#']).next().unwrap_or_default();
+    let climbs = |segment: &str| segment.to_ascii_lowercase().replace("%2e", ".") == "..";
+    let is_ours = path.starts_with("/_/")
+        && !path.contains("//")
+        && !path.split('/').any(climbs)
+        && next.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'\\');
     if is_ours { next } else { "/_/" }
 }
 
@@ -126,8 +132,13 @@ mod tests {
 
     #[test]
     fn one_is_led_back_to_pages_of_ours_alone() {
-        for ours in ["/_/", "/_/api-keys?page=2", "/_/a/b"] {
+        for ours in ["/_/", "/_/api-keys?page=2", "/_/a/b", "/_/a..b", "/_/audit?from=..//..&next=//x"] {
             assert_eq!(local(ours), ours);
+        }
+        for climbing in
+            ["/_/../v1/me", "/_/..", "/_/a/../../x", "/_/%2e%2E/x", "/_/.%2e?a", "/_//evil.example", "/_/a//b"]
+        {
+            assert_eq!(local(climbing), "/_/", "{climbing:?}");
         }
         for other in ["", "/", "//evil.example", "https://evil.example/_/", "/\\evil", "/_/\n", "/_/ü", "/_\\", "_/"] {
             assert_eq!(local(other), "/_/", "{other:?}");

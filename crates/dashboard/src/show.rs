@@ -132,7 +132,9 @@ impl Trouble {
     /// # Errors
     /// The problem.
     pub(crate) fn again(problem: Problem) -> Result<Self, Problem> {
-        if matches!(problem.status().as_u16(), 400 | 409 | 413 | 422) { Ok(Self::of(&problem)) } else { Err(problem) }
+        // Whoever has proved again who it is, in another tab, sends the form once more.
+        let is_mendable = matches!(problem.status().as_u16(), 400 | 409 | 413 | 422);
+        if is_mendable || problem.code() == "CONFIRMATION_REQUIRED" { Ok(Self::of(&problem)) } else { Err(problem) }
     }
 
     /// Whether there is any.

@@ -6,9 +6,9 @@ use credential::key::Environment;
 use http::{HeaderMap, HeaderValue, header};
 
 use crate::{
-    Meta, OwnPages, Problem, Reason,
+    Meta, Method, OwnPages, Problem, Reason,
     authenticate::{Identity, Surroundings},
-    cors,
+    call, cors,
     flow::Inner,
 };
 
@@ -111,6 +111,13 @@ pub(crate) fn check_confirmed(meta: &Meta, caller: &Caller, now: Millis) -> Resu
     }
 }
 
+/// What a page asks for by itself, again and again: it says nothing of whether anybody sits before it.
+fn is_unattended(meta: &Meta, headers: &HeaderMap) -> bool {
+    let is_poll = meta.refusal.is_some() && headers.get("hx-request").is_some_and(|value| value == "true");
+    let is_stream = call::lists(headers, header::ACCEPT, "text/event-stream");
+    meta.method == Method::Get && (is_poll || is_stream)
+}
+
 /// What whoever signs in without a browser must send besides.
 fn not_from_own_page(own: &OwnPages) -> Problem {
     let rule = "a signed-in person's changes come from our own pages";
@@ -147,6 +154,7 @@ impl Inner {
         }
         let environment = environment(around.headers)?;
         if !around.trace.is_rehearsal
+            && !is_unattended(meta, around.headers)
             && around.now.since(sign_in.seen_at) >= NOTE_EVERY_MS
             && let Err(error) = self.store.touch_sign_in(&sign_in, around.now).await
         {
@@ -251,6 +259,21 @@ mod tests {
         let end = 1000 + CONFIRMED_FOR_MS;
         assert!(check(dangerous, &person, end - 1) && !check(dangerous, &person, end));
         assert!(check(mild, &person, end) && check(dangerous, &Caller::Anonymous, end));
+    }
+
+    #[test]
+    fn what_a_page_asks_for_by_itself_is_no_sign_of_a_person() {
+        use access::{Access, Limit, Role};
+
+        let read = Access::closed(Limit::Read).member(Role::Member);
+        let api = crate::Operation::<crate::Nothing, crate::Empty>::get("/v1/x", "get_x", "X.", read);
+        let form = crate::Operation::<crate::Nothing, crate::Empty>::post("/_/x", "do_x", "X.", read);
+        let refusal: crate::Refused = |_, _| crate::Raw::new("text/html", "");
+        let (shown, sent) = (api.page(refusal).meta(), form.page(refusal).meta());
+        let (poll, stream) = ([("hx-request", "true")], [("accept", "text/event-stream")]);
+        assert!(is_unattended(&shown, &headers(&poll)) && is_unattended(&api.meta(), &headers(&stream)));
+        assert!(!is_unattended(&shown, &HeaderMap::new()) && !is_unattended(&sent, &headers(&poll)));
+        assert!(!is_unattended(&api.meta(), &headers(&poll)), "who writes that header by hand asks for no page");
     }
 
     #[test]

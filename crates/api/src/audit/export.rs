@@ -26,7 +26,8 @@ pub(crate) const EXPORT_AUDIT_LOG: Operation<AuditExportQuery, Download> = Opera
     "export_audit_log",
     "Export what was done until now, the oldest first: a JSON object on each line, the last of them `{\"type\":\"end\"}`.",
     EXPORT,
-);
+)
+.dangerous();
 
 pub(super) fn mount(routes: &mut Routes<App>) {
     routes.mount(EXPORT_AUDIT_LOG, export_audit_log);

@@ -23,7 +23,8 @@ pub(crate) const EXPORT_CONTACTS: Operation<ContactExportQuery, Download> = Oper
     "export_contacts",
     "Export the contacts that a filter finds, the oldest first: NDJSON or CSV.",
     EXPORT,
-);
+)
+.dangerous();
 
 pub(super) fn mount(routes: &mut Routes<App>) {
     routes.mount(EXPORT_CONTACTS, export_contacts);

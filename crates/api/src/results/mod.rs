@@ -52,7 +52,8 @@ pub(crate) const EXPORT_RESULTS: Operation<ExportQuery, Download> = Operation::g
     "export_deployment_results",
     "Export a deployment's runs with their answers, the oldest first, as CSV or NDJSON.",
     EXPORT,
-);
+)
+.dangerous();
 
 /// Runs that are counted, at most.
 const MAX_COUNTED: u64 = 1_000_000;

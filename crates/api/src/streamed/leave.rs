@@ -24,6 +24,8 @@ pub(crate) struct Leave {
     app: App,
     access: Access,
     holder: Holder,
+    /// Whoever waits for a file does nothing else meanwhile.
+    is_busy: bool,
     looked: Option<Duration>,
 }
 
@@ -41,7 +43,12 @@ impl Leave {
             Caller::Member(member) => Holder::Member(*member),
             _ => Holder::Other,
         };
-        Ok(Self { app: app.clone(), access, holder, looked: None })
+        Ok(Self { app: app.clone(), access, holder, is_busy: true, looked: None })
+    }
+
+    /// The same of what goes on by itself, with nobody before it perhaps: a person's time at rest counts.
+    pub(crate) fn unattended(self) -> Self {
+        Self { is_busy: false, ..self }
     }
 
     /// Asks now.
@@ -62,7 +69,7 @@ impl Leave {
             Err(StoreError::NotFound) => return Err(Refusal::InvalidToken.into()),
             found => found?,
         };
-        if !data.is_signed_in(member.member, member.session).await? {
+        if !data.is_signed_in(member.member, member.session, self.is_busy).await? {
             return Err(Refusal::InvalidToken.into());
         }
         Ok(self.access.decide(&Caller::Member(MemberCaller { role: record.role, ..member }))?)

@@ -64,6 +64,77 @@ async fn what_changes_something_is_audited_or_says_why_not() {
     assert!(wrong.is_empty(), "{wrong:?}");
 }
 
+/// Operations that send data out, say where they go or who may have them, or make an address that is a credential.
+const SENDS_OUT: &[&str] = &[
+    "create_connection",
+    "create_invitation",
+    "create_trigger",
+    "export_audit_log",
+    "export_contacts",
+    "export_conversations",
+    "export_deployment_results",
+    "update_api_key",
+    "update_channel",
+    "update_connection",
+    "update_service_account",
+    "update_webhook",
+];
+
+/// Members of an answer that open something for whoever reads them. The address of a trigger and that of an
+/// invitation are among them; that of an endpoint is no secret.
+const SECRETS: &[&str] = &["key", "secret", "signing_secret", "token", "recovery_codes", "otpauth_url", "webhook_url"];
+
+/// Operations that answer with such a member and ask nobody for a proof, and why not.
+const MILD: &[(&str, &str)] = &[
+    ("confirm_totp", "it takes a code of the app, which was begun after a proof"),
+    ("explain_access", "it says which key it is and how its secrets stand, and shows none"),
+];
+
+/// The members of a schema, and of all that it is made of.
+fn members(document: &Value, schema: &Value, seen: &mut HashSet<String>, found: &mut HashSet<String>) {
+    match schema {
+        Value::Object(map) => {
+            if let Some(reference) = map.get("$ref").and_then(Value::as_str)
+                && seen.insert(reference.to_owned())
+                && let Some(of) = reference.strip_prefix('#').and_then(|pointer| document.pointer(pointer))
+            {
+                members(document, of, seen, found);
+            }
+            if let Some(properties) = map.get("properties").and_then(Value::as_object) {
+                found.extend(properties.keys().cloned());
+            }
+            map.values().for_each(|value| members(document, value, seen, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| members(document, value, seen, found)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn what_shows_a_secret_or_sends_data_out_takes_a_proof_of_who_it_is() {
+    let world = World::empty().await;
+    let document = world.anyone().get("/v1/openapi.json").await.ok(200).json();
+    let (mut wrong, mut shown) = (Vec::new(), 0);
+    for row in world.table.iter().filter(|row| row.access.required_role().is_some()) {
+        let operation = &document["paths"][row.path][row.method.as_str().to_ascii_lowercase()];
+        let (mut seen, mut found) = (HashSet::new(), HashSet::new());
+        members(&document, &operation["responses"][row.status.to_string()]["content"], &mut seen, &mut found);
+        let secrets: Vec<_> = SECRETS.iter().filter(|name| found.contains(**name)).collect();
+        shown += usize::from(!secrets.is_empty());
+        let is_mild = MILD.iter().any(|(id, _)| *id == row.id);
+        let must = (!secrets.is_empty() && !is_mild) || SENDS_OUT.contains(&row.id);
+        if must != row.dangerous && (must || is_mild) {
+            wrong.push((row.id, secrets));
+        }
+        assert_eq!(operation["x-confirmation-minutes"].is_number(), row.dangerous, "{}", row.id);
+    }
+    assert!(wrong.is_empty(), "{wrong:?}");
+    assert!(shown > 10, "{shown}: the schemas are read no more");
+    for id in SENDS_OUT {
+        assert!(world.table.iter().any(|row| row.id == *id), "{id} is no operation");
+    }
+}
+
 #[tokio::test]
 async fn reading_and_changing_want_different_scopes() {
     let mut wrong = Vec::new();

@@ -209,7 +209,8 @@ async fn what_people_do_is_recorded_once_as_theirs(world: &World) {
     let list = second.get("/v1/sign-ins").await.expect(200).data();
     let other = list.as_array().unwrap().iter().find(|row| row["is_current"] == false).unwrap();
     let _ = second.delete(&format!("/v1/sign-ins/{}", other["id"].as_str().unwrap())).await.expect(204);
-    let _ = second.post("/v1/me/confirm", &json!({"password": testkit::PASSWORD})).await.expect(204);
+    let confirmed = second.post("/v1/me/confirm", &json!({"password": testkit::PASSWORD})).await.expect(204);
+    let second = second.after(&confirmed);
     let _ = second.patch("/v1/me", &json!({"name": "Somebody"})).await.expect(200);
     let code = code_of(world, &second.post("/v1/me/totp", &json!({})).await.expect(200).data());
     let _ = second.post("/v1/me/totp/confirm", &json!({"code": code})).await.expect(200);

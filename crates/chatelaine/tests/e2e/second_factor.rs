@@ -17,6 +17,7 @@ on_each! {
     codes_that_are_guessed_end_for_the_day;
     a_stranger_who_guesses_all_day_is_locked_out_and_the_owner_is_not;
     what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour;
+    a_browser_in_which_somebody_guesses_is_signed_out_and_no_other;
     a_new_secret_of_the_installation_seals_the_apps_anew;
 }
 
@@ -95,8 +96,12 @@ async fn codes_of_an_app_are_asked_for_once_it_is_confirmed(backend: Backend) {
     let refused = ada.post("/v1/me/totp/confirm", &replaced).await.refused(422, "VALIDATION_FAILED");
     assert_eq!(refused.json()["error"]["errors"][0]["field"], "code");
     let code = app.shows(clock.now());
+    let other = world.sign_in(EMAIL).await;
+    let _ = other.get("/v1/me").await.expect(200);
     let made = ada.post("/v1/me/totp/confirm", &json!({"code": code})).await.expect(200).data();
     assert_eq!(made["recovery_codes"].as_array().unwrap().len(), 10);
+    // Who was signed in without a code is no longer.
+    let _ = other.get("/v1/me").await.refused(401, "INVALID_TOKEN");
     let _ = ada.post("/v1/me/totp", &json!({})).await.refused(409, "CONFLICT");
     // Whoever has the password is told that more is needed, and gets nothing; a code that was used is no code.
     let refused = attempt(&world, PASSWORD, None).send().await.refused(401, "SECOND_FACTOR_REQUIRED");
@@ -221,7 +226,7 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
     let made = ada.post("/v1/api-keys", &json!({"name": "K"})).await.expect(201).data();
     clock.advance(Duration::from_secs(1));
     let key = made["id"].as_str().unwrap();
-    let refused: [(&str, String, Value); 8] = [
+    let refused: [(&str, String, Value); 12] = [
         ("POST", "/v1/api-keys".into(), json!({"name": "L"})),
         ("POST", format!("/v1/api-keys/{key}/rotate"), json!({})),
         ("POST", "/v1/service-accounts".into(), json!({"name": "S"})),
@@ -230,6 +235,10 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
         ("POST", "/v1/me/totp".into(), json!({})),
         ("DELETE", "/v1/me/totp".into(), json!({})),
         ("GET", "/v1/export/conversations".into(), json!({})),
+        ("GET", "/v1/audit-log/export".into(), json!({})),
+        ("PATCH", format!("/v1/api-keys/{key}"), json!({"scopes": ["admin"]})),
+        ("POST", "/v1/webhooks".into(), json!({"url": "https://evil.example/"})),
+        ("POST", "/v1/connections".into(), json!({"name": "C"})),
     ];
     for (method, path, body) in &refused {
         let answer = ada.request(method, path).json(body).send().await;
@@ -240,11 +249,45 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
     let _ = world.secret().post("/v1/api-keys", &json!({"name": "L"})).await.expect(201);
     let _ = ada.post("/v1/me/confirm", &json!({"password": "a wrong one"})).await.refused(422, "VALIDATION_FAILED");
     let _ = ada.post("/v1/api-keys", &json!({"name": "L"})).await.refused(403, "CONFIRMATION_REQUIRED");
-    let _ = ada.post("/v1/me/confirm", &json!({"password": PASSWORD})).await.expect(204);
+    let confirmed = ada.post("/v1/me/confirm", &json!({"password": PASSWORD})).await.expect(204);
+    let cookie = confirmed.header("set-cookie");
+    let left = 12 * 60 * 60 - 15 * 60;
+    assert!(cookie.ends_with(&format!("; Path=/; Max-Age={left}; HttpOnly; SameSite=Lax")), "{cookie}");
+    // Whoever has got hold of the cookie before has nothing.
+    let _ = ada.get("/v1/me").await.refused(401, "INVALID_TOKEN");
+    let ada = ada.after(&confirmed);
     let _ = ada.post("/v1/api-keys", &json!({"name": "L"})).await.expect(201);
     // This browser, and no other of the same person's.
     let _ = other.post("/v1/api-keys", &json!({"name": "L"})).await.refused(403, "CONFIRMATION_REQUIRED");
     let _ = other.delete(&format!("/v1/api-keys/{key}")).await.expect(200);
+    world.end().await;
+}
+
+async fn a_browser_in_which_somebody_guesses_is_signed_out_and_no_other(backend: Backend) {
+    let (world, clock) = still(backend).await;
+    let ada = world.member("ada", "member").await;
+    let (app, codes) = set_up(&ada, clock.now()).await;
+    let body = json!({"email": EMAIL, "password": PASSWORD, "code": codes[0]});
+    let other = ada.after(&world.client().post("/v1/sign-in", &body).send().await.expect(200));
+    let change = json!({"current_password": "a wrong one", "new_password": "another few easy words"});
+    for n in 0..99 {
+        clock.advance(Duration::from_secs(7));
+        let guessed = match n {
+            0 => ada.post("/v1/me/password", &change).await,
+            1 => ada.post("/v1/me/confirm", &json!({"password": "a wrong one"})).await,
+            _ => ada.post("/v1/me/confirm", &json!({"code": "abc"})).await,
+        };
+        let _ = guessed.refused(422, "VALIDATION_FAILED");
+    }
+    clock.advance(Duration::from_secs(6));
+    let _ = ada.post("/v1/me/confirm", &json!({"code": "abc"})).await.refused(401, "INVALID_TOKEN");
+    let _ = ada.get("/v1/me").await.refused(401, "INVALID_TOKEN");
+    let log = world.secret().get("/v1/audit-log?action=confirm_me&per_page=1").await.expect(200).data();
+    assert_eq!(log[0]["detail"], json!({"signed_out": "wrong_guesses"}), "{log}");
+    // The account goes on: in another browser, and where somebody signs in with a code.
+    clock.advance(Duration::from_secs(60));
+    let _ = other.post("/v1/me/confirm", &json!({"code": codes[1]})).await.expect(204);
+    let _ = attempt(&world, PASSWORD, Some(&app.shows(clock.now()))).send().await.expect(200);
     world.end().await;
 }
 
@@ -274,7 +317,8 @@ async fn a_person_proves_again_who_it_is(world: &World) {
     ] {
         let _ = ada.post("/v1/me/confirm", &body).await.refused(422, "VALIDATION_FAILED");
     }
-    let _ = ada.post("/v1/me/confirm", &json!({"code": codes[0]})).await.expect(204);
+    let confirmed = ada.post("/v1/me/confirm", &json!({"code": codes[0]})).await.expect(204);
+    let ada = ada.after(&confirmed);
     let _ =
         ada.at(None).post("/v1/me/confirm", &json!({"password": PASSWORD})).await.refused(403, "ORIGIN_NOT_ALLOWED");
     let _ = world.secret().post("/v1/me/confirm", &json!({"password": "x"})).await.refused(403, "WRONG_CREDENTIAL");

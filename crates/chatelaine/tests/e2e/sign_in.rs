@@ -21,6 +21,7 @@ on_both! {
 
 on_each! {
     a_cookie_ends_after_half_an_idle_hour_and_after_twelve;
+    what_a_page_asks_for_by_itself_keeps_nobody_signed_in;
     under_tls_the_cookie_is_the_hosts_alone;
     guesses_are_counted_by_account_and_by_address;
     guesses_of_the_own_password_are_counted_too;
@@ -269,6 +270,28 @@ async fn a_cookie_ends_after_half_an_idle_hour_and_after_twelve(backend: Backend
     }
     clock.advance(Duration::from_secs(20 * 60));
     let _ = busy.get("/v1/me").await.refused(401, "INVALID_TOKEN");
+    world.end().await;
+}
+
+async fn what_a_page_asks_for_by_itself_keeps_nobody_signed_in(backend: Backend) {
+    let (world, clock) = still(backend, |_| {}).await;
+    let (ada, mia) = (world.member("ada", "admin").await, world.member("mia", "admin").await);
+    let mut tail = ada.request("GET", "/v1/requests/stream").header("accept", "text/event-stream").stream().await;
+    for n in 1..=29 {
+        clock.advance(Duration::from_secs(60));
+        let _ = ada.request("GET", "/_/").header("hx-request", "true").send().await.expect(200);
+        if n % 10 == 0 {
+            let _ = mia.get("/_/").await.expect(200);
+        }
+    }
+    let followed = ada.request("GET", "/v1/requests/stream").header("accept", "text/event-stream").stream().await;
+    drop(followed);
+    assert_eq!(tail.next().await.unwrap().data["type"], "request");
+    clock.advance(Duration::from_secs(60));
+    let _ = ada.get("/v1/me").await.refused(401, "INVALID_TOKEN");
+    let _ = mia.get("/v1/me").await.expect(200);
+    let ended = tail.rest().await;
+    assert_eq!(ended.last().unwrap().data, json!({"type": "error", "code": "revoked"}));
     world.end().await;
 }
 

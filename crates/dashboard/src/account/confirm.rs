@@ -4,10 +4,11 @@ use access::Role;
 use api::App;
 use askama::Template;
 use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::guarded;
+use super::{guarded, with_cookies};
 use crate::{
     Form,
     desk::Desk,
@@ -68,7 +69,12 @@ async fn confirm(_: App, call: Call<Form>) -> Result<Raw, Problem> {
         None => json!({"password": form.raw("password")}),
     };
     match desk.ask(Ask::to("confirm_me").body(&proof)).await {
-        Ok(_) => Ok(Raw::see_other(if next.is_empty() { HERE } else { layout::local(next) })),
+        Ok(answered) => {
+            let led = Raw::see_other(if next.is_empty() { HERE } else { layout::local(next) });
+            Ok(with_cookies(led, &answered))
+        }
+        // Signed out, after too many.
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Err(problem),
         Err(problem) => {
             let page = show(&desk, next, Trouble::of(&problem)).await?;
             Ok(page.with_status(problem.status()))

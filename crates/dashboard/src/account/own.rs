@@ -4,6 +4,7 @@ use access::Role;
 use api::App;
 use askama::Template;
 use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
+use http::StatusCode;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -109,6 +110,8 @@ async fn change_password(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     };
     match changed {
         Ok(_) => Ok(Raw::see_other("/_/account?done=password-changed")),
+        // Signed out, after too many.
+        Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Err(problem),
         Err(problem) => {
             let page = show(&desk, None, Trouble::default(), Trouble::of(&problem)).await?;
             Ok(page.with_status(problem.status()))

@@ -60,6 +60,8 @@ impl Bot {
 pub(crate) fn mendable(problem: Problem) -> Result<(Trouble, StatusCode), Problem> {
     match problem.status().as_u16() {
         400 | 402 | 409 | 413 | 422 | 429 => Ok((Trouble::of(&problem), problem.status())),
+        // Whoever has proved again who it is, in another tab, sends the form once more.
+        403 if problem.code() == "CONFIRMATION_REQUIRED" => Ok((Trouble::of(&problem), problem.status())),
         _ => Err(problem),
     }
 }
@@ -105,11 +107,15 @@ mod tests {
 
     #[test]
     fn a_form_comes_back_for_what_can_be_mended_in_it() {
-        for problem in [Problem::invalid_field("name", "is too long"), Problem::conflict("There are 500 already")] {
+        for problem in [
+            Problem::invalid_field("name", "is too long"),
+            Problem::conflict("There are 500 already"),
+            Problem::confirmation_required(),
+        ] {
             let status = problem.status();
             assert_eq!(mendable(problem).unwrap().1, status);
         }
-        for problem in [Problem::not_found(), Problem::unavailable("gone"), Problem::confirmation_required()] {
+        for problem in [Problem::not_found(), Problem::unavailable("gone")] {
             assert!(mendable(problem).is_err());
         }
     }

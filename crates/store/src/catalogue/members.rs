@@ -65,8 +65,8 @@ statements! {
         JOIN members m ON m.workspace_id = s.workspace_id AND m.id = s.member_id WHERE s.digest = $1";
     SEEN_SIGN_IN "seen_sign_in" "UPDATE member_sessions SET seen_at = $3 WHERE workspace_id = $1 AND id = $2";
     CONFIRM_SIGN_IN "confirm_sign_in"
-        "UPDATE member_sessions SET confirmed_at = $4
-        WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4";
+        "UPDATE member_sessions SET confirmed_at = $4, digest = $5
+        WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4 RETURNING expires_at";
     SIGN_INS "sign_ins"
         "SELECT id, address, user_agent, created_at, seen_at, expires_at FROM member_sessions
         WHERE workspace_id = $1 AND member_id = $2 AND expires_at > $3 AND seen_at > $4
@@ -74,10 +74,9 @@ statements! {
     SIGN_IN_TOTAL "sign_in_total"
         "SELECT COUNT(*) AS total FROM member_sessions
         WHERE workspace_id = $1 AND member_id = $2 AND expires_at > $3 AND seen_at > $4";
-    /// However long it rests: whoever waits for a file does nothing else.
     SIGN_IN "sign_in"
         "SELECT COUNT(*) AS total FROM member_sessions
-        WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4";
+        WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4 AND seen_at > $5";
     END_SIGN_IN "end_sign_in"
         "UPDATE member_sessions SET expires_at = $4
         WHERE workspace_id = $1 AND member_id = $2 AND id = $3 AND expires_at > $4";

@@ -2,6 +2,7 @@ use std::fmt::Display;
 
 use access::{ActorKind, Role};
 use ambient::{MemberId, MemberSessionId, Millis};
+use credential::secret::Digest;
 
 use super::{Workspace, limits};
 use crate::{
@@ -238,7 +239,8 @@ impl Workspace {
         Ok(opened)
     }
 
-    /// Notes that the person has proved, in this browser, who it is.
+    /// Notes that the person has proved, in this browser, who it is. From here on the cookie with this digest counts,
+    /// and the one before no longer; the answer is when it ends at the latest.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when it is not signed in any more.
@@ -246,13 +248,16 @@ impl Workspace {
         &self,
         member: MemberId,
         id: MemberSessionId,
+        digest: &Digest,
         audit: AuditEntry<'_>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Millis, StoreError> {
         let mut tx = self.store.begin().await?;
         let confirm = sql::CONFIRM_SIGN_IN.bound().id(self.tenant.workspace).id(member).id(id);
-        tx.change(confirm.time(self.store.now())).await?;
+        let row = tx.row(confirm.time(self.store.now()).digest(digest)).await?;
+        let expires_at = row.ok_or(StoreError::NotFound)?.time("expires_at")?;
         self.insert_audit(&mut tx, &audit, "sign_in", &id).await?;
-        tx.commit().await
+        tx.commit().await?;
+        Ok(expires_at)
     }
 
     /// A page of a person's browsers, the newest first.
@@ -267,13 +272,15 @@ impl Workspace {
         self.page(limits(of(&sql::SIGN_INS), page), of(&sql::SIGN_IN_TOTAL), sign_in_record).await
     }
 
-    /// Whether a browser is signed in that was not asked for anything new meanwhile, because it is busy with what it
-    /// has asked for: its time at rest does not count, the end of its life and a sign-out do.
+    /// Whether a browser is still signed in. With `is_busy` its time at rest does not count, only the end of its life
+    /// and a sign-out: whoever waits for a file does nothing else.
     ///
     /// # Errors
     /// When the database cannot be used.
-    pub async fn is_signed_in(&self, member: MemberId, id: MemberSessionId) -> Result<bool, StoreError> {
-        let sign_in = sql::SIGN_IN.bound().id(self.tenant.workspace).id(member).id(id).time(self.store.now());
+    pub async fn is_signed_in(&self, member: MemberId, id: MemberSessionId, is_busy: bool) -> Result<bool, StoreError> {
+        let now = self.store.now();
+        let rests_since = if is_busy { Millis(0) } else { now.plus(-SIGN_IN_IDLE_MS) };
+        let sign_in = sql::SIGN_IN.bound().id(self.tenant.workspace).id(member).id(id).time(now).time(rests_since);
         Ok(self.store.total(sign_in).await? > 0)
     }
 

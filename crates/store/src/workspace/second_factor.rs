@@ -1,10 +1,15 @@
 //! One-time codes of a person, and the recovery codes for who has lost the app.
 
-use ambient::{MemberId, Millis};
+use ambient::{MemberId, MemberSessionId, Millis};
 use credential::secret::Digest;
 
 use super::Workspace;
-use crate::{catalogue::second_factor as sql, error::StoreError, record::AuditEntry, tx::Tx};
+use crate::{
+    catalogue::{members::FORGET_OTHER_SIGN_INS, second_factor as sql},
+    error::StoreError,
+    record::AuditEntry,
+    tx::Tx,
+};
 
 /// What the audit log calls them.
 const KIND: &str = "member";
@@ -57,7 +62,8 @@ impl Workspace {
         tx.commit().await
     }
 
-    /// From here on codes are asked for: one was right for `sealed`, that of `step`.
+    /// From here on codes are asked for: one was right for `sealed`, that of `step`. Whoever is signed in without one,
+    /// anywhere but in `kept`, is no longer.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] `second_factor` when it is not what was begun, or confirmed already.
@@ -66,12 +72,14 @@ impl Workspace {
         member: MemberId,
         (sealed, step): (Vec<u8>, i64),
         codes: &[Digest],
+        kept: MemberSessionId,
         audit: AuditEntry<'_>,
     ) -> Result<(), StoreError> {
         let mut tx = self.store.begin().await?;
         let confirm = sql::CONFIRM_TOTP.bound().id(self.tenant.workspace).id(member).blob(sealed).count(step);
         tx.change(confirm.time(self.store.now())).await.map_err(taken)?;
         self.write_codes(&mut tx, member, codes).await?;
+        tx.execute(FORGET_OTHER_SIGN_INS.bound().id(self.tenant.workspace).id(member).id(kept)).await?;
         self.insert_audit(&mut tx, &audit, KIND, &member).await?;
         tx.commit().await
     }

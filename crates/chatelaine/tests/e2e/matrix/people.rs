@@ -49,8 +49,10 @@ pub(super) const PEOPLE: [&str; 9] = [
     "update_workspace",
 ];
 
-/// After these the browser is signed in no more, or as somebody else.
-const ENDS_A_SIGN_IN: [&str; 8] = [
+/// After these the browser is signed in no more, as somebody else, or with another cookie.
+const ENDS_A_SIGN_IN: [&str; 10] = [
+    "confirm_me",
+    "confirm_page",
     "sign_in",
     "sign_out",
     "revoke_sign_in",

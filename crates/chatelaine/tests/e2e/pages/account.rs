@@ -143,6 +143,7 @@ async fn an_app_is_set_up_asked_for_and_given_up(backend: Backend) {
     assert_eq!(leads_to(&sign_in(&world, &[email, password, ("code", codes[3])]).await), "/_/");
     let confirmed = submit(&ada, "/_/confirm", &[("code", codes[4]), ("next", "/_/account")]).await;
     assert_eq!(leads_to(&confirmed), "/_/account");
+    let ada = ada.after(&confirmed);
     let renewed = submit(&ada, "/_/account/codes/recovery", &[]).await.expect(200);
     assert!(!renewed.text().contains(codes[5]), "others take their place");
     assert_eq!(leads_to(&submit(&ada, "/_/account/codes/end", &[]).await), "/_/account?done=codes-ended");
@@ -152,8 +153,13 @@ async fn an_app_is_set_up_asked_for_and_given_up(backend: Backend) {
 
 async fn what_is_dangerous_leads_to_the_page_that_asks_again(backend: Backend) {
     let (world, clock) = still(backend).await;
-    let ada = world.member("ada", "owner").await;
+    let mut ada = world.member("ada", "owner").await;
     clock.advance(Duration::from_secs(15 * 60));
+    // What is exported comes after it, and what was typed stays.
+    let export = page(&ada, "/_/audit-log/export").await;
+    assert_eq!(leads_to(&export), "/_/confirm?next=%2F_%2Faudit-log%2Fexport");
+    let again = submit(&ada, "/_/api-keys", &[("name", "Typed")]).await.expect(403);
+    assert!(says(&again, "Confirm in a new tab") && again.text().contains("value=\"Typed\""), "{}", again.text());
     let began = submit(&ada, "/_/account/codes", &[]).await;
     assert_eq!(leads_to(&began), "/_/confirm?next=/_/account");
     let shown = page(&ada, "/_/confirm?next=/_/account").await.expect(200);
@@ -166,6 +172,8 @@ async fn what_is_dangerous_leads_to_the_page_that_asks_again(backend: Backend) {
     {
         let confirmed = submit(&ada, "/_/confirm", &[("password", PASSWORD), ("next", next)]).await;
         assert_eq!(leads_to(&confirmed), led);
+        let _ = ada.get("/v1/me").await.refused(401, "INVALID_TOKEN");
+        ada = ada.after(&confirmed);
     }
     let _ = ada.post("/v1/api-keys", &json!({"name": "K"})).await.expect(201);
     let setup = ada.post("/v1/me/totp", &json!({})).await.expect(200).data();
