@@ -5,18 +5,21 @@ use std::{
 
 use ambient::WorkspaceId;
 
-/// A tenant's budgets, one for its servers and one for browsers. One entry per workspace.
+/// A tenant's budgets, one for its servers, one for browsers and one for its people. One entry per workspace.
 pub struct WorkspaceEntry {
     id: WorkspaceId,
     /// Requests a minute; 0 is the installation's default.
     own: AtomicU32,
     pub(crate) cell: AtomicU64,
     pub(crate) browsers: AtomicU64,
+    pub(crate) people: AtomicU64,
 }
 
 impl WorkspaceEntry {
     pub(crate) fn new(id: WorkspaceId, own: Option<u32>) -> Self {
-        Self { id, own: AtomicU32::new(own.unwrap_or(0)), cell: AtomicU64::new(0), browsers: AtomicU64::new(0) }
+        let own = AtomicU32::new(own.unwrap_or(0));
+        let (cell, browsers, people) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { id, own, cell, browsers, people }
     }
 
     /// The workspace.

@@ -91,6 +91,11 @@ impl Ask {
         Self { environment: Some(environment), ..self }
     }
 
+    fn nonce(&self) -> Result<Option<String>, Problem> {
+        self.once.as_deref().map_or(Ok(()), idempotency::check_key)?;
+        Ok(self.once.clone())
+    }
+
     /// As the person who asks sees it.
     fn caller(&self, caller: &Caller) -> Caller {
         match (caller, self.environment) {
@@ -181,7 +186,7 @@ impl RequestContext {
         meta.access.decide(&caller)?;
         member::check_confirmed(meta, &caller, self.now)?;
         let uri = ask.uri(meta.path)?;
-        let (nonce, creates) = (ask.once, meta.creates && meta.method == Method::Post);
+        let (nonce, creates) = (ask.nonce()?, meta.creates && meta.method == Method::Post);
         let once = nonce.clone().filter(|_| creates);
         let content = ask.file.as_ref().unwrap_or(&ask.body);
         let claim = idempotency::claim(gate, meta, &caller, once, uri.path(), content).await?;
@@ -245,6 +250,16 @@ mod tests {
         assert_eq!(uri("key_01").unwrap().to_string(), "/v1/things/key_01?q=a+b%26c");
         for bad in ["", "a/b", "..%2f", "a?b", "a#b", "ä", " ", &"a".repeat(256)] {
             assert_eq!(uri(bad).unwrap_err().status(), 404, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_nonce_is_what_an_idempotency_key_is() {
+        let nonce = |text: &str| Ask::to("get").once(text).nonce();
+        assert_eq!(nonce("req_1 ~").unwrap().as_deref(), Some("req_1 ~"));
+        assert_eq!(nonce(&"a".repeat(255)).unwrap().map(|text| text.len()), Some(255));
+        for bad in ["ä", "a\nb", "\u{7f}", &"a".repeat(256)] {
+            assert_eq!(nonce(bad).unwrap_err().status(), 400, "{bad:?}");
         }
     }
 

@@ -353,9 +353,9 @@ impl Inner {
                 buckets[1] = Some(Bucket::Participant(caller.run, &caller.role));
                 buckets[2] = Some(Bucket::ParticipantsOf(address));
             }
-            // One person is not to use up what the workspace's servers need.
+            // People are not to use up what the workspace's servers need, and visitors not what people need.
             (Caller::Member(_), _) => {
-                buckets[0] = people.as_deref().map(Bucket::Browsers);
+                buckets[0] = people.as_deref().map(Bucket::People);
             }
             // Services that send to many triggers have one address, and each trigger its own budget.
             _ if limit == Limit::Trigger => {}
@@ -401,7 +401,12 @@ impl Inner {
     /// Charges, or asks what charging would say.
     pub(crate) fn spend(&self, buckets: &[Option<Bucket<'_>>], around: Surroundings<'_>) -> cluster::Verdict {
         let now = self.clock.elapsed();
-        if around.trace.is_rehearsal { self.cluster.look(buckets, now) } else { self.cluster.charge(buckets, now) }
+        if !around.trace.is_rehearsal {
+            return self.cluster.charge(buckets, now);
+        }
+        // Whoever asks is told of budgets of its own, and not how much others have sent from an address.
+        let own: Vec<_> = buckets.iter().map(|bucket| bucket.filter(|bucket| bucket.has_owner())).collect();
+        self.cluster.look(&own, now)
     }
 
     /// The key was right, and was refused: its owners see how often.

@@ -256,7 +256,9 @@ impl Decisions {
     fn select(&self, tenant: Tenant, wanted: impl Fn(&Numbered) -> bool) -> Vec<Numbered> {
         let shard = self.shard(tenant.workspace).lock();
         let Some(trail) = shard.trails.get(&tenant.workspace) else { return Vec::new() };
-        let own = |one: &&Numbered| one.decision.environment.is_none_or(|of| of == tenant.environment) && wanted(one);
+        // Of a refused person nobody knows which half was meant: a test key is not to see what people do.
+        let of = |decision: &Decision| decision.environment.unwrap_or(Environment::Live);
+        let own = |one: &&Numbered| of(&one.decision) == tenant.environment && wanted(one);
         trail.let_in.iter().chain(&trail.refused).filter(own).cloned().collect()
     }
 
@@ -340,6 +342,9 @@ mod tests {
         all.push(WorkspaceId(Ulid(17)), decision(2, None));
         assert_eq!(all.list(of(1, Environment::Live), |_| true).len(), 1);
         assert!(all.list(of(1, Environment::Test), |_| true).is_empty());
+        all.push(WorkspaceId(Ulid(1)), Decision { environment: None, ..decision(3, Some("ORIGIN_NOT_ALLOWED")) });
+        assert_eq!(all.list(of(1, Environment::Live), |_| true).len(), 2);
+        assert!(all.after(of(1, Environment::Test), 0).is_empty(), "what names no half is of the live one");
         assert!(all.find(WorkspaceId(Ulid(1)), RequestId(Ulid(2))).is_none(), "of the same shard");
         assert!(all.find(WorkspaceId(Ulid(17)), RequestId(Ulid(2))).is_some());
     }

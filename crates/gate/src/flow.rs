@@ -4,14 +4,11 @@ use std::{
     fmt::Write as _,
     net::{IpAddr, SocketAddr},
     panic::AssertUnwindSafe,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use access::Caller;
-use ambient::{Clock, Millis, Random, RandomError, RequestId, Ulid};
+use ambient::{Clock, Millis, Random, RandomError, RequestId};
 use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use cluster::{Cluster, Verdict};
@@ -34,6 +31,7 @@ use crate::{
     idempotency::{self, Claimed},
     metrics::OperationMetrics,
     remember::{Answer, Sender},
+    request_ids::RequestIds,
     trace::Trace,
     upgrade::Handshake,
     upload,
@@ -102,8 +100,7 @@ pub(crate) struct Inner {
     pub(crate) operations: OnceLock<Table>,
     pub(crate) decisions: Decisions,
     log: RequestLog,
-    request_seed: u128,
-    requests: AtomicU64,
+    request_ids: RequestIds,
 }
 
 /// An admitted request on its way to the handler.
@@ -146,15 +143,14 @@ impl Gate {
             sockets: parts.sockets,
             operations: OnceLock::new(),
             decisions: Decisions::default(),
-            request_seed: u128::from_le_bytes(seed),
-            requests: AtomicU64::new(0),
+            request_ids: RequestIds::new(seed),
         })))
     }
 
     pub(crate) async fn serve(self, mounted: &'static Mounted, request: Request) -> Response {
         let started = self.0.clock.elapsed();
         let now = self.0.clock.now();
-        let id = self.0.next_request_id(now);
+        let id = self.0.request_ids.next(now);
         let (parts, body) = request.into_parts();
         let address = self.0.client_address(&parts);
         let refusal = mounted.meta.refusal.filter(|_| lists(&parts.headers, header::ACCEPT, "text/html"));
@@ -224,7 +220,7 @@ impl Gate {
         parts: &Parts,
     ) -> Response {
         let now = self.0.clock.now();
-        let id = self.0.next_request_id(now);
+        let id = self.0.request_ids.next(now);
         let code = problem.code();
         let mut response = match surface {
             Surface::House => problem.into_response(id),
@@ -349,14 +345,6 @@ impl Inner {
             self.admit(&meta.access, &mut identity, around)?;
         }
         Ok(response)
-    }
-
-    fn next_request_id(&self, now: Millis) -> RequestId {
-        // Unique, not secret: a counter stirred into a seed costs no system call.
-        let count = u128::from(self.requests.fetch_add(1, Ordering::Relaxed));
-        let mixed = self.request_seed.wrapping_add(count.wrapping_mul(0x9E37_79B9_7F4A_7C15_F39C_C060_5CED_C835));
-        let time = u128::try_from(now.0).unwrap_or(0);
-        RequestId(Ulid((time << 80) | (mixed & ((1 << 80) - 1))))
     }
 
     /// The peer, or what trusted proxies say: the rightmost address that none of them owns.

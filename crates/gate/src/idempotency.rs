@@ -63,12 +63,20 @@ pub(crate) fn read_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let text = value.to_str().unwrap_or("");
     let text = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
-    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-    if fits && headers.get_all("idempotency-key").iter().count() == 1 {
-        Ok(Some(text.to_owned()))
-    } else {
-        Err(Problem::invalid_request("`Idempotency-Key` is 1 to 255 printable ASCII characters, once"))
+    if headers.get_all("idempotency-key").iter().count() > 1 {
+        return Err(no_key());
     }
+    check_key(text).map(|()| Some(text.to_owned()))
+}
+
+fn no_key() -> Problem {
+    Problem::invalid_request("`Idempotency-Key` is 1 to 255 printable ASCII characters, once")
+}
+
+/// Whether a text is such a key; also of a form's nonce, which comes from the form.
+pub(crate) fn check_key(text: &str) -> Result<(), Problem> {
+    let fits = (1..=255).contains(&text.len()) && text.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if fits { Ok(()) } else { Err(no_key()) }
 }
 
 pub(crate) async fn claim(

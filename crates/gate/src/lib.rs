@@ -27,6 +27,7 @@ mod problem;
 mod reason;
 mod rehearsal;
 mod remember;
+mod request_ids;
 mod request_log;
 mod routes;
 mod sent;

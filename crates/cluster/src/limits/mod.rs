@@ -38,6 +38,8 @@ pub enum Bucket<'a> {
     /// The workspace's for browsers, as large as the other: what is public by nature, a widget key or
     /// a visitor's token, cannot use up what the servers need.
     Browsers(&'a WorkspaceEntry),
+    /// The workspace's for the people who are signed in, as large as the others.
+    People(&'a WorkspaceEntry),
     /// The key's own; a key without one is not limited by it.
     Key(&'a KeyHandle),
     /// Opening sessions under a key.
@@ -81,6 +83,25 @@ pub enum Bucket<'a> {
     SignIns(IpAddr),
     /// Passwords tried of an account, by its address and what else tells its owner from a stranger.
     SignInsOf(&'a str),
+}
+
+impl Bucket<'_> {
+    /// Whether it belongs to a workspace, or to one of its keys. The others belong to an address, or to a text that
+    /// anybody may send: what is left of them tells what somebody else did.
+    #[must_use]
+    pub const fn has_owner(&self) -> bool {
+        !matches!(
+            self,
+            Self::Address(_)
+                | Self::FailuresOf(_)
+                | Self::DropIn(_)
+                | Self::ParticipantsOf(_)
+                | Self::PublicStarts(_)
+                | Self::Trigger(_)
+                | Self::SignIns(_)
+                | Self::SignInsOf(_)
+        )
+    }
 }
 
 impl Cluster {
@@ -255,6 +276,11 @@ impl Limits {
                 policy: "workspace-browsers",
                 rate: Rate::per_minute(entry.own().unwrap_or(self.workspace)),
                 cell: Cell::Inline(&entry.browsers),
+            },
+            Bucket::People(entry) => Place {
+                policy: "workspace-people",
+                rate: Rate::per_minute(entry.own().unwrap_or(self.workspace)),
+                cell: Cell::Inline(&entry.people),
             },
             Bucket::Key(handle) => {
                 let rate = Rate::per_minute(handle.rate_limit()?);

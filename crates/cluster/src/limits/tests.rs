@@ -29,6 +29,7 @@ fn browsers_cannot_use_up_what_the_servers_need() {
     }
     assert!(!limits.charge(&[Bucket::Browsers(&entry)], at(0)).allowed);
     assert_eq!(limits.charge(&[Bucket::Workspace(&entry)], at(0)).remaining, 2);
+    assert_eq!(limits.charge(&[Bucket::People(&entry)], at(0)).remaining, 2);
 }
 
 #[test]

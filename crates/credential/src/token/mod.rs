@@ -10,7 +10,7 @@ mod verify;
 
 use std::fmt;
 
-use ambient::Millis;
+use ambient::{Millis, WorkspaceId};
 pub use claims::{ParticipantClaims, SessionClaims};
 use claims::{ParticipantWire, SessionWire};
 pub use keys::Algorithm;
@@ -18,7 +18,7 @@ use keys::Keyring;
 use serde::{Serialize, de::DeserializeOwned};
 pub use verify::{TokenError, TokenKind};
 
-use crate::secret::Secrets;
+use crate::{key::Environment, secret::Secrets};
 
 /// The largest token, in bytes; larger ones are refused unread.
 pub const MAX_BYTES: usize = 4096;
@@ -122,6 +122,24 @@ impl Tokens {
         let parts = verify::Parts::split(token).ok()?;
         let header = parts.header_bytes().ok()?;
         TokenKind::of(verify::Header::read(&header).ok()?.typ)
+    }
+
+    /// Whose data a token is about that was signed here, whether it is still good or not. It lets nobody in: by it
+    /// somebody else's token is told of as one that was never signed.
+    #[must_use]
+    pub fn owner_of(&self, token: &str) -> Option<(WorkspaceId, Environment)> {
+        let kind = Self::kind_of(token)?;
+        let payload = verify::authenticate(self.keyring(kind), kind, token).ok()?;
+        Some(match kind {
+            TokenKind::Session => {
+                let claims = SessionClaims::from(serde_json::from_slice::<SessionWire>(&payload).ok()?);
+                (claims.workspace, claims.environment)
+            }
+            TokenKind::Participant => {
+                let claims = ParticipantClaims::from(serde_json::from_slice::<ParticipantWire>(&payload).ok()?);
+                (claims.workspace, claims.environment)
+            }
+        })
     }
 
     /// The public keys of a kind as a JWK set (RFC 7517, RFC 8037); empty with HS256.

@@ -109,6 +109,22 @@ fn during_a_rotation_the_previous_secret_verifies_and_the_current_one_signs() {
 }
 
 #[test]
+fn the_owner_of_a_token_that_is_over_is_known_and_that_of_a_forged_one_is_not() {
+    let long_ago = SessionClaims { issued_at: Millis(1000), expires_at: Millis(61_000), ..session() };
+    for algorithm in BOTH {
+        let tokens = tokens(algorithm);
+        let over = tokens.sign_session(&long_ago).unwrap();
+        assert_eq!(tokens.verify_session(&over, NOW), Err(TokenError::Expired));
+        assert_eq!(tokens.owner_of(&over), Some((WorkspaceId(Ulid(2)), Environment::Live)));
+        let run = tokens.sign_participant(&participant()).unwrap();
+        assert_eq!(tokens.owner_of(&run), Some((WorkspaceId(Ulid(2)), Environment::Test)));
+        let forged = Tokens::new(&Secrets::new(&root(9), None), algorithm, ISSUER).unwrap();
+        assert_eq!(tokens.owner_of(&forged.sign_session(&long_ago).unwrap()), None);
+        assert_eq!(tokens.owner_of("sk_live_key"), None);
+    }
+}
+
+#[test]
 fn another_installations_tokens_are_refused() {
     for algorithm in BOTH {
         let other = Tokens::new(&Secrets::new(&root(9), None), algorithm, ISSUER).unwrap();
