@@ -75,8 +75,8 @@ pub(crate) struct Refusals {
     requests: u64,
 }
 
-/// What wants attention: six of each kind at most.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+/// What wants attention: six of each kind at most, of what the caller may list.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
 pub(crate) struct Wanting {
     /// Keys that end within seven days.
     expiring: Vec<KeyAt>,
@@ -105,7 +105,8 @@ pub(crate) struct KeyAt {
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub(crate) struct WebhookAt {
     id: WebhookId,
-    url: String,
+    /// Where it is: the host of its URL; the rest of that may be a secret.
+    host: String,
     /// When it was disabled.
     at: Millis,
     /// Why.
@@ -170,23 +171,40 @@ async fn get_overview(app: App, call: Call<Nothing>) -> Result<Data<Overview>, P
             credits: total(&credits),
         }
     });
-    let show = |rows: Vec<Attention>| rows.into_iter().map(KeyAt::from).collect::<Vec<_>>();
-    let attention = Wanting {
-        expiring: show(data.expiring_keys(now, now.plus(EXPIRING), MOST).await?),
-        unused: show(data.unused_keys(now.plus(-UNUSED), now, MOST).await?),
-        leaked: show(data.leaked_keys(now.plus(-EXPOSED), MOST).await?),
-        exposed: show(data.exposed_keys(now.plus(-EXPOSED), MOST).await?),
-        over_budget: over_budget(&call, &data, since).await?,
-        webhooks: data
-            .webhooks_at_rest(MOST)
-            .await?
-            .into_iter()
-            .map(|found| WebhookAt { id: found.id, url: found.url, at: found.at, reason: found.reason })
-            .collect(),
+    let (may_see_keys, may_see_webhooks) = {
+        let may = |operation| call.request.may(&call.caller, operation);
+        (may("list_api_keys"), may("list_webhooks"))
     };
+    let show = |rows: Vec<Attention>| rows.into_iter().map(KeyAt::from).collect::<Vec<_>>();
+    let mut attention = Wanting::default();
+    if may_see_keys {
+        attention = Wanting {
+            expiring: show(data.expiring_keys(now, now.plus(EXPIRING), MOST).await?),
+            unused: show(data.unused_keys(now.plus(-UNUSED), now, MOST).await?),
+            leaked: show(data.leaked_keys(now.plus(-EXPOSED), MOST).await?),
+            exposed: show(data.exposed_keys(now.plus(-EXPOSED), MOST).await?),
+            over_budget: over_budget(&call, &data, since).await?,
+            ..attention
+        };
+    }
+    if may_see_webhooks {
+        let resting = data.webhooks_at_rest(MOST).await?.into_iter();
+        let shown = resting.map(|found| WebhookAt {
+            id: found.id,
+            host: host_of(&found.url),
+            at: found.at,
+            reason: found.reason,
+        });
+        attention.webhooks = shown.collect();
+    }
     let (keys, bots, conversations) = data.has_any().await?;
     let has = Has { keys, bots, conversations };
     Ok(Data::new(Overview { hours: hours.collect(), refusals: by_code(&counts), attention, has }))
+}
+
+/// The host of an endpoint.
+fn host_of(url: &str) -> String {
+    url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default()
 }
 
 async fn over_budget(call: &Call<Nothing>, data: &store::Workspace, since: Millis) -> Result<Vec<KeyAt>, Problem> {
@@ -216,6 +234,12 @@ async fn over_budget(call: &Call<Nothing>, data: &store::Workspace, since: Milli
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_an_endpoint_the_host_alone_is_told() {
+        assert_eq!(host_of("https://user:pass@hooks.example.com:8443/T0/secret?token=x"), "hooks.example.com");
+        assert_eq!(host_of("no url"), "");
+    }
 
     #[test]
     fn the_most_frequent_codes_are_told_apart() {

@@ -157,9 +157,20 @@ impl RequestView {
         self.id
     }
 
-    /// Of somebody who did not prove who it is: where it came from is nobody's business.
+    /// Of somebody who did not prove who it is: what was asked for, when, and why that was refused. Where it came
+    /// from, and all that was sent along, is nobody's business.
     pub(crate) fn of_stranger(decision: &Decision) -> Self {
-        Self { ip: None, origin: None, agent: "silent", credential: None, ..Self::of(decision) }
+        let is_stray = decision.path == "-";
+        Self {
+            method: if is_stray { "-" } else { decision.method },
+            duration_us: 0,
+            credential: None,
+            environment: None,
+            ip: None,
+            agent: "silent",
+            origin: None,
+            ..Self::of(decision)
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use access::{Access, Caller, Limit, MemberCaller, Refusal, Role};
 use ambient::{BotId, ConversationId};
 use chat::{EventId, Numbered, Reply, ReplyErrorCode, SendOptions};
+use cluster::Bucket;
 use futures_util::{Stream, StreamExt, stream};
 use gate::{Call, Data, EventStream, Nothing, Operation, Problem, Routes};
 use schemars::JsonSchema;
@@ -58,6 +59,12 @@ async fn send_trial_message(app: App, call: Call<NewMessage>) -> Result<EventStr
     let after = call.request.last_event_id.as_deref().map(EventId::of_last_event);
     let options = SendOptions { after, client_key: call.request.idempotency_key.clone() };
     let person = person(&call.caller)?;
+    // Nobody but the person draws on the trial's budget.
+    app.chat().check_trial(person, conversation).await.map_err(of_chat)?;
+    let verdict = app.cluster().charge(&[Bucket::MessagesOf(conversation)], app.clock().elapsed());
+    if !verdict.allowed {
+        return Err(Problem::limited(verdict));
+    }
     let reply = app.chat().say_in_trial(person, conversation, call.input.message, options).await.map_err(of_chat)?;
     Ok(encode::respond(while_allowed(reply, leave), call.request.wants_ndjson))
 }

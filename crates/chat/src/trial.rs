@@ -67,13 +67,19 @@ impl Chat {
         options: SendOptions,
     ) -> Result<Reply, ChatError> {
         check_text(&text)?;
+        self.check_trial(person, conversation).await?;
         let tenant: Tenant = person.tenant;
-        let found = self.parts.store.workspace(tenant).conversation(conversation).await?;
-        let is_own = found.user_identifier.as_deref() == Some(user_of(person.member).as_str());
-        if found.channel != CHANNEL || !is_own {
-            return Err(ChatError::NotFound);
-        }
         // No key and no page is behind it: whoever reads the reply looks whether the person still may.
         self.say(SayTo { tenant, conversation, opener: None, context_messages: None }, text, options).await
+    }
+
+    /// Whether a conversation is a trial of this person's.
+    ///
+    /// # Errors
+    /// [`ChatError::NotFound`] for what is none.
+    pub async fn check_trial(&self, person: &MemberCaller, conversation: ConversationId) -> Result<(), ChatError> {
+        let found = self.parts.store.workspace(person.tenant).conversation(conversation).await?;
+        let is_own = found.user_identifier.as_deref() == Some(user_of(person.member).as_str());
+        if found.channel == CHANNEL && is_own { Ok(()) } else { Err(ChatError::NotFound) }
     }
 }

@@ -64,7 +64,7 @@ struct KeyAt {
 #[derive(Deserialize)]
 struct WebhookAt {
     id: String,
-    url: String,
+    host: String,
     at: When,
     reason: String,
 }

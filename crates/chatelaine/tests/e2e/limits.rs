@@ -7,7 +7,7 @@ use serde_json::json;
 use testkit::{Answer, Backend, Options, World};
 
 /// A world whose clock stands still, with one budget that is small.
-async fn world_with(backend: Backend, change: impl FnOnce(&mut Options)) -> (World, Arc<ManualClock>) {
+pub(crate) async fn world_with(backend: Backend, change: impl FnOnce(&mut Options)) -> (World, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::new(Millis::from_seconds(SystemClock::new().now().seconds())));
     let mut options = Options { clock: clock.clone(), ..Options::default() };
     change(&mut options);

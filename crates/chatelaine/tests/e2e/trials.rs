@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use testkit::{Events, Persona, Upstream, World, id_of, text_of};
+use testkit::{Backend, Events, Persona, Upstream, World, id_of, text_of};
+
+use crate::limits::world_with;
 
 on_both! {
     a_person_tries_a_bot_out_and_the_answer_streams;
@@ -11,6 +13,10 @@ on_both! {
     a_trial_sees_what_the_person_looks_at;
     a_trial_is_paid_for;
     a_person_who_is_removed_hears_no_more;
+}
+
+on_each! {
+    a_trial_has_the_budget_of_a_conversation_and_people_have_one_of_their_own;
 }
 
 async fn open(person: &Persona, bot: &str) -> String {
@@ -87,6 +93,23 @@ async fn a_trial_is_paid_for(world: &World) {
     let _ = say(&ada, &trial, "hello").await.rest().await;
     let credits: Value = world.secret().get("/v1/credits").await.expect(200).data();
     assert!(credits["charged"].as_u64().unwrap() > 0, "{credits}");
+}
+
+async fn a_trial_has_the_budget_of_a_conversation_and_people_have_one_of_their_own(backend: Backend) {
+    let (world, _clock) = world_with(backend, |options| options.limits.messages_per_minute = 2).await;
+    let (ada, bob) = (world.member("ada", "member").await, world.member("bob", "owner").await);
+    let trial = open(&ada, &world.bot().await).await;
+    let hello = json!({"message": "hello"});
+    for _ in 0..3 {
+        let _ = bob.post(&path(&trial), &hello).await.refused(404, "NOT_FOUND");
+    }
+    for _ in 0..2 {
+        let _ = say(&ada, &trial, "hello").await.rest().await;
+    }
+    let refused = ada.post(&path(&trial), &hello).await.refused(429, "RATE_LIMITED");
+    assert!(refused.header("ratelimit").starts_with("\"messages\""), "{:?}", refused.headers);
+    let shown = ada.get("/v1/bots").await.expect(200);
+    assert!(shown.header("ratelimit").starts_with("\"workspace-people\""), "{:?}", shown.headers);
 }
 
 async fn a_person_who_is_removed_hears_no_more(world: &World) {

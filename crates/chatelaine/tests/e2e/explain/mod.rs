@@ -5,7 +5,9 @@ mod kinds;
 mod requests;
 
 use serde_json::{Value, json};
-use testkit::{Persona, World, id_of};
+use testkit::{Backend, Persona, World, id_of};
+
+use crate::limits::world_with;
 
 on_both! {
     what_is_pasted_is_explained_as_it_would_be;
@@ -13,6 +15,11 @@ on_both! {
     another_workspace_s_credentials_read_as_ones_that_do_not_exist;
     a_request_is_explained_to_who_may_see_it;
     what_would_be_let_in_says_so;
+    what_others_did_is_not_told;
+}
+
+on_each! {
+    a_token_of_another_workspace_that_is_over_reads_as_forged;
 }
 
 /// What is said of this.
@@ -168,6 +175,40 @@ async fn another_workspace_s_credentials_read_as_ones_that_do_not_exist(world: &
     let test = world.test_secret().await;
     assert_eq!(reason(&test, &json!({"credential": by.credential()})).await, "key_unknown");
     assert_eq!(reason(&by, &json!({"credential": test.credential()})).await, "");
+}
+
+async fn what_others_did_is_not_told(world: &World) {
+    let (by, other) = (world.secret(), world.other_workspace_secret());
+    for credential in [by.credential(), other.credential(), "nonsense"] {
+        let found = explain(&by, &json!({"credential": credential, "path": "/healthz"})).await;
+        assert_eq!((&found["allowed"], &found["credential"]), (&json!(true), &Value::Null), "{found}");
+        assert!(!found["message"].as_str().unwrap().contains("data"), "{found}");
+    }
+    let stranger = json!({"path": "/v1/sign-in", "method": "POST", "address": "127.0.0.1"});
+    let found = explain(&by, &stranger).await;
+    assert!(!found["message"].as_str().unwrap().contains("left in"), "an address's budget is anybody's: {found}");
+    let found = explain(&by, &json!({"credential": by.credential(), "path": "/v1/bots"})).await;
+    assert!(found["message"].as_str().unwrap().contains("left in `workspace`"), "{found}");
+    let stray = world.anonymous().at(Some("https://a.example")).get("/v1/bots").await.expect(401);
+    let found = explain(&by, &json!({"request_id": stray.header("x-request-id")})).await;
+    let request = &found["request"];
+    assert_eq!((&request["operation"], &request["code"]), (&json!("list_bots"), &json!("MISSING_CREDENTIAL")));
+    assert_eq!((&request["agent"], &request["duration_us"]), (&json!("silent"), &json!(0)), "{request}");
+    for member in ["credential", "environment", "ip", "origin"] {
+        assert_eq!(request[member], Value::Null, "{member}: {request}");
+    }
+}
+
+async fn a_token_of_another_workspace_that_is_over_reads_as_forged(backend: Backend) {
+    let (world, clock) = world_with(backend, |_| {}).await;
+    let (by, other) = (world.secret(), world.other_workspace_secret());
+    let own = world.session().await;
+    let bot = id_of(&other.post("/v1/bots", &json!({"name": "B"})).await.expect(201));
+    let theirs = world.open_session("session", &other, &bot).await;
+    clock.advance(std::time::Duration::from_secs(25 * 3600));
+    assert_eq!(reason(&by, &json!({"credential": own.credential()})).await, "token_expired");
+    let found = explain(&by, &json!({"credential": theirs.credential()})).await;
+    assert_eq!((&found["reason"], &found["code"]), (&json!("token_forged"), &json!("INVALID_TOKEN")), "{found}");
 }
 
 async fn a_request_is_explained_to_who_may_see_it(world: &World) {

@@ -124,6 +124,12 @@ async fn the_overview_counts_and_names_what_wants_attention(world: &World) {
     let is_exposed =
         eventually(Duration::from_secs(5), async || !names(&by.get("/v1/overview").await.data(), "exposed").is_empty());
     assert!(is_exposed.await, "a server's key was on a page");
+    // Whoever may not list keys or endpoints learns nothing of them by this way.
+    let numbers = world.key("numbers", json!({"name": "N", "scopes": ["usage:read"]})).await;
+    let shown = numbers.get("/v1/overview").await.expect(200).data();
+    for (kind, rows) in shown["attention"].as_object().unwrap() {
+        assert_eq!(rows, &json!([]), "{kind}");
+    }
     let other = world.other_workspace_secret().get("/v1/overview").await.expect(200).data();
     assert_eq!(sum(&other, "refused"), 0);
     // What is written and what is not yet is counted once.
