@@ -405,7 +405,7 @@ impl Inner {
             return self.cluster.charge(buckets, now);
         }
         // Whoever asks is told of budgets of its own, and not how much others have sent from an address.
-        let own: Vec<_> = buckets.iter().map(|bucket| bucket.filter(|bucket| bucket.has_owner())).collect();
+        let own: Vec<_> = buckets.iter().map(|bucket| bucket.filter(Bucket::has_owner)).collect();
         self.cluster.look(&own, now)
     }
 
