@@ -95,7 +95,7 @@ pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
         ),
         (403, _) => {
             wait = match problem.required_role() {
-                Some(role) => format!("For this one is {}. Ask an owner of the workspace.", a_role(role)),
+                Some(role) => format!("This takes {} of the workspace. Ask one of them.", a_role(role)),
                 None => problem.message().to_owned(),
             };
             ("Your role does not allow this", wait.as_str(), Some(("/_/", "Go to the dashboard")))
@@ -121,7 +121,7 @@ pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
 const fn a_role(role: Role) -> &'static str {
     match role {
         Role::Owner => "an owner",
-        Role::Admin => "an admin",
+        Role::Admin => "an admin or an owner",
         Role::Member => "a member",
     }
 }

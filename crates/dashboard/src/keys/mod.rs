@@ -126,7 +126,7 @@ impl Key {
             "disabled" => "Its service account is disabled. Enable the account, and the key works again.",
             _ if self.is_replaced() => "Its secret was reported as leaked and replaced. Rotate it to see a new one.",
             "expiring" => "Give it a later end in time, or replace it.",
-            _ if self.last_used_at.is_none() => "It was never used. Revoke it if nobody needs it.",
+            _ if self.last_used_at.is_none() => "Not used so far. Revoke it if nobody is going to.",
             _ => "",
         }
     }

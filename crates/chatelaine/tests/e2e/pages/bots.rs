@@ -78,7 +78,7 @@ async fn a_member_reads_bots_and_changes_nothing(world: &World) {
     for path in
         ["/_/bots/new".to_owned(), format!("/_/bots/{bot}/integrations/new"), format!("/_/bots/{bot}/channels/new")]
     {
-        assert!(says(&page(&bob, &path).await.expect(403), "For this one is an admin."), "{path}");
+        assert!(says(&page(&bob, &path).await.expect(403), "This takes an admin or an owner"), "{path}");
     }
     for path in ["/_/bots".to_owned(), format!("/_/bots/{bot}"), format!("/_/bots/{bot}/delete")] {
         let _ = submit(&bob, &path, &[("name", "Mine")]).await.expect(403);

@@ -65,7 +65,7 @@ async fn nobody_is_made_more_than_the_one_who_does_it(world: &World) {
     let path = format!("/_/members/{}", owner.id());
     assert!(!page(&ada, &path).await.expect(200).text().contains("action=\"/_/members"), "no form for what is refused");
     let refused = submit(&ada, &path, &[("name", "Mine"), ("role", "member")]).await.expect(403);
-    assert!(says(&refused, "For this one is an owner."), "{}", refused.text());
+    assert!(says(&refused, "This takes an owner"), "{}", refused.text());
     let _ = submit(&ada, &format!("{path}/remove"), &[]).await.expect(403);
     let own = format!("/_/members/{}", ada.id());
     let _ = submit(&ada, &own, &[("name", "ada"), ("role", "owner")]).await.expect(403);

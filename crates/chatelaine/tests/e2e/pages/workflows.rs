@@ -226,7 +226,7 @@ async fn a_member_reads_workflows_and_changes_nothing(world: &World) {
     for path in
         ["/_/workflows/new", &format!("{flow}/delete"), &format!("{flow}/deploy"), &format!("{deployed}/revoke")]
     {
-        assert!(says(&page(&bob, path).await.expect(403), "For this one is an admin."), "{path}");
+        assert!(says(&page(&bob, path).await.expect(403), "This takes an admin or an owner"), "{path}");
     }
     let kept: Value = bob.get(&flow.replace("/_/", "/v1/")).await.expect(200).data();
     assert_eq!(kept["name"], "Design");
