@@ -139,7 +139,7 @@ mod tests {
 
     const RULE: UploadRule = UploadRule { media_types: &["text/csv"], limit: 10, deadline: Duration::from_secs(60) };
 
-    fn open(headers: &[(header::HeaderName, &'static str)], parts: &'static [&'static str]) -> Result<Upload, Problem> {
+    fn open(headers: &[(HeaderName, &'static str)], parts: &'static [&'static str]) -> Result<Upload, Problem> {
         let headers = headers.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect();
         let parts = parts.iter().map(|part| Ok::<_, std::convert::Infallible>(Bytes::from_static(part.as_bytes())));
         Upload::open(&headers, Body::from_stream(stream::iter(parts)), &RULE)

@@ -52,9 +52,9 @@ async fn keys_are_listed_by_what_people_look_for(world: &World) {
     assert_eq!(names(by, "status=revoked").await, ["Archive"]);
     assert_eq!(names(by, "status=expiring").await, ["backup job"]);
     assert!(names(by, "status=expired").await.is_empty() && names(by, "status=disabled").await.is_empty());
-    assert_eq!(names(by, &format!("service_account_id={account}")).await, [owned.clone()]);
+    assert_eq!(names(by, &format!("service_account_id={account}")).await, std::slice::from_ref(&owned));
     let _ = by.patch(&format!("/v1/service-accounts/{account}"), &json!({"is_active": false})).await.expect(200);
-    assert_eq!(names(by, "status=disabled").await, [owned.clone()]);
+    assert_eq!(names(by, "status=disabled").await, std::slice::from_ref(&owned));
     let mut sorted = vec!["Archive".to_owned(), "backup job".to_owned(), "Website".to_owned(), own.clone(), owned];
     sorted.sort_by_key(|name| name.to_lowercase());
     assert_eq!(names(by, "sort=name").await, sorted);

@@ -354,7 +354,7 @@ async fn ten_attempts_come_on_their_days_with_one_id_and_fresh_times(backend: Ba
     assert!(came.iter().all(|one| one.header("webhook-id") == Some(event.as_str()) && one.body == came[0].body));
     let times: Vec<i64> = came.iter().map(|one| one.header("webhook-timestamp").unwrap().parse().unwrap()).collect();
     assert!(times.windows(2).all(|two| two[0] < two[1]), "{times:?}");
-    assert!(came[9].verify(made["secret"].as_str().unwrap(), ambient::Millis::from_seconds(times[9])).is_ok());
+    assert!(came[9].verify(made["secret"].as_str().unwrap(), Millis::from_seconds(times[9])).is_ok());
     assert_eq!(by.get(&path(&made)).await.expect(200).data()["status"], "failing");
     world.end().await;
 }

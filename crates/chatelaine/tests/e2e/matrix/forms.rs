@@ -21,12 +21,11 @@ pub(super) fn of_body(body: Option<&Value>) -> Option<String> {
 pub(super) fn fields(operation: &Meta) -> &'static str {
     match operation.id {
         "create_api_key_page" => "name=New&kind=secret&environment=live&expiry=365",
-        "update_api_key_page" => "name=Renamed",
+        "update_api_key_page" | "update_bot_page" => "name=Renamed",
         "rotate_api_key_page" => "grace_seconds=0",
         "create_service_account_page" | "update_service_account_page" => "name=New&role=member",
         "create_service_account_key_page" => "name=New&environment=live",
         "create_bot_page" => "name=New&architecture=text",
-        "update_bot_page" => "name=Renamed",
         "create_integration_page" => "kind=echo&name=New",
         "update_integration_page" => "kind=webhook&url=https%3A%2F%2Fbot.example.com%2Fanswer&weight=3",
         "create_channel_page" => "kind=widget&name=New",

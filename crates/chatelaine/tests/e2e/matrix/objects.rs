@@ -185,8 +185,7 @@ impl<'a> Objects<'a> {
             path if path.starts_with("/api/public/surveys/") || path.starts_with("/s/") => {
                 self.part.deployment.id().replace("key_", "dep_")
             }
-            "/api/v1/runs/{id}/cancel" => self.part.new_run().await,
-            "/v1/runs/{id}/cancel" => self.part.new_run().await,
+            "/api/v1/runs/{id}/cancel" | "/v1/runs/{id}/cancel" => self.part.new_run().await,
             path if path.starts_with("/api/v1/runs/") || path.starts_with("/v1/runs/") => self.part.run.to_string(),
             path => panic!("say in matrix/objects.rs what {path} names"),
         };
