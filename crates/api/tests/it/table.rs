@@ -27,6 +27,8 @@ const UNAUDITED: &[(&str, &str)] = &[
     ("send_channel_message", "the message is the record"),
     ("export_conversation_form", "reading one conversation; seed S2 asks by POST"),
     ("export_conversation_json", "as above"),
+    ("open_trial", "the conversation is the record"),
+    ("send_trial_message", "the message is the record"),
     ("check_origin", "it tries a rule, and changes nothing"),
     ("create_participant_token", "the first look with it is bound to the run's role"),
 ];
