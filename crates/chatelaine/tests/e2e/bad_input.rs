@@ -187,7 +187,7 @@ async fn an_unknown_path_is_404_and_an_unknown_method_is_405(world: &World) {
         "/..%2f..%2fetc/passwd",
         "/v1//bots",
         "/V1/BOTS",
-        "/favicon.ico",
+        "/robots.txt",
     ] {
         let _ = world.secret().get(path).await.refused(404, "NOT_FOUND");
         let _ = world.anonymous().get(path).await.refused(404, "NOT_FOUND");
