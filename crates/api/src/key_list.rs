@@ -32,7 +32,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 /// Which keys, and in which order.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct KeysQuery {
-    /// Those with this in their names, whatever its case, the one with this id, or whose secret is shown like this:
+    /// Those whose names begin like this, whatever its case, the one with this id, or whose secret is shown like this:
     /// `sk_live_ab12…yz89`. At most 100 characters.
     #[schemars(length(max = 100))]
     q: Option<String>,

@@ -37,11 +37,18 @@ pub(crate) const DASHBOARD: &[&str] = &[
     "CREATE INDEX api_keys_by_workspace ON api_keys (workspace_id, id, environment, kind, service_account_id, revoked_at,
         expires_at, folded_name)",
     "DROP INDEX api_keys_by_service_account",
-    "CREATE INDEX api_keys_by_service_account ON api_keys (workspace_id, service_account_id, id, environment)",
+    "CREATE INDEX api_keys_by_service_account ON api_keys (workspace_id, service_account_id, id, environment, kind,
+        revoked_at, expires_at, folded_name)",
     "CREATE INDEX api_keys_by_name ON api_keys (workspace_id, folded_name, id, environment, kind, service_account_id,
         revoked_at, expires_at)",
     "CREATE INDEX api_keys_by_expiry ON api_keys (workspace_id, (COALESCE(expires_at, 9223372036854775807)), id,
         environment, kind, service_account_id, revoked_at, expires_at, folded_name)",
+    "CREATE INDEX api_keys_by_kind ON api_keys (workspace_id, kind, id, environment, service_account_id, revoked_at,
+        expires_at, folded_name)",
+    "CREATE INDEX api_keys_revoked ON api_keys (workspace_id, id, environment, kind, service_account_id, expires_at,
+        folded_name, revoked_at) WHERE revoked_at IS NOT NULL",
+    "CREATE INDEX api_keys_of_test ON api_keys (workspace_id, id, kind, service_account_id, revoked_at, expires_at,
+        folded_name, environment) WHERE environment = 'test'",
     "CREATE INDEX api_key_secrets_by_use ON api_key_secrets (workspace_id, (COALESCE(last_used_at, 0)), key_id)",
     "CREATE INDEX api_key_secrets_by_display ON api_key_secrets (workspace_id, display)",
     // How often a workspace's callers were let in (`OK`) or refused, and why. `hour`: as above.
@@ -64,6 +71,16 @@ pub(crate) const DASHBOARD: &[&str] = &[
     // What conversations are filtered by, and what usage is summed up from, without their rows.
     "CREATE INDEX conversations_by_filter
         ON conversations (workspace_id, environment, id, channel, bot_id, channel_id, ended_at)",
+    "DROP INDEX conversations_by_bot",
+    "CREATE INDEX conversations_by_bot
+        ON conversations (workspace_id, environment, bot_id, id, channel, channel_id, ended_at)",
+    "CREATE INDEX conversations_by_door
+        ON conversations (workspace_id, environment, channel, id, bot_id, channel_id, ended_at)",
+    "CREATE INDEX conversations_open ON conversations (workspace_id, environment, id, channel, bot_id, channel_id, ended_at)
+        WHERE ended_at IS NULL",
+    "CREATE INDEX conversations_ended ON conversations (workspace_id, environment, id, channel, bot_id, channel_id, ended_at)
+        WHERE ended_at IS NOT NULL",
+    "CREATE INDEX key_usage_of_key ON key_usage (workspace_id, environment, key_id, day, requests, refused)",
     "CREATE INDEX key_usage_summed ON key_usage (workspace_id, environment, day, key_id, requests, refused)",
     // What a workflow was before it was changed: the last hundred of each.
     "CREATE TABLE workflow_versions (

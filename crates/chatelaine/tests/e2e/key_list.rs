@@ -42,7 +42,8 @@ async fn keys_are_listed_by_what_people_look_for(world: &World) {
     let own = by.get(&format!("/v1/api-keys/{}", by.id())).await.data()["name"].as_str().unwrap().to_owned();
     let owned = by.get(&format!("/v1/api-keys/{}", of_account.id())).await.data()["name"].as_str().unwrap().to_owned();
 
-    assert_eq!(names(by, "q=site").await, ["Website"]);
+    assert_eq!(names(by, "q=web").await, ["Website"]);
+    assert!(names(by, "q=site").await.is_empty(), "a name is found by its start");
     assert_eq!(names(by, "q=WEBSITE&kind=widget").await, ["Website"]);
     assert!(names(by, "q=website&kind=secret").await.is_empty());
     assert_eq!(names(by, &format!("q={}", near.id())).await, ["backup job"]);

@@ -14,23 +14,21 @@ use crate::{
 const HEIGHT: u64 = 24;
 const STEP: usize = 4;
 
-/// A key's use, hour by hour.
+/// A key's use, hour by hour: what was let in, and on it what was refused, each as the outline of all its bars.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Bars {
-    pub(crate) bars: Vec<Bar>,
+    pub(crate) good: String,
+    pub(crate) bad: String,
     pub(crate) requests: u64,
     pub(crate) refused: u64,
     pub(crate) hours: usize,
 }
 
-/// An hour with requests in it: what was let in, and on it what was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Bar {
-    pub(crate) x: usize,
-    pub(crate) y: u64,
-    pub(crate) height: u64,
-    pub(crate) bad_y: u64,
-    pub(crate) bad_height: u64,
+/// Adds a bar to an outline; whole numbers, because a page has thousands of bars.
+fn add_bar(outline: &mut String, x: usize, y: u64, height: u64) {
+    if height > 0 {
+        outline.push_str(&format!("M{x} {y}h3v{height}h-3z"));
+    }
 }
 
 impl Bars {
@@ -39,17 +37,14 @@ impl Bars {
         let most = both().map(|(requests, refused)| requests.saturating_add(refused)).max().unwrap_or(0).max(1);
         // Whatever happened is to be seen.
         let height = |count: u64| if count == 0 { 0 } else { (count.saturating_mul(HEIGHT - 2) / most).max(1) };
-        let bars = both().enumerate().filter(|(_, counts)| *counts != (0, 0)).map(|(hour, (requests, refused))| {
+        let (mut good, mut bad) = (String::new(), String::new());
+        for (hour, (requests, refused)) in both().enumerate() {
             let (height, bad_height) = (height(requests), height(refused));
             let y = HEIGHT.saturating_sub(height);
-            Bar { x: hour * STEP, y, height, bad_y: y.saturating_sub(bad_height), bad_height }
-        });
-        Self {
-            bars: bars.collect(),
-            requests: requests.iter().sum(),
-            refused: refused.iter().sum(),
-            hours: requests.len(),
+            add_bar(&mut good, hour * STEP, y, height);
+            add_bar(&mut bad, hour * STEP, y.saturating_sub(bad_height), bad_height);
         }
+        Self { good, bad, requests: requests.iter().sum(), refused: refused.iter().sum(), hours: requests.len() }
     }
 
     pub(crate) fn width(&self) -> usize {
@@ -57,7 +52,7 @@ impl Bars {
     }
 
     pub(crate) fn is_unused(&self) -> bool {
-        self.bars.is_empty()
+        self.good.is_empty() && self.bad.is_empty()
     }
 
     /// What the drawing shows.
@@ -106,11 +101,9 @@ mod tests {
     fn bars_stand_on_the_ground_and_never_leave_the_drawing() {
         let bars = Bars::of(&[0, 10, 1, 0, 100_000], &[0, 10, 0, 1, 50_000]);
         assert_eq!((bars.requests, bars.refused, bars.hours, bars.width()), (100_011, 50_011, 5, 20));
-        assert_eq!(bars.bars.iter().map(|bar| bar.x).collect::<Vec<_>>(), [4, 8, 12, 16], "an hour of nothing is none");
-        for bar in &bars.bars {
-            assert_eq!((bar.y + bar.height, bar.bad_y + bar.bad_height), (HEIGHT, bar.y));
-            assert!(bar.height + bar.bad_height > 0);
-        }
+        // An hour of nothing is none; 22 is as high as the highest pair, and 1 is to be seen.
+        assert_eq!(bars.good, "M4 23h3v1h-3zM8 23h3v1h-3zM16 10h3v14h-3z");
+        assert_eq!(bars.bad, "M4 22h3v1h-3zM12 23h3v1h-3zM16 3h3v7h-3z");
         assert!(Bars::of(&[0; 36], &[0; 36]).is_unused());
         assert_eq!(bars.words(), "100011 requests and 50011 refused in 5 hours");
     }

@@ -62,6 +62,22 @@ statements! {
         found!(concat!("SELECT ", conversation_columns!(), " "), "channel_id", " ORDER BY id DESC LIMIT $10 OFFSET $11");
     FOUND_CONVERSATIONS_OF_USER "found_conversations_of_user"
         found!(concat!("SELECT ", conversation_columns!(), " "), "user_identifier", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+    FOUND_CONVERSATIONS_OF_DOOR "found_conversations_of_door"
+        found!(concat!("SELECT ", conversation_columns!(), " "), "channel", " ORDER BY id DESC LIMIT $10 OFFSET $11");
+    FOUND_OPEN_CONVERSATIONS "found_open_conversations" concat!(
+        "SELECT ", conversation_columns!(), " FROM conversations
+        WHERE workspace_id = $1 AND environment = $2 AND id IN (",
+        found!("SELECT id ", "ended_at IS NULL AND ''", " ORDER BY id DESC LIMIT $10 OFFSET $11"), ") ORDER BY id DESC"
+    );
+    FOUND_ENDED_CONVERSATIONS "found_ended_conversations" concat!(
+        "SELECT ", conversation_columns!(), " FROM conversations
+        WHERE workspace_id = $1 AND environment = $2 AND id IN (",
+        found!("SELECT id ", "ended_at IS NOT NULL AND ''", " ORDER BY id DESC LIMIT $10 OFFSET $11"), ") ORDER BY id DESC"
+    );
+    FOUND_CONVERSATION_COUNT_OF_DOOR "found_conversation_count_of_door" counted!(found!("", "channel", ""));
+    FOUND_OPEN_CONVERSATION_COUNT "found_open_conversation_count" counted!(found!("", "ended_at IS NULL AND ''", ""));
+    FOUND_ENDED_CONVERSATION_COUNT "found_ended_conversation_count"
+        counted!(found!("", "ended_at IS NOT NULL AND ''", ""));
     FOUND_CONVERSATION_COUNT "found_conversation_count" counted!(found!("", "''", ""));
     FOUND_CONVERSATION_COUNT_OF_BOT "found_conversation_count_of_bot" counted!(found!("", "bot_id", ""));
     FOUND_CONVERSATION_COUNT_OF_CHANNEL "found_conversation_count_of_channel"

@@ -1,6 +1,6 @@
 //! What keys were used for, by day and by hour.
 
-use super::{Statement, statements};
+use super::{Statement, counted, statements};
 
 /// A row of [`COUNT_REQUESTS`]; PostgreSQL wants to be told the types.
 macro_rules! counted_row {
@@ -81,11 +81,29 @@ pub(crate) const COUNTED_ROWS: usize = 16;
 /// Keys of one [`HOURS`].
 pub(crate) const KEYS_OF_HOURS: usize = 25;
 
-/// Of one environment, from a day to a day; of one key if `$5` names it.
+/// Of one environment, from a day to a day.
 macro_rules! of_days {
     () => {
-        " FROM key_usage WHERE workspace_id = $1 AND environment = $2 AND day >= $3 AND day <= $4
-            AND (CAST($5 AS TEXT) IS NULL OR key_id = $5) "
+        " FROM key_usage WHERE workspace_id = $1 AND environment = $2 AND day >= $3 AND day <= $4 "
+    };
+}
+
+/// With how many groups there are, so that they are added up once.
+macro_rules! summed {
+    ($by:literal, $which:literal, $order:literal) => {
+        concat!(
+            "SELECT ",
+            $by,
+            ", CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(refused) AS BIGINT) AS refused,
+            COUNT(*) OVER () AS total",
+            of_days!(),
+            $which,
+            "GROUP BY ",
+            $by,
+            " ORDER BY ",
+            $order,
+            " LIMIT $5 OFFSET $6"
+        )
     };
 }
 
@@ -101,18 +119,24 @@ statements! {
     REQUESTS_OF_DAY "requests_of_day"
         "SELECT CAST(COALESCE(SUM(requests), 0) AS BIGINT) AS total FROM key_usage
         WHERE workspace_id = $1 AND key_id = $2 AND day = $3";
-    USAGE "usage" concat!("SELECT day, key_id, requests, refused", of_days!(), "ORDER BY day DESC, key_id LIMIT $6 OFFSET $7");
-    USAGE_COUNT "usage_count" concat!("SELECT COUNT(*) AS total", of_days!());
-    USAGE_BY_KEY "usage_by_key" concat!(
-        "SELECT key_id, CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(refused) AS BIGINT) AS refused", of_days!(),
-        "GROUP BY key_id ORDER BY 2 DESC, key_id LIMIT $6 OFFSET $7"
+    USAGE "usage" concat!(
+        "SELECT day, key_id, requests, refused", of_days!(), "ORDER BY day DESC, key_id DESC LIMIT $5 OFFSET $6"
     );
+    USAGE_OF_KEY "usage_of_key" concat!(
+        "SELECT day, key_id, requests, refused", of_days!(), "AND key_id = $7 ORDER BY day DESC LIMIT $5 OFFSET $6"
+    );
+    USAGE_COUNT "usage_count" counted!(of_days!());
+    USAGE_COUNT_OF_KEY "usage_count_of_key" counted!(concat!(of_days!(), "AND key_id = $5"));
+    USAGE_BY_KEY "usage_by_key" summed!("key_id", "", "2 DESC, key_id");
+    USAGE_BY_KEY_OF_KEY "usage_by_key_of_key" summed!("key_id", "AND key_id = $7 ", "2 DESC, key_id");
     USAGE_BY_KEY_COUNT "usage_by_key_count" concat!("SELECT COUNT(DISTINCT key_id) AS total", of_days!());
-    USAGE_BY_DAY "usage_by_day" concat!(
-        "SELECT day, CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(refused) AS BIGINT) AS refused", of_days!(),
-        "GROUP BY day ORDER BY day DESC LIMIT $6 OFFSET $7"
-    );
+    USAGE_BY_KEY_COUNT_OF_KEY "usage_by_key_count_of_key"
+        concat!("SELECT COUNT(DISTINCT key_id) AS total", of_days!(), "AND key_id = $5");
+    USAGE_BY_DAY "usage_by_day" summed!("day", "", "day DESC");
+    USAGE_BY_DAY_OF_KEY "usage_by_day_of_key" summed!("day", "AND key_id = $7 ", "day DESC");
     USAGE_BY_DAY_COUNT "usage_by_day_count" concat!("SELECT COUNT(DISTINCT day) AS total", of_days!());
+    USAGE_BY_DAY_COUNT_OF_KEY "usage_by_day_count_of_key"
+        concat!("SELECT COUNT(DISTINCT day) AS total", of_days!(), "AND key_id = $5");
     /// By the workspaces' index on days: nothing is read that stays.
     SWEEP_USAGE "sweep_usage"
         "DELETE FROM key_usage WHERE workspace_id IN (SELECT id FROM workspaces) AND day < $1";

@@ -15,8 +15,8 @@ const BATCH: u32 = 100;
 const TEXTS: u32 = 100;
 const TEXTS_OF_ONE: u32 = 500;
 /// Conversations and messages that one search looks at, and how long it looks.
-const MOST_CONVERSATIONS: u32 = 10_000;
-const MOST_TEXTS: u32 = 100_000;
+const MOST_CONVERSATIONS: u32 = 1_000;
+const MOST_TEXTS: u32 = 10_000;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// Which conversations; what is not said is not asked.
@@ -84,10 +84,18 @@ impl ConversationFilter {
             let (rows, total) = (&sql::FOUND_CONVERSATIONS_OF_CHANNEL, &sql::FOUND_CONVERSATION_COUNT_OF_CHANNEL);
             return (rows, total, channel.to_string());
         }
-        match self.bot {
-            Some(bot) => (&sql::FOUND_CONVERSATIONS_OF_BOT, &sql::FOUND_CONVERSATION_COUNT_OF_BOT, bot.to_string()),
-            None => (&sql::FOUND_CONVERSATIONS, &sql::FOUND_CONVERSATION_COUNT, String::new()),
+        if let Some(bot) = self.bot {
+            return (&sql::FOUND_CONVERSATIONS_OF_BOT, &sql::FOUND_CONVERSATION_COUNT_OF_BOT, bot.to_string());
         }
+        if let Some(door) = &self.channel {
+            return (&sql::FOUND_CONVERSATIONS_OF_DOOR, &sql::FOUND_CONVERSATION_COUNT_OF_DOOR, door.clone());
+        }
+        let (rows, total) = match self.ended {
+            Some(false) => (&sql::FOUND_OPEN_CONVERSATIONS, &sql::FOUND_OPEN_CONVERSATION_COUNT),
+            Some(true) => (&sql::FOUND_ENDED_CONVERSATIONS, &sql::FOUND_ENDED_CONVERSATION_COUNT),
+            None => (&sql::FOUND_CONVERSATIONS, &sql::FOUND_CONVERSATION_COUNT),
+        };
+        (rows, total, String::new())
     }
 }
 
@@ -117,8 +125,8 @@ impl Workspace {
     }
 
     /// The newest of them, at most `limit`, whose user, id or messages have these words in them, whatever their
-    /// case. Of a conversation the newest 500 messages are looked at, of a message the first 10,000 characters, and
-    /// no more in all than a few seconds allow.
+    /// case. One call looks at the newest 1,000 conversations, or at their newest 10,000 messages: 500 of a
+    /// conversation, 10,000 characters of each. [`FoundConversations::next`] says where to go on.
     ///
     /// # Errors
     /// When the database cannot be used.

@@ -3,7 +3,7 @@ use ambient::KeyId;
 use super::{Workspace, limits};
 use crate::{
     catalogue::{
-        Bound, Statement,
+        Statement,
         usage::{self as sql, KEYS_OF_HOURS},
     },
     error::StoreError,
@@ -98,13 +98,33 @@ impl Workspace {
         group: UsageGroup,
         page: PageRequest,
     ) -> Result<Page<UsageRecord>, StoreError> {
-        let (rows, total) = match group {
-            UsageGroup::Neither => (&sql::USAGE, &sql::USAGE_COUNT),
-            UsageGroup::Key => (&sql::USAGE_BY_KEY, &sql::USAGE_BY_KEY_COUNT),
-            UsageGroup::Day => (&sql::USAGE_BY_DAY, &sql::USAGE_BY_DAY_COUNT),
+        let [rows, of_key, total, total_of_key] = match group {
+            UsageGroup::Neither => [&sql::USAGE, &sql::USAGE_OF_KEY, &sql::USAGE_COUNT, &sql::USAGE_COUNT_OF_KEY],
+            UsageGroup::Key => [
+                &sql::USAGE_BY_KEY,
+                &sql::USAGE_BY_KEY_OF_KEY,
+                &sql::USAGE_BY_KEY_COUNT,
+                &sql::USAGE_BY_KEY_COUNT_OF_KEY,
+            ],
+            UsageGroup::Day => [
+                &sql::USAGE_BY_DAY,
+                &sql::USAGE_BY_DAY_OF_KEY,
+                &sql::USAGE_BY_DAY_COUNT,
+                &sql::USAGE_BY_DAY_COUNT_OF_KEY,
+            ],
         };
-        let rows = limits(self.of_days(rows, filter), page);
-        self.page(rows, self.of_days(total, filter), |row| usage_record(row, group)).await
+        let days = |statement: &Statement| self.own(statement).count(filter.from).count(filter.to);
+        let (rows, total) = match filter.key {
+            None => (limits(days(rows), page), days(total)),
+            Some(key) => (limits(days(of_key), page).id(key), days(total_of_key).id(key)),
+        };
+        let rows = self.store.rows(rows).await?;
+        let counted = match rows.first() {
+            Some(first) if group != UsageGroup::Neither => first.count("total")?,
+            _ => self.store.total(total).await?,
+        };
+        let rows = rows.iter().map(|row| usage_record(row, group)).collect::<Result<_, _>>()?;
+        Ok(Page::counted(rows, counted))
     }
 
     /// How many requests of a key were let in on a day, as far as it is written.
@@ -113,10 +133,6 @@ impl Workspace {
     /// When the database cannot be used.
     pub async fn requests_of_day(&self, key: KeyId, day: i64) -> Result<u64, StoreError> {
         self.store.total(sql::REQUESTS_OF_DAY.bound().id(self.tenant.workspace).id(key).count(day)).await
-    }
-
-    fn of_days(&self, statement: &Statement, filter: UsageFilter) -> Bound {
-        self.own(statement).count(filter.from).count(filter.to).maybe_id(filter.key)
     }
 }
 

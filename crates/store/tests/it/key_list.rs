@@ -74,6 +74,10 @@ async fn keys_are_sorted_either_way_by_age_name_end_and_last_use() {
             let mut backwards = expected;
             backwards.reverse();
             assert_eq!(listed(&live, order(by, true)).await, backwards, "{by:?} backwards");
+            for (reversed, expected) in [(false, expected), (true, backwards)] {
+                let few = KeyFilter { kind: Some(KeyKind::Secret), ..order(by, reversed) };
+                assert_eq!(listed(&live, few).await, expected, "{by:?}, found and then sorted");
+            }
             assert_eq!(listed(&test, order(by, false)).await, ["Zeta"], "a test tenant sees the test key");
         }
         let page = live.keys(FIRST, order(KeyOrder::LastUsed, false)).await.unwrap();
@@ -91,13 +95,12 @@ async fn keys_are_found_by_name_id_and_how_they_are_shown() {
         made(world, &live, NewKey { name: "CRM test".into(), ..test_key(3) }).await;
         let words = |words: &str| KeyFilter { words: Some(words.to_owned()), ..KeyFilter::default() };
         for (asked, expected) in [
-            ("site", vec!["Website ÄPFEL 50%"]),
-            (" äpfel ", vec!["Website ÄPFEL 50%"]),
-            ("0%", vec!["Website ÄPFEL 50%"]),
+            (" website äpfel ", vec!["Website ÄPFEL 50%"]),
             ("crm", vec!["CRM test", "CRM sync"]),
-            ("%", vec!["Website ÄPFEL 50%"]),
-            ("_", vec![]),
-            ("!", vec![]),
+            ("crm s", vec!["CRM sync"]),
+            ("äpfel", vec![]),
+            ("%", vec![]),
+            ("key_", vec![]),
             ("", vec!["CRM test", "CRM sync", "Website ÄPFEL 50%"]),
             (&two.id.to_string(), vec!["CRM sync"]),
             (&two.id.to_string().to_uppercase(), vec!["CRM sync"]),
@@ -109,7 +112,7 @@ async fn keys_are_found_by_name_id_and_how_they_are_shown() {
         let change = KeyChange { name: Some("Shop".to_owned()), ..KeyChange::default() };
         live.update_key(one.id, change, by("update")).await.unwrap();
         assert_eq!(listed(&live, words("shop")).await, ["Shop"]);
-        assert!(listed(&live, words("site")).await.is_empty(), "its name of before");
+        assert!(listed(&live, words("web")).await.is_empty(), "its name of before");
         let (theirs, _) = world.tenant("theirs").await;
         assert!(listed(&theirs, words(&two.id.to_string())).await.is_empty());
         assert!(listed(&theirs, words(&two.secrets[0].display)).await.is_empty());
@@ -162,6 +165,23 @@ async fn lists_of_keys_walk_their_indexes() {
         let mut connection = connect(&world.url).await;
         for (name, index) in [
             ("found_key_count", "COVERING INDEX api_keys_by_"),
+            ("named_key_count", "COVERING INDEX api_keys_by_name (workspace_id=? AND folded_name>? AND folded_name<?)"),
+            ("named_keys", "INDEX api_keys_by_name (workspace_id=? AND folded_name>? AND folded_name<?)"),
+            ("named_keys_reversed", "INDEX api_keys_by_name (workspace_id=? AND folded_name>? AND folded_name<?)"),
+            ("exact_key_count", "(workspace_id=? AND id=? AND environment=?)"),
+            ("exact_keys", "(workspace_id=? AND id=? AND environment=?)"),
+            ("owned_key_count", "INDEX api_keys_by_service_account (workspace_id=? AND service_account_id=?)"),
+            ("owned_keys", "INDEX api_keys_by_service_account (workspace_id=? AND service_account_id=?)"),
+            ("revoked_key_count", "COVERING INDEX api_keys_revoked"),
+            ("revoked_keys", "INDEX api_keys_revoked"),
+            ("ending_key_count", "INDEX api_keys_by_expiry (workspace_id=? AND <expr>>? AND <expr><?)"),
+            ("ending_keys", "INDEX api_keys_by_expiry (workspace_id=? AND <expr>>? AND <expr><?)"),
+            ("disabled_key_count", "INDEX api_keys_by_service_account (workspace_id=? AND service_account_id=?)"),
+            ("disabled_keys", "INDEX api_keys_by_service_account (workspace_id=? AND service_account_id=?)"),
+            ("key_count_of_kind", "COVERING INDEX api_keys_by_kind (workspace_id=? AND kind=?)"),
+            ("keys_of_kind", "INDEX api_keys_by_kind (workspace_id=? AND kind=?)"),
+            ("key_count_of_test", "COVERING INDEX api_keys_of_test"),
+            ("keys_of_test", "INDEX api_keys_of_test"),
             ("keys_by_age", "COVERING INDEX api_keys_by_workspace"),
             ("keys_by_age_reversed", "COVERING INDEX api_keys_by_workspace"),
             ("keys_by_name", "COVERING INDEX api_keys_by_name"),
@@ -178,7 +198,10 @@ async fn lists_of_keys_walk_their_indexes() {
             let walk = plan.iter().position(|step| step.contains(index));
             assert!(walk.is_some_and(|walk| walk <= 2), "{name}: {plan:#?}");
             let sorts = plan.iter().filter(|step| step.contains("TEMP B-TREE FOR ORDER BY")).count();
-            assert!(sorts <= 1, "{name} sorts more than its page: {plan:#?}");
+            assert!(
+                sorts <= if name.starts_with("keys_by") { 1 } else { 2 },
+                "{name} sorts more than its page: {plan:#?}"
+            );
         }
         connection.close().await.unwrap();
     })

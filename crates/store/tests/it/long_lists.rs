@@ -101,3 +101,30 @@ async fn a_page_of_a_long_log_reads_no_more_than_the_page() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_conversations_are_filtered_by_has_an_index() {
+    on_each(async |world| {
+        if world.store.backend() != "sqlite" {
+            return;
+        }
+        for (rows, count, lead, index) in [
+            ("found_conversations_of_bot", "found_conversation_count_of_bot", "'bot_1'", "conversations_by_bot ("),
+            ("found_conversations_of_door", "found_conversation_count_of_door", "'voice'", "conversations_by_door ("),
+            ("found_open_conversations", "found_open_conversation_count", "''", "conversations_open ("),
+            ("found_ended_conversations", "found_ended_conversation_count", "''", "conversations_ended ("),
+        ] {
+            let asked = ["'wsp_1'", "'live'", lead, "'conv_'", "'conv_~'", "'voice'", "''", "''", "''"];
+            let found = plan(world, rows, &[&asked[..], &["25", "0"]].concat()).await;
+            assert!(found.contains(index) && !found.contains("TEMP B-TREE"), "{rows}: {found}");
+            let found = plan(world, count, &asked).await;
+            assert!(found.contains(&format!("COVERING INDEX {index}")), "{count}: {found}");
+        }
+        let asked = ["'wsp_1'", "'live'", "0", "9", "25", "0", "'key_1'"];
+        for name in ["usage_of_key", "usage_by_day_of_key", "usage_by_key_of_key"] {
+            let found = plan(world, name, &asked).await;
+            assert!(found.contains("key_id=?"), "{name}: {found}");
+        }
+    })
+    .await;
+}

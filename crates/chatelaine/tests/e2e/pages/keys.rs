@@ -128,12 +128,12 @@ async fn keys_are_searched_filtered_and_drawn(world: &World) {
     let _ = job.get("/v1/bots").await.expect(200);
     world.server().running().app().cluster().flush_uses(true).await;
     let all = page(&ada, "/_/api-keys").await.expect(200);
-    for words in
-        ["Website", "shop.example", "Backup job", "Owner: Bob", "Widget key", "Secret key", "It was never used."]
+    for words in ["Website", "shop.example", "Backup job", "Owner: Bob", "Widget key", "Secret key", "Not used so far."]
     {
         assert!(says(&all, words), "{words}");
     }
-    assert!(all.text().contains("aria-label=\"1 request and 0 refused in 36 hours\""), "{}", all.text());
+    assert!(all.text().contains("<path class=\"bar\" d=\"M140 2h3v22h-3z\"/>"), "{}", all.text());
+    assert!(all.text().contains("<span class=\"mono\">1</span>"), "and in words: {}", all.text());
     assert!(says(&all, "from 127.0.0.1"), "where it was last used from");
     let found = page(&ada, "/_/api-keys?q=backup&sort=name").await.expect(200);
     assert!(says(&found, "Backup job") && !says(&found, "Website") && found.text().contains("value=\"backup\""));
