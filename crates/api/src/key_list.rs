@@ -11,7 +11,7 @@ use serde::Deserialize;
 use store::{KeyFilter, KeyOrder, KeyRecord, StoreError};
 
 use crate::{
-    App, input,
+    App,
     key_view::{KeyStatus, KeyView},
 };
 
@@ -82,9 +82,9 @@ impl From<KeySort> for KeyOrder {
 
 impl KeysQuery {
     fn filter(&self) -> Result<KeyFilter, Problem> {
-        let mut errors = Vec::new();
-        input::optional_text(&mut errors, "q", self.q.as_ref(), MAX_WORDS);
-        input::done(errors)?;
+        if self.q.as_ref().is_some_and(|words| words.chars().count() > MAX_WORDS) {
+            return Err(Problem::invalid_request(format!("The query parameter `q` is at most {MAX_WORDS} characters")));
+        }
         Ok(KeyFilter {
             service_account: self.service_account_id,
             words: self.q.clone().filter(|words| !words.trim().is_empty()),

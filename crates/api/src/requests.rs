@@ -185,6 +185,12 @@ impl RequestsQuery {
 
 async fn list_requests(_: App, call: Call<RequestsQuery>) -> Result<List<RequestView>, Problem> {
     let tenant = call.tenant()?;
+    if call.input.status.is_some_and(|status| !(100..=599).contains(&status)) {
+        return Err(Problem::invalid_request("The query parameter `status` is 100 to 599"));
+    }
+    if call.input.code.as_ref().is_some_and(|code| !(1..=64).contains(&code.chars().count())) {
+        return Err(Problem::invalid_request("The query parameter `code` is 1 to 64 characters"));
+    }
     let RequestsQuery { page, per_page, after: id, .. } = &call.input;
     let query = LogQuery { page: *page, per_page: *per_page, after: id.clone() };
     let (request, after) = (query.request()?, after::<RequestId>(&query)?);

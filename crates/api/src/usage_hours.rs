@@ -32,6 +32,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub(crate) struct HoursQuery {
     /// The keys' ids, at most 100, with commas between them.
+    #[schemars(regex(pattern = r"^key_[0-7][0-9a-hjkmnp-tv-z]{25}(,key_[0-7][0-9a-hjkmnp-tv-z]{25}){0,99}$"))]
     key_ids: Option<String>,
     /// How many hours, 1 to 192: 36 by default.
     #[schemars(range(min = 1, max = 192))]

@@ -222,9 +222,8 @@ impl Output for EventStream {
     const MEDIA_TYPE: Option<&'static str> = Some("text/event-stream");
 
     fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
-        Some(
-            json_schema!({"type": "string", "description": "Server-sent events; each `data` line is JSON with a `type`"}),
-        )
+        // Without a type: some take the schema for the whole text, and some for each event.
+        Some(json_schema!({"description": "Server-sent events; each `data` line is JSON"}))
     }
 
     fn into_response(self, status: StatusCode) -> Response {
