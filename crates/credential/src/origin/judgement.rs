@@ -109,7 +109,7 @@ mod tests {
             ("https://shop.example", Judgement::OtherPort(entry("shop.example:8443"))),
             ("https://localhost:3000", Judgement::Listed(entry("localhost:3000"))),
             ("http://localhost:4000", Judgement::Localhost),
-            ("file:///home/me/page.html", Judgement::NoOrigin),
+            ("file:///page.html", Judgement::NoOrigin),
             ("null", Judgement::NoOrigin),
             ("", Judgement::NoOrigin),
             ("https://a..mysite.com", Judgement::NoOrigin),
