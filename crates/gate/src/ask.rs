@@ -188,9 +188,10 @@ impl RequestContext {
         let uri = ask.uri(meta.path)?;
         let (nonce, creates) = (ask.nonce()?, meta.creates && meta.method == Method::Post);
         let once = nonce.clone().filter(|_| creates);
-        let content = ask.file.as_ref().unwrap_or(&ask.body);
-        let claim = idempotency::claim(gate, meta, &caller, once, uri.path(), content).await?;
+        let content = ask.file.clone().unwrap_or_else(|| ask.body.clone());
+        // Before the claim: a file that is refused must not hold the nonce.
         let upload = meta.upload.as_ref().zip(ask.file).map(|(rule, file)| Upload::of(file, rule)).transpose()?;
+        let claim = idempotency::claim(gate, meta, &caller, once, uri.path(), &content).await?;
         let context = RequestContext {
             uri,
             operation: meta,
