@@ -94,8 +94,7 @@ def credentials(base, setup_token):
     }
     # Who deletes one of these has nothing to go on with.
     kept = [made["key_id"], made["owner_id"], deployed["id"], deployed["id"].replace("dep_", "key_")]
-    return {"credentials": doors, "ids": ids, "kept": kept}
-
+    return {"base": base, "owner": owner, "credentials": doors, "ids": ids, "kept": kept}
 
 
 def main():

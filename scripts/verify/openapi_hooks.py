@@ -2,6 +2,8 @@
 
 import json
 import os
+import urllib.error
+import urllib.request
 import uuid
 
 import schemathesis
@@ -10,6 +12,8 @@ with open(os.environ["CHATELAINE_CREDENTIALS"], encoding="utf-8") as file:
     KNOWN = json.load(file)
 CREDENTIALS, IDS, KEPT = KNOWN["credentials"], KNOWN["ids"], set(KNOWN["kept"])
 ABSENT = "key_00000000000000000000000000"
+# Where an operation of one of these kinds says who is asking.
+WHO = {"member": "/v1/me", "session_token": "/v1/chat/sessions/{id}/messages"}
 
 
 @schemathesis.auth(refresh_interval=None)
@@ -41,3 +45,39 @@ def before_call(context, case, kwargs):
     for name, value in list((case.headers or {}).items()):
         if name.lower() == "idempotency-key" and isinstance(value, str) and 0 < len(value) < 200 and value.isascii() and value.isprintable():
             case.headers[name] = f"{value}{uuid.uuid4().hex}"
+
+
+def ask(path, headers, body=None):
+    """Status, body and headers of an answer."""
+    request = urllib.request.Request(KNOWN["base"] + path, data=body and json.dumps(body).encode(), headers=headers)
+    try:
+        with urllib.request.urlopen(request) as answer:
+            return answer.status, json.loads(answer.read() or b"{}"), answer.headers
+    except urllib.error.HTTPError as refused:
+        refused.read()
+        return refused.code, {}, refused.headers
+
+
+def renew(door):
+    """What was signed out, ended or deleted on the way is made anew: else everything after it would only ever be 401."""
+    if door == "member":
+        _, _, headers = ask("/v1/sign-in", {"Content-Type": "application/json"}, KNOWN["owner"])
+        if cookie := headers.get("Set-Cookie"):
+            CREDENTIALS[door] = {**CREDENTIALS[door], "Cookie": cookie.split(";")[0]}
+        return
+    key = {**CREDENTIALS["secret_key"], "Content-Type": "application/json"}
+    _, bot, _ = ask("/v1/bots", key, {"name": "Ada"})
+    status, session, _ = ask("/v1/chat/sessions", key, {"agent_id": bot["data"]["id"]})
+    if status < 300:
+        CREDENTIALS[door] = {"Authorization": f"Bearer {session['session_token']}"}
+        IDS[door]["id"] = session["conversation_id"]
+
+
+@schemathesis.hook
+def after_call(context, case, response):
+    if response.status_code != 401:
+        return
+    doors = case.operation.definition.raw.get("x-admits", [])
+    door = next((door for door in doors if CREDENTIALS.get(door)), None)
+    if door in WHO and ask(WHO[door].format(**IDS.get(door, {})), CREDENTIALS[door])[0] == 401:
+        renew(door)
