@@ -45,7 +45,7 @@ pub(crate) const UPDATE_CHANNEL: Operation<ChannelPatch, Data<Channel>> = Operat
     "Change a channel. With a `reply_url`, an endpoint that was disabled is on again.",
     WRITE,
 )
-.dangerous();
+.dangerous_but_to_turn_off("is_active");
 pub(crate) const DELETE_CHANNEL: Operation<Nothing, Empty> = Operation::delete(
     "/v1/channels/{id}",
     "delete_channel",

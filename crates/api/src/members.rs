@@ -37,8 +37,7 @@ pub(crate) const REMOVE_MEMBER: Operation<Nothing, Empty> = Operation::delete(
     "Remove a member, who is signed out everywhere. A workspace keeps one owner.",
     WRITE,
 )
-.answers_nothing()
-.dangerous();
+.answers_nothing();
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
     routes.mount(LIST_MEMBERS, list_members);

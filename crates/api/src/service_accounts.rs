@@ -31,7 +31,7 @@ pub(crate) const UPDATE_SERVICE_ACCOUNT: Operation<ServiceAccountPatch, Data<Ser
     "Change a service account; in force at once for all its keys. A disabled account's keys stop.",
     WRITE,
 )
-.dangerous();
+.dangerous_but_to_turn_off("is_active");
 pub(crate) const DELETE_SERVICE_ACCOUNT: Operation<Nothing, Empty> = Operation::delete(
     "/v1/service-accounts/{id}",
     "delete_service_account",

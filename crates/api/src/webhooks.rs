@@ -41,7 +41,7 @@ pub(crate) const UPDATE_WEBHOOK: Operation<WebhookPatch, Data<ChangedWebhook>> =
     "Change an endpoint, or turn it off and on. What it did not get while it was off it gets by `recover` alone.",
     WRITE,
 )
-.dangerous();
+.dangerous_but_to_turn_off("is_active");
 pub(crate) const DELETE_WEBHOOK: Operation<Nothing, Empty> = Operation::delete(
     "/v1/webhooks/{id}",
     "delete_webhook",

@@ -8,7 +8,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     frame::{Frame, Menu},
-    layout,
+    layout, seen,
     show::One,
 };
 
@@ -48,15 +48,16 @@ pub(crate) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    /// The desk of whoever asks for this page.
+    /// The desk of whoever asks for this page; a form is checked first ([`seen::check`]).
     ///
     /// # Errors
-    /// Those of the API.
-    pub(crate) async fn open<I>(call: &'a Call<I>) -> Result<Self, Problem> {
+    /// Those of the API; 409 for a form of the other half of the data.
+    pub(crate) async fn open<I: 'static>(call: &'a Call<I>) -> Result<Self, Problem> {
         let environment = match call.request.cookie(ENVIRONMENT_COOKIE) {
             Some("test") => Environment::Test,
             _ => Environment::Live,
         };
+        seen::check(call, environment)?;
         let (caller, request) = (&call.caller, &call.request);
         let me = request.ask(caller, Ask::to("get_me")).await?.json::<One<Me>>()?.data;
         let workspace = request.ask(caller, Ask::to("get_workspace")).await?.json::<One<Workspace>>()?.data.name;

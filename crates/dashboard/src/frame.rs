@@ -96,6 +96,25 @@ impl Menu {
     }
 }
 
+/// Pages that are no menu's, and whose part they are.
+const PARTS: &[(&str, &str)] = &[
+    ("channels", "bots"),
+    ("integrations", "bots"),
+    ("executions", "agent-loops"),
+    ("triggers", "deployments"),
+    ("invitations", "members"),
+    ("roles", "members"),
+];
+
+/// The page of a menu that a path belongs to: its own path, and its name.
+pub(crate) fn list_of(path: &str) -> Option<(&'static str, &'static str)> {
+    let first = path.strip_prefix("/_/")?.split('/').next()?;
+    let first = PARTS.iter().find(|(part, _)| *part == first).map_or(first, |(_, of)| of);
+    let mut entries = MENU.iter().flat_map(|(_, entries)| *entries);
+    let found = entries.find(|entry| !first.is_empty() && entry.path.strip_prefix("/_/") == Some(first))?;
+    Some((found.path, found.name))
+}
+
 /// What `?done=` says, in words. Nothing else in an address is ever shown as it is.
 const DONE: &[(&str, &str)] = &[
     ("saved", "Saved."),
@@ -144,6 +163,27 @@ mod tests {
 
     #[test]
     fn an_address_puts_no_words_into_a_page() {
+    #[test]
+    fn a_page_belongs_to_a_list() {
+        for (path, above) in [
+            ("/_/api-keys", "/_/api-keys"),
+            ("/_/api-keys/revoke", "/_/api-keys"),
+            ("/_/api-keys/key_1/rotate", "/_/api-keys"),
+            ("/_/channels/chn_1", "/_/bots"),
+            ("/_/invitations/new", "/_/members"),
+        ] {
+            assert_eq!(list_of(path).map(|(path, _)| path), Some(above), "{path}");
+        }
+        assert_eq!(list_of("/_/audit-log/export"), Some(("/_/audit-log", "Audit log")));
+        for alone in ["/_/", "/_/nowhere", "/_//api-keys", "/v1/api-keys", ""] {
+            assert_eq!(list_of(alone), None, "{alone}");
+        }
+        for (part, of) in PARTS {
+            assert_eq!(list_of(&format!("/_/{part}")), list_of(&format!("/_/{of}")), "{part}");
+            assert!(list_of(&format!("/_/{of}")).is_some(), "{of}");
+        }
+    }
+
         assert_eq!((done("saved"), done("<b>"), done("")), (Some("Saved."), None, None));
     }
 }

@@ -5,8 +5,11 @@ use std::io::Write as _;
 use access::Role;
 use askama::Template;
 use bytes::Bytes;
+use credential::key::Environment;
 use flate2::{Compression, write::GzEncoder};
-use gate::{Method, Problem, Raw, RefusedRequest};
+use gate::{Problem, Raw, RefusedRequest};
+
+use crate::frame;
 
 /// Our own files and our own server, and nothing else, in no frame (ASVS 3.4.3).
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -47,7 +50,9 @@ fn whole(text: impl Into<Bytes>) -> Raw {
 struct Refusal<'a> {
     title: &'a str,
     sentence: &'a str,
-    link: Option<(&'a str, &'a str)>,
+    link: Option<(&'a str, String)>,
+    /// A half of the data to be shown, and the page to go on with.
+    switch: Option<(Environment, &'a str)>,
     request: String,
 }
 
@@ -71,7 +76,15 @@ fn leading_to(page: &str, asked: RefusedRequest<'_>) -> String {
 
 /// The page that says why it is not the one that was asked for.
 pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
-    let is_read = asked.meta.method == Method::Get;
+    let is_read = asked.is_read;
+    let path = asked.uri.path();
+    let above = frame::list_of(path).filter(|(list, _)| !is_read || *list != path);
+    let back = || {
+        let (path, name) = above.unwrap_or(("/_/", "the dashboard"));
+        Some((path, format!("Go to {name}")))
+    };
+    let home = || Some(("/_/", "Go to the dashboard".to_owned()));
+    let mut switch = None;
     let (sign_in, confirm) = (leading_to("/_/sign-in", asked), leading_to("/_/confirm", asked));
     let wait;
     let (title, sentence, link) = match (problem.status().as_u16(), problem.code()) {
@@ -80,31 +93,45 @@ pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
         (401, _) => (
             "You are signed out",
             "Nothing was changed. Sign in, and send it once more.",
-            Some(("/_/sign-in", "Sign in")),
+            Some(("/_/sign-in", "Sign in".to_owned())),
         ),
         (403, "CONFIRMATION_REQUIRED") => (
             "Say once more who you are",
             "Nothing was changed. This is dangerous in somebody else's hands: confirm your password, then go back and \
              send it once more.",
-            Some(("/_/confirm", "Confirm")),
+            Some(("/_/confirm", "Confirm".to_owned())),
         ),
         (403, "ORIGIN_NOT_ALLOWED") => (
             "This did not come from our page",
             "To be safe, nothing was changed. Open the page again, and send it from there.",
-            Some(("/_/", "Go to the dashboard")),
+            back(),
         ),
         (403, _) => {
             wait = match problem.required_role() {
                 Some(role) => format!("This takes {} of the workspace. Ask one of them.", a_role(role)),
                 None => problem.message().to_owned(),
             };
-            ("Your role does not allow this", wait.as_str(), Some(("/_/", "Go to the dashboard")))
+            ("Your role does not allow this", wait.as_str(), home())
         }
         (404, _) => (
             "There is nothing here",
             "It was deleted, it never was, or it belongs to the other environment: see the switch between live and test.",
-            Some(("/_/", "Go to the dashboard")),
+            back(),
         ),
+        (405, _) if is_read => (
+            "There is nothing to read here",
+            "This address takes what a form sends. Open the page of the form, and send it from there.",
+            back(),
+        ),
+        (409, "OTHER_ENVIRONMENT") => {
+            let shown = problem.shown_environment().unwrap_or(Environment::Live);
+            switch = Some((shown, above.map_or("/_/", |(path, _)| path)));
+            wait = format!(
+                "Nothing was changed. The page of this form showed the {shown} data, and by now this browser is shown the \
+                 other half: it was switched in another tab. Show the {shown} data again, and send the form from its page."
+            );
+            ("This form is of the other half of your data", wait.as_str(), None)
+        }
         (429, _) => {
             wait = format!("Try again in {} seconds.", problem.retry_after().unwrap_or(1));
             ("Too many requests", wait.as_str(), None)
@@ -112,9 +139,9 @@ pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
         (500.., _) => {
             ("This is our fault", "The server could not do it. Its log says why, under the number below.", None)
         }
-        _ => ("This could not be taken", problem.message(), Some(("/_/", "Go to the dashboard"))),
+        _ => ("This could not be taken", problem.message(), back()),
     };
-    let page = Refusal { title, sentence, link, request: asked.id.to_string() };
+    let page = Refusal { title, sentence, link, switch, request: asked.id.to_string() };
     page.render().map_or_else(|_| whole(title.to_owned()), whole)
 }
 
@@ -143,6 +170,27 @@ mod tests {
         for other in ["", "/", "//evil.example", "https://evil.example/_/", "/\\evil", "/_/\n", "/_/ü", "/_\\", "_/"] {
             assert_eq!(local(other), "/_/", "{other:?}");
         }
+    }
+
+    fn refused(problem: &Problem, is_read: bool, path: &'static str) -> String {
+        let id = ambient::RequestId(ambient::Ulid(1));
+        let page = refusal(problem, RefusedRequest { id, is_read, uri: &http::Uri::from_static(path) });
+        String::from_utf8(page.body.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do_next() {
+        let wrong = Problem::invalid_request("Too many");
+        assert!(
+            refused(&wrong, false, "/_/bots/x/try").contains("<a class=\"button\" href=\"/_/bots\">Go to Bots</a>")
+        );
+        assert!(refused(&wrong, false, "/_/bots").contains("href=\"/_/bots\""), "the form's own list");
+        assert!(refused(&wrong, true, "/_/bots").contains("href=\"/_/\""), "not to where it was refused");
+        let ours = refused(&Problem::unavailable("hunter2"), true, "/_/bots");
+        assert!(ours.contains("This is our fault") && !ours.contains("hunter2") && ours.contains("req_"), "{ours}");
+        let other = refused(&Problem::other_environment(Environment::Test), false, "/_/channels/chn_1");
+        assert!(other.contains("name=\"environment\" value=\"test\">Show test data<"), "{other}");
+        assert!(other.contains("name=\"next\" value=\"/_/bots\"") && !other.contains("href=\"/_/"), "{other}");
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod loops;
 mod requests;
 mod runs;
 mod service_accounts;
+mod seen;
 mod show;
 mod view;
 mod webhooks;
@@ -49,6 +50,7 @@ const fn form(path: &'static str, id: &'static str, summary: &'static str, role:
 /// Adds the pages to the table.
 pub fn mount(routes: &mut Routes<App>) {
     account::mount(routes);
+    routes.refuse_below("/_/", layout::refusal);
     bots::mount(routes);
     contacts::mount(routes);
     conversations::mount(routes);

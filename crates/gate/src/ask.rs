@@ -184,7 +184,7 @@ impl RequestContext {
         }
         let caller = ask.caller(caller);
         meta.access.decide(&caller)?;
-        member::check_confirmed(meta, &caller, self.now)?;
+        member::check_confirmed(meta, &caller, self.now, &ask.body)?;
         let uri = ask.uri(meta.path)?;
         let (nonce, creates) = (ask.nonce()?, meta.creates && meta.method == Method::Post);
         let once = nonce.clone().filter(|_| creates);

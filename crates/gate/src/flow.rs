@@ -19,7 +19,7 @@ use ipnet::IpNet;
 use store::Store;
 
 use crate::{
-    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, RefusedRequest, RequestContext, RequestLog, Sent,
+    DropInConfig, LogLine, Meta, Metrics, OwnPages, Problem, Refused, RefusedRequest, RequestContext, RequestLog, Sent,
     SignInCookie, SocketTasks, Surface, TokenDoor, Upload,
     ask::Table,
     authenticate::Surroundings,
@@ -29,6 +29,7 @@ use crate::{
     decisions::Decisions,
     enter::Seen,
     idempotency::{self, Claimed},
+    member,
     metrics::OperationMetrics,
     remember::{Answer, Sender},
     request_ids::RequestIds,
@@ -167,7 +168,10 @@ impl Gate {
                     tracing::error!(request = %id, operation = mounted.meta.id, cause, "a request failed on our side");
                 }
                 let answer = match asked {
-                    Some((page, uri)) => problem.into_page(page, RefusedRequest { id, meta: &mounted.meta, uri: &uri }),
+                    Some((page, uri)) => {
+                        let is_read = !mounted.meta.method.changes();
+                        problem.into_page(page, RefusedRequest { id, is_read, uri: &uri })
+                    }
                     None => problem.into_answer(&mounted.meta, id),
                 };
                 (answer, Some(code), Some(why))
@@ -211,20 +215,25 @@ impl Gate {
         response
     }
 
-    /// The answer where no operation is: an unknown path, or a method that a path does not take.
+    /// The answer where no operation is: an unknown path, or a method that a path does not take. Among pages it is one,
+    /// for whom reads those.
     pub(crate) fn refuse(
         &self,
         operation: &'static str,
         surface: Surface,
+        page: Option<Refused>,
         problem: Problem,
         parts: &Parts,
     ) -> Response {
         let now = self.0.clock.now();
         let id = self.0.request_ids.next(now);
         let code = problem.code();
-        let mut response = match surface {
-            Surface::House => problem.into_response(id),
-            Surface::DropIn => problem.into_drop_in_response(false),
+        let page = page.filter(|_| lists(&parts.headers, header::ACCEPT, "text/html"));
+        let is_read = matches!(parts.method, http::Method::GET | http::Method::HEAD);
+        let mut response = match (surface, page) {
+            (Surface::House, Some(page)) => problem.into_page(page, RefusedRequest { id, is_read, uri: &parts.uri }),
+            (Surface::House, None) => problem.into_response(id),
+            (Surface::DropIn, _) => problem.into_drop_in_response(false),
         };
         if surface == Surface::DropIn {
             if let Some(page) = self.0.drop_in_reader(&parts.headers) {
@@ -292,6 +301,7 @@ impl Inner {
                 let around = Surroundings { now: self.clock.now(), ..around };
                 identity = self.identify(meta, around).await?;
                 self.admit(&meta.access, &mut identity, around)?;
+                member::check_confirmed(meta, &identity.caller, around.now, &body)?;
             }
             body
         } else {

@@ -101,10 +101,12 @@ pub(crate) fn is_sent_by_us(meta: &Meta, headers: &HeaderMap, own: &OwnPages) ->
 }
 
 /// What is dangerous, a browser that somebody left open is not to do: the person has proved who it is, a short while
-/// ago. Keys have nobody who could be asked.
-pub(crate) fn check_confirmed(meta: &Meta, caller: &Caller, now: Millis) -> Result<(), Problem> {
+/// ago. Keys have nobody who could be asked. What only turns something off does not wait.
+pub(crate) fn check_confirmed(meta: &Meta, caller: &Caller, now: Millis, body: &[u8]) -> Result<(), Problem> {
     match caller {
-        Caller::Member(member) if meta.dangerous && now.since(member.confirmed_at) >= CONFIRMED_FOR_MS => {
+        Caller::Member(member)
+            if meta.dangerous && now.since(member.confirmed_at) >= CONFIRMED_FOR_MS && !meta.only_turns_off(body) =>
+        {
             Err(Problem::confirmation_required())
         }
         _ => Ok(()),
@@ -254,11 +256,28 @@ mod tests {
             session: MemberSessionId(Ulid(1)),
             confirmed_at: Millis(1000),
         });
-        let check = |meta: Meta, caller: &Caller, now: i64| check_confirmed(&meta, caller, Millis(now)).is_ok();
+        let check = |meta: Meta, caller: &Caller, now: i64| check_confirmed(&meta, caller, Millis(now), b"").is_ok();
         let (mild, dangerous) = (operation.meta(), operation.dangerous().meta());
         let end = 1000 + CONFIRMED_FOR_MS;
         assert!(check(dangerous, &person, end - 1) && !check(dangerous, &person, end));
         assert!(check(mild, &person, end) && check(dangerous, &Caller::Anonymous, end));
+        // Whoever turns something off does not wait; whoever does anything besides, does.
+        let switch = operation.dangerous_but_to_turn_off("is_active").meta();
+        let sends = |meta: &Meta, body: &str| check_confirmed(meta, &person, Millis(end), body.as_bytes()).is_ok();
+        let off = r#" {"is_active": false} "#;
+        assert!(sends(&switch, off) && !sends(&dangerous, off));
+        for body in [
+            r#"{"is_active": true}"#,
+            r#"{"is_active": false, "url": "https://evil.example/"}"#,
+            r#"{"is_active": false, "is_active": true}"#,
+            r#"{"is_active": null}"#,
+            r#"{"enabled": false}"#,
+            r#"[{"is_active": false}]"#,
+            "{}",
+            "",
+        ] {
+            assert!(!sends(&switch, body), "{body}");
+        }
     }
 
     #[test]

@@ -79,10 +79,13 @@ fn operation(row: &Row, input: Option<Value>, output: Option<Value>, definitions
     });
     if meta.dangerous {
         out["x-confirmation-minutes"] = json!(15);
-        out["description"] = json!(
+        let but = meta.switch.map_or_else(String::new, |field| {
+            format!(" A body of `{{\"{field}\": false}}` and nothing else asks for none: turning off must not wait.")
+        });
+        out["description"] = json!(format!(
             "A person must have said the password, or a code, within the last 15 minutes (`POST /v1/me/confirm`); \
-             else 403 `CONFIRMATION_REQUIRED`."
-        );
+             else 403 `CONFIRMATION_REQUIRED`.{but}"
+        ));
     }
     out["security"] = match meta.surface {
         _ if meta.access.is_public() => json!([]),

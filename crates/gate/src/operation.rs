@@ -79,6 +79,8 @@ pub struct Meta {
     pub upload: Option<UploadRule>,
     /// Whether a person must have proved who it is within the last 15 minutes.
     pub dangerous: bool,
+    /// The field of its body that turns something off where it is `false`: alone, that takes no proof.
+    pub switch: Option<&'static str>,
     /// How a refusal is said to who reads HTML, where a person is at the other end.
     pub refusal: Option<Refused>,
 }
@@ -91,8 +93,8 @@ pub type Refused = fn(&Problem, RefusedRequest<'_>) -> Raw;
 pub struct RefusedRequest<'a> {
     /// The request's id.
     pub id: ambient::RequestId,
-    /// The operation that was asked for.
-    pub meta: &'a Meta,
+    /// Whether it was to be read: it is then what a person has in the browser's line for addresses.
+    pub is_read: bool,
     /// Where, with its query.
     pub uri: &'a http::Uri,
 }
@@ -102,6 +104,17 @@ impl Meta {
     #[must_use]
     pub const fn is_socket(&self) -> bool {
         self.status == 101
+    }
+
+    /// Whether this body turns something off, and does nothing else.
+    pub(crate) fn only_turns_off(&self, body: &[u8]) -> bool {
+        let Some(field) = self.switch else { return false };
+        match serde_json::from_slice(body) {
+            Ok(serde_json::Value::Object(members)) => {
+                members.len() == 1 && members.get(field) == Some(&serde_json::Value::Bool(false))
+            }
+            _ => false,
+        }
     }
 
     /// Whether a page on another origin may read its answers.
@@ -127,7 +140,7 @@ impl<I, O> Copy for Operation<I, O> {}
 impl<I, O> Operation<I, O> {
     const fn new(method: Method, path: &'static str, id: &'static str, summary: &'static str, access: Access) -> Self {
         let (creates, surface, form, raw, refusal) = (false, Surface::House, false, false, None);
-        let (own_pages, dangerous) = (false, false);
+        let (own_pages, dangerous, switch) = (false, false, None);
         let (status, upload) = (200, None);
         let meta = Meta {
             method,
@@ -143,6 +156,7 @@ impl<I, O> Operation<I, O> {
             raw,
             upload,
             dangerous,
+            switch,
             refusal,
         };
         Self { meta, types: PhantomData }
@@ -216,6 +230,13 @@ impl<I, O> Operation<I, O> {
     #[must_use]
     pub const fn dangerous(self) -> Self {
         Self { meta: Meta { dangerous: true, ..self.meta }, ..self }
+    }
+
+    /// As [`Operation::dangerous`], but for a body of nothing else than `false` in this field: whoever turns something
+    /// off must not wait.
+    #[must_use]
+    pub const fn dangerous_but_to_turn_off(self, field: &'static str) -> Self {
+        Self { meta: Meta { dangerous: true, switch: Some(field), ..self.meta }, ..self }
     }
 
     /// Takes a file, and its input from the query.

@@ -3,6 +3,7 @@ use std::{borrow::Cow, error::Error, fmt};
 use access::{Refusal, Role, Scope};
 use ambient::RequestId;
 use axum::{body::Body, response::Response};
+use credential::key::Environment;
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -41,6 +42,8 @@ struct Details {
     /// What is to be solved before it is tried again.
     puzzle: Option<serde_json::Value>,
     cause: Option<Box<dyn Error + Send + Sync>>,
+    /// Which half of the data the page showed that a form is of.
+    shown: Option<Environment>,
     /// What the drop-in surface says, where that does not follow from the status.
     said_as: Option<(StatusCode, &'static str)>,
 }
@@ -88,6 +91,7 @@ impl Problem {
             challenge: None,
             puzzle: None,
             cause: None,
+            shown: None,
             said_as: None,
         }))
     }

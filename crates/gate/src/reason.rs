@@ -231,7 +231,7 @@ impl Reason {
             "VALIDATION_FAILED" => Self::FieldWrong,
             "NOT_FOUND" => Self::NotFound,
             "METHOD_NOT_ALLOWED" => Self::MethodNotAllowed,
-            "CONFLICT" => Self::Conflict,
+            "CONFLICT" | "OTHER_ENVIRONMENT" => Self::Conflict,
             "NOT_CONFIGURED" => Self::NotConfigured,
             "UNAVAILABLE" => Self::Unavailable,
             _ => Self::Other,

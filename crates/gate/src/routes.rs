@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use tower::service_fn;
 
 use crate::{
-    Call, Gate, Meta, Method, Operation, Output, Problem, Surface,
+    Call, Gate, Meta, Method, Operation, Output, Problem, Refused, Surface,
     ask::Table,
     body, cors,
     flow::{Admitted, Mounted, Run, success_status},
@@ -37,12 +37,13 @@ pub(crate) struct Row {
 pub struct Routes<S> {
     state: S,
     pub(crate) rows: Vec<Row>,
+    pages: Option<(&'static str, Refused)>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Routes<S> {
     /// An empty table.
     pub fn new(state: S) -> Self {
-        Self { state, rows: Vec::new() }
+        Self { state, rows: Vec::new(), pages: None }
     }
 
     /// What the handlers share.
@@ -87,6 +88,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         });
     }
 
+    /// Below this prefix are pages: a path or a method that is none of the table's is refused by one, too, where
+    /// `Accept` names `text/html`.
+    pub const fn refuse_below(&mut self, prefix: &'static str, page: Refused) {
+        self.pages = Some((prefix, page));
+    }
+
     /// Every operation, in the order in which they were mounted.
     pub fn table(&self) -> Vec<Meta> {
         self.rows.iter().map(|row| row.meta).collect()
@@ -94,7 +101,8 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
 
     /// The service. Its operations live as long as the process.
     pub fn into_router(self, gate: &Gate) -> Router {
-        let unknown_drop_in = drop_in_prefixes(&self.rows);
+        let (unknown_drop_in, pages) = (drop_in_prefixes(&self.rows), self.pages);
+        let page = move |path: &str| pages.filter(|(prefix, _)| path.starts_with(prefix)).map(|(_, page)| page);
         let mut paths: BTreeMap<&'static str, (MethodRouter, Vec<&'static str>, bool)> = BTreeMap::new();
         let drop_in: BTreeSet<&'static str> =
             self.rows.iter().filter(|row| row.meta.surface == Surface::DropIn).map(|row| row.meta.path).collect();
@@ -124,7 +132,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             if drop_in.contains(path) {
                 let gate = gate.clone();
                 methods = methods.fallback(move |request: Request| {
-                    refuse(&gate, "method_not_allowed", Surface::DropIn, Problem::method_not_allowed, request)
+                    refuse(&gate, "method_not_allowed", (Surface::DropIn, None), Problem::method_not_allowed, request)
                 });
             }
             router = router.route(path, methods);
@@ -135,12 +143,14 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                 let path = request.uri().path();
                 if unknown_drop_in.iter().any(|prefix| path.starts_with(prefix.as_str())) {
                     let not_found = || Problem::not_found().said_as(StatusCode::NOT_FOUND, "Not found");
-                    return refuse(&unknown, "not_found", Surface::DropIn, not_found, request);
+                    return refuse(&unknown, "not_found", (Surface::DropIn, None), not_found, request);
                 }
-                refuse(&unknown, "not_found", Surface::House, Problem::not_found, request)
+                let house = (Surface::House, page(path));
+                refuse(&unknown, "not_found", house, Problem::not_found, request)
             })
             .method_not_allowed_fallback(move |request: Request| {
-                refuse(&wrong, "method_not_allowed", Surface::House, Problem::method_not_allowed, request)
+                let house = (Surface::House, page(request.uri().path()));
+                refuse(&wrong, "method_not_allowed", house, Problem::method_not_allowed, request)
             })
     }
 }
@@ -156,11 +166,11 @@ fn drop_in_prefixes(rows: &[Row]) -> Vec<String> {
 fn refuse(
     gate: &Gate,
     operation: &'static str,
-    surface: Surface,
+    (surface, page): (Surface, Option<Refused>),
     problem: fn() -> Problem,
     request: Request,
 ) -> impl Future<Output = Response> + use<> {
-    std::future::ready(gate.refuse(operation, surface, problem(), &request.into_parts().0))
+    std::future::ready(gate.refuse(operation, surface, page, problem(), &request.into_parts().0))
 }
 
 const fn filter(method: Method) -> MethodFilter {

@@ -137,6 +137,31 @@ async fn what_shows_a_secret_or_sends_data_out_takes_a_proof_of_who_it_is() {
     }
 }
 
+/// Operations that turn something off by one field: alone, that asks nobody for a proof.
+const SWITCHES: &[&str] = &["update_channel", "update_service_account", "update_webhook"];
+
+#[tokio::test]
+async fn what_only_cuts_does_not_wait_for_a_proof() {
+    let world = World::empty().await;
+    let document = world.anyone().get("/v1/openapi.json").await.ok(200).json();
+    let mut switches: Vec<_> = world.table.iter().filter(|row| row.switch.is_some()).map(|row| row.id).collect();
+    switches.sort_unstable();
+    assert_eq!(switches, SWITCHES);
+    for row in world.table.iter().filter(|row| row.switch.is_some()) {
+        let operation = &document["paths"][row.path]["patch"];
+        assert!(row.dangerous && row.method == Method::Patch, "{}: turned on by who proves who it is", row.id);
+        let described = operation["description"].as_str().unwrap_or_default();
+        assert!(described.contains("`{\"is_active\": false}` and nothing else"), "{}: {described}", row.id);
+    }
+    // It opens an account that a password alone did not.
+    let asks = |row: &&gate::Meta| row.method == Method::Delete && row.dangerous;
+    let waiting: Vec<_> = world.table.iter().filter(asks).map(|row| row.id).collect();
+    assert_eq!(waiting, ["end_totp"]);
+    let must_not_wait = |id: &str| id.starts_with("revoke_") || id.starts_with("cancel_") || id.contains("_grace");
+    let waiting: Vec<_> = world.table.iter().filter(|row| must_not_wait(row.id) && row.dangerous).collect();
+    assert!(waiting.is_empty(), "{waiting:?}");
+}
+
 #[tokio::test]
 async fn reading_and_changing_want_different_scopes() {
     let mut wrong = Vec::new();

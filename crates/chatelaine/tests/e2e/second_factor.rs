@@ -6,9 +6,12 @@ use ambient::{Clock, ManualClock, Millis, SystemClock};
 use credential::TotpSecret;
 use data_encoding::BASE32_NOPAD;
 use serde_json::{Value, json};
-use testkit::{Answer, Backend, Options, PASSWORD, Persona, Request, World};
+use testkit::{Answer, Backend, Options, PASSWORD, Persona, Request, World, id_of};
 
-use crate::rotation;
+use crate::{
+    pages::{leads_to, says, submit},
+    rotation,
+};
 
 on_each! {
     codes_of_an_app_are_asked_for_once_it_is_confirmed;
@@ -224,6 +227,7 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
     let other = world.sign_in(EMAIL).await;
     clock.advance(Duration::from_secs(15 * 60 - 1));
     let made = ada.post("/v1/api-keys", &json!({"name": "K"})).await.expect(201).data();
+    let switches = switches(&world, &ada).await;
     clock.advance(Duration::from_secs(1));
     let key = made["id"].as_str().unwrap();
     let refused: [(&str, String, Value); 12] = [
@@ -244,6 +248,7 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
         let answer = ada.request(method, path).json(body).send().await;
         let _ = answer.refused(403, "CONFIRMATION_REQUIRED");
     }
+    turning_off_must_not_wait(&ada, &switches).await;
     // What is not dangerous goes on, keys are never asked, and a revocation must not wait.
     let _ = ada.get("/v1/api-keys").await.expect(200);
     let _ = world.secret().post("/v1/api-keys", &json!({"name": "L"})).await.expect(201);
@@ -261,6 +266,45 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
     let _ = other.post("/v1/api-keys", &json!({"name": "L"})).await.refused(403, "CONFIRMATION_REQUIRED");
     let _ = other.delete(&format!("/v1/api-keys/{key}")).await.expect(200);
     world.end().await;
+}
+
+/// What can be turned off and on, by the same operation that changes where data go, or who gets in.
+async fn switches(world: &World, ada: &Persona) -> [String; 3] {
+    let endpoint = ada.post("/v1/webhooks", &json!({"url": "https://hooks.example.com/a"})).await.expect(201);
+    let channels = format!("/v1/bots/{}/channels", world.bot().await);
+    let channel = ada.post(&channels, &json!({"kind": "widget", "name": "C"})).await.expect(201);
+    [
+        format!("/v1/webhooks/{}", id_of(&endpoint)),
+        format!("/v1/channels/{}", id_of(&channel)),
+        format!("/v1/service-accounts/{}", world.account("switched", "member").await.0),
+    ]
+}
+
+async fn turning_off_must_not_wait(ada: &Persona, switches: &[String]) {
+    for path in switches {
+        for body in [
+            json!({"is_active": true}),
+            json!({"is_active": false, "name": "N"}),
+            json!({"is_active": false, "url": "https://evil.example/"}),
+            json!({"name": "N"}),
+            json!({}),
+        ] {
+            let _ = ada.patch(path, &body).await.refused(403, "CONFIRMATION_REQUIRED");
+        }
+        assert_eq!(ada.get(path).await.expect(200).data()["is_active"], true, "{path}");
+        let _ = ada.patch(path, &json!({"is_active": false})).await.expect(200);
+        assert_eq!(ada.get(path).await.expect(200).data()["is_active"], false, "{path}");
+        let _ = ada.patch(path, &json!({"is_active": true})).await.refused(403, "CONFIRMATION_REQUIRED");
+    }
+    // On a page, too, which asks in the person's name.
+    let on = [("is_active", "true")];
+    let page = switches[2].replace("/v1/", "/_/");
+    let again = submit(ada, &page, &on).await.expect(403);
+    assert!(says(&again, "Confirm in a new tab"), "{}", again.text());
+    assert_eq!(leads_to(&submit(ada, &page, &[("is_active", "false")]).await), format!("{page}?done=disabled"));
+    let webhook = format!("{}/switch", switches[0].replace("/v1/", "/_/"));
+    assert!(leads_to(&submit(ada, &webhook, &[]).await).ends_with("?done=turned-off"));
+    let _ = submit(ada, &webhook, &[("is_active", "yes")]).await.expect(403);
 }
 
 async fn a_browser_in_which_somebody_guesses_is_signed_out_and_no_other(backend: Backend) {

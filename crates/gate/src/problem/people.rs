@@ -1,5 +1,6 @@
 //! What people are told who do not prove, or no longer, who they are.
 
+use credential::key::Environment;
 use http::StatusCode;
 
 use super::{Challenge, Problem};
@@ -27,5 +28,16 @@ impl Problem {
         let message =
             "Say your password again, with `POST /v1/me/confirm` or on the page /_/confirm, and then send this again";
         Self::new(StatusCode::FORBIDDEN, "CONFIRMATION_REQUIRED", message)
+    }
+
+    /// 409 `OTHER_ENVIRONMENT`: a form of a page that showed this half of the data, from a browser that is shown the
+    /// other one by now.
+    #[must_use]
+    pub fn other_environment(shown: Environment) -> Self {
+        let message = match shown {
+            Environment::Live => "The page of this form showed the live data, and this browser is shown the test data",
+            Environment::Test => "The page of this form showed the test data, and this browser is shown the live data",
+        };
+        Self::new(StatusCode::CONFLICT, "OTHER_ENVIRONMENT", message).with(|details| details.shown = Some(shown))
     }
 }

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, error::Error};
 
 use access::{Role, Scope};
+use credential::key::Environment;
 use http::StatusCode;
 
 use super::{FieldError, Problem};
@@ -18,6 +19,12 @@ impl Problem {
     #[must_use]
     pub fn required_scope(&self) -> Option<Scope> {
         self.0.required_scope
+    }
+
+    /// The half of the data that the form's page showed, of a refusal for that.
+    #[must_use]
+    pub fn shown_environment(&self) -> Option<Environment> {
+        self.0.shown
     }
 
     /// The budget that was used up, of a refusal for that.

@@ -80,7 +80,9 @@ async fn send(operation: &Meta, target: &Target, column: &Column, sender: Option
         request = request.body("text/csv", "name\nAda\n");
     } else if operation.form {
         let fields = forms::of_body(target.body.as_ref()).unwrap_or_else(|| forms::fields(operation).to_owned());
-        request = request.body("application/x-www-form-urlencoded", fields);
+        // As of a page of the live data.
+        let seen = if operation.path.starts_with("/_/") { "&seen=live" } else { "" };
+        request = request.body("application/x-www-form-urlencoded", format!("{fields}{seen}"));
     } else if let Some(body) = &target.body {
         request = request.json(body);
     }

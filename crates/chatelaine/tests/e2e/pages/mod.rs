@@ -5,9 +5,11 @@ mod bots;
 mod contacts;
 mod conversations;
 mod decisions;
+mod halves;
 mod joining;
 mod keys;
 mod members;
+mod refusals;
 mod runs;
 mod service_accounts;
 mod webhooks;
@@ -15,7 +17,7 @@ mod workflows;
 mod workspace;
 
 use serde_json::Value;
-use testkit::{Answer, Persona, World};
+use testkit::{Answer, Persona, Request, World};
 
 on_both! {
     a_page_is_for_who_is_signed_in;
@@ -28,11 +30,16 @@ pub(crate) async fn page(person: &Persona, path: &str) -> Answer {
     person.request("GET", path).header("accept", "text/html,application/xhtml+xml").send().await
 }
 
-/// A form, as a page of ours sends it.
+/// A form, as a page of ours sends it that showed the live data.
 pub(crate) async fn submit(person: &Persona, path: &str, fields: &[(&str, &str)]) -> Answer {
+    form(person, path, &[fields, &[("seen", "live")]].concat()).send().await
+}
+
+/// A form of just these fields.
+fn form(person: &Persona, path: &str, fields: &[(&str, &str)]) -> Request {
     let body = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let request = person.request("POST", path).header("accept", "text/html").header("sec-fetch-site", "same-origin");
-    request.body("application/x-www-form-urlencoded", body).send().await
+    request.body("application/x-www-form-urlencoded", body)
 }
 
 /// The same, of which the answer leads to another page: its path.

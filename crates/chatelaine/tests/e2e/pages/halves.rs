@@ -1,0 +1,147 @@
+//! Two tabs, and a switch between live and test in one of them: a form of the other acts in the half that it showed, or
+//! not at all.
+
+use gate::{Meta, Method};
+use serde_json::{Value, json};
+use testkit::{Answer, Persona, World, id_of};
+
+use super::{form, leads_to, page, says, submit};
+use crate::matrix::table;
+
+on_both! {
+    a_form_acts_in_the_half_of_the_data_that_its_page_showed;
+    no_form_of_the_other_half_changes_anything;
+    what_a_person_does_to_itself_is_the_same_in_both_halves;
+}
+
+const TEST: &str = "chatelaine-environment=test";
+
+/// Forms that are the same in both halves: of those who are not signed in, of one's own account, and the switch itself.
+const EITHER: [&str; 13] = [
+    "begin_totp_page",
+    "change_password_page",
+    "change_view_page",
+    "confirm_page",
+    "confirm_totp_page",
+    "end_totp_page",
+    "rename_me_page",
+    "renew_recovery_codes_page",
+    "revoke_sign_in_page",
+    "sign_in_page",
+    "sign_out_page",
+    "complete_setup_page",
+    "accept_invitation_page",
+];
+
+/// How many the API lists in a half of the data.
+async fn webhooks(person: &Persona, half: &str) -> usize {
+    let list = person.request("GET", "/v1/webhooks").header("x-environment", half).send().await.expect(200);
+    list.data().as_array().unwrap().len()
+}
+
+/// A page that refuses a form of this half, and offers to show that one.
+#[track_caller]
+fn is_of_the_other_half(answer: &Answer, shown: &str, list: &str) {
+    assert_eq!(answer.status, 409, "{}", answer.text());
+    assert!(
+        says(answer, "Nothing was changed.") && says(answer, &format!("showed the {shown} data")),
+        "{}",
+        answer.text()
+    );
+    let text = answer.text();
+    assert!(text.contains("action=\"/_/view\"") && text.contains(&format!("name=\"next\" value=\"{list}\"")), "{text}");
+    assert!(text.contains(&format!("name=\"environment\" value=\"{shown}\"")), "{text}");
+}
+
+async fn a_form_acts_in_the_half_of_the_data_that_its_page_showed(world: &World) {
+    let ada = world.member("ada", "admin").await;
+    let fields = [("url", "https://hooks.example.com/a"), ("events", "run.failed"), ("once", "n1")];
+    let seen = |half| [&fields[..], &[("seen", half)]].concat();
+    let shown = page(&ada, "/_/webhooks/new").await.expect(200);
+    assert!(shown.text().contains("<input type=\"hidden\" name=\"seen\" value=\"live\">"), "{}", shown.text());
+    let shown = ada.request("GET", "/_/webhooks/new").header("cookie", TEST).send().await.expect(200);
+    assert!(shown.text().contains("<input type=\"hidden\" name=\"seen\" value=\"test\">"), "{}", shown.text());
+
+    // The page was read, another tab went over to the other half, and the form was sent.
+    let late = form(&ada, "/_/webhooks", &seen("live")).header("cookie", TEST).send().await;
+    is_of_the_other_half(&late, "live", "/_/webhooks");
+    is_of_the_other_half(&form(&ada, "/_/webhooks", &seen("test")).send().await, "test", "/_/webhooks");
+    for unsaid in [&fields[..], &seen(""), &seen("both")] {
+        let answer = form(&ada, "/_/webhooks", unsaid).send().await.expect(400);
+        assert!(says(&answer, "Nothing was changed") && says(&answer, "Go to Webhooks"), "{}", answer.text());
+    }
+    assert_eq!((webhooks(&ada, "live").await, webhooks(&ada, "test").await), (0, 0));
+    // Who is no browser reads a code.
+    let late = ada.request("POST", "/_/webhooks").header("sec-fetch-site", "same-origin");
+    let late = late.body("application/x-www-form-urlencoded", "url=https%3A%2F%2Fx.example&seen=test").send().await;
+    let _ = late.refused(409, "OTHER_ENVIRONMENT");
+
+    let _ = form(&ada, "/_/webhooks", &seen("test")).header("cookie", TEST).send().await.expect(200);
+    assert_eq!((webhooks(&ada, "live").await, webhooks(&ada, "test").await), (0, 1));
+    let _ = submit(&ada, "/_/webhooks", &fields).await.expect(200);
+    assert_eq!((webhooks(&ada, "live").await, webhooks(&ada, "test").await), (1, 1));
+
+    // What is cut is what was shown.
+    let made = ada.post("/v1/webhooks", &json!({"url": "https://hooks.example.com/b"})).await.expect(201);
+    let path = format!("/_/webhooks/{}/delete", id_of(&made));
+    let late = form(&ada, &path, &[("seen", "live")]).header("cookie", TEST).send().await;
+    is_of_the_other_half(&late, "live", "/_/webhooks");
+    assert_eq!(webhooks(&ada, "live").await, 2);
+    assert_eq!(leads_to(&submit(&ada, &path, &[]).await), "/_/webhooks?done=deleted");
+}
+
+/// Its path, with ids that are well-formed and name nothing.
+fn path_of(operation: &Meta) -> String {
+    let id = |prefix: &str| format!("{prefix}_00000000000000000000000001");
+    let part = |part: &str| match part {
+        "{attempt}" => id("att"),
+        part if part.starts_with('{') => id("key"),
+        part => part.to_owned(),
+    };
+    operation.path.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
+async fn no_form_of_the_other_half_changes_anything(world: &World) {
+    let ada = world.member("ada", "owner").await;
+    let table = table(world);
+    let forms = || table.iter().filter(|row| row.form && row.method == Method::Post);
+    let names: Vec<&str> = forms().map(|row| row.id).collect();
+    assert!(EITHER.iter().all(|id| names.contains(id)), "a form that is no more: {names:?}");
+    let log = async || world.secret().get("/v1/audit-log?per_page=1").await.expect(200).json()["meta"]["total"].clone();
+    let before = log().await;
+    let mut checked = 0;
+    for operation in forms().filter(|row| row.path.starts_with("/_/") && !EITHER.contains(&row.id)) {
+        let (path, id) = (path_of(operation), operation.id);
+        let answer = form(&ada, &path, &[("seen", "test"), ("name", "N")]).send().await;
+        assert!(
+            answer.status == 409 && says(&answer, "showed the test data"),
+            "{id}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        let answer = form(&ada, &path, &[("name", "N")]).send().await;
+        assert!(
+            answer.status == 400 && says(&answer, "does not say whether"),
+            "{id}: {} {}",
+            answer.status,
+            answer.text()
+        );
+        checked += 1;
+    }
+    assert!(checked > 45, "{checked}");
+    assert_eq!(log().await, before, "nothing was changed");
+}
+
+async fn what_a_person_does_to_itself_is_the_same_in_both_halves(world: &World) {
+    let ada = world.member("ada", "member").await;
+    for (name, fields) in [("Ada", &[("name", "Ada")][..]), ("Grace", &[("name", "Grace"), ("seen", "test")])] {
+        let renamed = form(&ada, "/_/account/name", fields).send().await;
+        assert!(leads_to(&renamed).starts_with("/_/account"), "{}", renamed.text());
+        let me: Value = ada.get("/v1/me").await.expect(200).data();
+        assert_eq!(me["name"], name);
+    }
+    let chosen = form(&ada, "/_/view", &[("environment", "test")]).header("cookie", TEST).send().await;
+    assert_eq!(leads_to(&chosen), "/_/");
+    let out = form(&ada, "/_/sign-out", &[]).header("cookie", TEST).send().await;
+    assert_eq!(leads_to(&out), "/_/sign-in?done=signed-out");
+}
