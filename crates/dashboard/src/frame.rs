@@ -162,8 +162,6 @@ mod tests {
     }
 
     #[test]
-    fn an_address_puts_no_words_into_a_page() {
-    #[test]
     fn a_page_belongs_to_a_list() {
         for (path, above) in [
             ("/_/api-keys", "/_/api-keys"),
@@ -184,6 +182,8 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_address_puts_no_words_into_a_page() {
         assert_eq!((done("saved"), done("<b>"), done("")), (Some("Saved."), None, None));
     }
 }

@@ -23,8 +23,8 @@ mod layout;
 mod loops;
 mod requests;
 mod runs;
-mod service_accounts;
 mod seen;
+mod service_accounts;
 mod show;
 mod view;
 mod webhooks;
@@ -49,8 +49,8 @@ const fn form(path: &'static str, id: &'static str, summary: &'static str, role:
 
 /// Adds the pages to the table.
 pub fn mount(routes: &mut Routes<App>) {
-    account::mount(routes);
     routes.refuse_below("/_/", layout::refusal);
+    account::mount(routes);
     bots::mount(routes);
     contacts::mount(routes);
     conversations::mount(routes);
