@@ -35,16 +35,27 @@ async function setsUp() {
   }
   await page.click('#send');
   await until('it is done', () => page.$eval('#done', (element) => !element.hidden));
-  await owner.follow('Go to the dashboard');
+  const isHeld = () => page.evaluate(() => !dispatchEvent(new Event('beforeunload', { cancelable: true })));
+  assert.ok(await isHeld(), 'the browser asks before the first key is lost');
+  await owner.follow('I have kept the key: go to the dashboard');
   await owner.sees(/./);
+  assert.deepEqual(owner.page.asked, [], 'and not when it is said to be kept');
   assert.equal(owner.path, '/_/', 'whoever sets up is signed in');
   await owner.reads('Ada');
 }
+
+/** Whether a field of this label is to be seen. */
+const isThere = (label) =>
+  owner.page.evaluate((wanted) => [...document.querySelectorAll('label')].some((one) => one.innerText.startsWith(wanted) && one.getClientRects().length > 0), label);
 
 async function makesAndUsesAKey() {
   await owner.follow('API keys');
   await owner.sees('API keys');
   await owner.follow('Create a key');
+  assert.deepEqual([await isThere('Domains'), await isThere('bots:read')], [false, true]);
+  await owner.fill({ 'Widget key': true });
+  assert.deepEqual([await isThere('Domains'), await isThere('bots:read')], [true, false], 'the type says what is asked');
+  await owner.fill({ 'Secret key': true });
   await owner.fill({ Name: 'Website' });
   await owner.follow('Create the key');
   await owner.sees('Website was made');
@@ -206,7 +217,7 @@ async function worksWithoutScripts() {
   await person.follow('API keys');
   await person.follow('Create a key');
   await person.follow('Create the key');
-  await person.reads('Nothing was changed.');
+  await person.reads('Nothing was made.');
   await person.fill({ Name: 'By hand' });
   await person.follow('Create the key');
   await person.sees('By hand was made');

@@ -99,6 +99,8 @@ async function isSound(where, path, width) {
     await themed(page, theme);
     await pageIsAccessible(page, `${where}, ${theme}, ${device}`);
     await fits(page, `${where}, ${device}`);
+    const high = await page.$eval('.top', (header) => header.getBoundingClientRect().height);
+    assert.ok(high <= 100, `the header is ${high} pixels high`);
     await take(page, where, `${theme}-${device}`);
   }
   for (const between of width < 600 ? [] : [1040, 800, 600]) {
@@ -125,6 +127,12 @@ async function readsWithoutScripts() {
   await person.goto('/_/');
   await person.signsIn(OWNER.email);
   const { page } = person;
+  for (const [button, link] of [['Menu', 'API keys'], ['You', 'Sign out']]) {
+    assert.equal(await person.has(link), false, 'on a phone what leads elsewhere waits behind a button');
+    await person.press(button);
+    await until(`${button} shows ${link}`, () => person.has(link));
+    await page.keyboard.press('Escape');
+  }
   await forEachPage(async (where, path) => {
     person.forgets();
     const answer = await person.goto(path);
@@ -133,7 +141,7 @@ async function readsWithoutScripts() {
       h1: document.querySelectorAll('h1').length,
       words: document.querySelector('main').innerText.trim().length,
       dead: [...document.querySelectorAll('button:not([hidden])')]
-        .filter((one) => !one.form && one.getClientRects().length > 0)
+        .filter((one) => !one.form && !one.popoverTargetElement && one.getClientRects().length > 0)
         .map((one) => one.outerHTML.slice(0, 120)),
     }));
     assert.equal(seen.h1, 1, 'one heading of the first level');

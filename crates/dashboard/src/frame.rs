@@ -119,6 +119,8 @@ pub(crate) fn list_of(path: &str) -> Option<(&'static str, &'static str)> {
 const DONE: &[(&str, &str)] = &[
     ("saved", "Saved."),
     ("created", "Created."),
+    ("bot-created", "The bot is made. Next, connect a model to it."),
+    ("connected", "The integration is added. Try the bot, and see whether it answers."),
     ("deleted", "Deleted."),
     ("grace-ended", "The old secret has stopped."),
     ("enabled", "Enabled: its keys work again."),

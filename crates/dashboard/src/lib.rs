@@ -11,6 +11,7 @@ mod contacts;
 mod conversations;
 mod deployments;
 mod desk;
+mod doers;
 mod entrance;
 mod explain;
 mod files;

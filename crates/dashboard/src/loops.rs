@@ -12,6 +12,7 @@ use crate::{
     Form,
     bots::{long_text, mendable},
     desk::Desk,
+    doers::Doer,
     form,
     frame::Frame,
     page,
@@ -157,7 +158,7 @@ struct LoopsPage {
 struct LoopPage {
     frame: Frame,
     agent_loop: AgentLoop,
-    executions: Vec<Execution>,
+    executions: Vec<(Execution, Doer)>,
     pager: Pager,
     input: String,
     trouble: Trouble,
@@ -169,6 +170,7 @@ struct LoopPage {
 struct ExecutionPage {
     frame: Frame,
     execution: Execution,
+    starter: Doer,
     may_cancel: bool,
 }
 
@@ -196,11 +198,12 @@ async fn one_loop(
     let agent_loop = desk.get::<One<AgentLoop>>(Ask::to("get_agent_loop").at("id", id)).await?.data;
     let list = Ask::to("list_executions").at("id", id).query("page", number).query("per_page", PER_PAGE);
     let executions: Paged<Execution> = desk.get(list).await?;
+    let starters = Doer::of_all(desk, executions.data.iter().map(|one| one.started_by.as_str())).await;
     desk.render(&LoopPage {
         frame: desk.frame(agent_loop.name.clone(), "show_agent_loops_page"),
         pager: Pager::new(executions.meta, &format!("/_/agent-loops/{id}"), &[]),
         agent_loop,
-        executions: executions.data,
+        executions: executions.data.into_iter().zip(starters).collect(),
         input,
         trouble,
         may_run: desk.may("run_agent_loop"),
@@ -231,8 +234,9 @@ async fn show_execution(_: App, call: Call<Nothing>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
     let ask = Ask::to("get_execution").at("id", call.id::<ExecutionId>("id")?);
     let execution = desk.get::<One<Execution>>(ask).await?.data;
+    let starter = Doer::of(&desk, &execution.started_by).await;
     let (frame, may_cancel) = (desk.frame("Execution", "show_agent_loops_page"), desk.may("cancel_execution"));
-    desk.render(&ExecutionPage { frame, execution, may_cancel })
+    desk.render(&ExecutionPage { frame, execution, starter, may_cancel })
 }
 
 async fn cancel_execution(_: App, call: Call<Form>) -> Result<Raw, Problem> {

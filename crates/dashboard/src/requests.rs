@@ -45,6 +45,12 @@ pub(crate) struct Credential {
     id: String,
 }
 
+impl Credential {
+    fn kind(&self) -> String {
+        self.kind.replace('_', " ")
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Row {
     id: String,

@@ -64,7 +64,7 @@ async fn sign_in(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     let asks_for_code = problem.code() == "SECOND_FACTOR_REQUIRED" || form.some("code").is_some();
     let mut trouble = Trouble::of(&problem);
     if problem.code() == "SECOND_FACTOR_REQUIRED" {
-        "This account also has codes: type the password again, and the six digits that your app shows."
+        "The password is right. Type it once more, and the six digits that your app shows."
             .clone_into(&mut trouble.message);
     }
     let page = layout::html(&SignInPage { email, next, asks_for_code, is_out: false, trouble })?;

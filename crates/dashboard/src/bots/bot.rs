@@ -165,7 +165,7 @@ async fn create_bot(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
     let once = call.input.text("once");
     match desk.get::<One<Made>>(Ask::to("create_bot").body(&body(&call.input)).once(once)).await {
-        Ok(made) => Ok(Raw::see_other(&format!("/_/bots/{}?done=created", made.data.id))),
+        Ok(made) => Ok(Raw::see_other(&format!("/_/bots/{}?done=bot-created", made.data.id))),
         Err(problem) => {
             let (trouble, status) = mendable(problem)?;
             // What is sent next is something else.

@@ -216,7 +216,7 @@ async fn create(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     let (bot, once) = (call.id::<BotId>("id")?, call.input.text("once"));
     let ask = Ask::to("create_integration").at("bot_id", bot).body(&body(&call.input, true)).once(once);
     match desk.get::<One<Made>>(ask).await {
-        Ok(made) => with_secret(&desk, made.data, "created"),
+        Ok(made) => with_secret(&desk, made.data, "connected"),
         Err(problem) => {
             let (trouble, status) = mendable(problem)?;
             Ok(new_page(&desk, bot, Fields::sent(&call.input), trouble).await?.with_status(status))

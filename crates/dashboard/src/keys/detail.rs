@@ -13,6 +13,7 @@ use crate::{
     Form,
     bots::mendable,
     desk::Desk,
+    doers::Doer,
     form,
     frame::Frame,
     page,
@@ -37,6 +38,7 @@ pub(super) fn mount(routes: &mut Routes<App>) {
 struct KeyPage {
     frame: Frame,
     key: Key,
+    maker: Doer,
     bars: Bars,
     since: Option<When>,
     fields: KeyFields,
@@ -55,6 +57,7 @@ async fn key_page(desk: &Desk<'_>, key: Key, fields: KeyFields) -> Result<KeyPag
     let (mut bars, since) = bars_of(desk, &[&key.id], HOURS).await?;
     Ok(KeyPage {
         frame: desk.frame(key.name.clone(), "show_api_keys_page"),
+        maker: Doer::of(desk, &key.created_by).await,
         bars: bars.remove(&key.id).unwrap_or_default(),
         since,
         fields,

@@ -125,10 +125,6 @@ impl KeyFields {
             origin: text("origin"),
         }
     }
-
-    pub(crate) fn is_widget(&self) -> bool {
-        self.kind == "widget"
-    }
 }
 
 /// What the API is sent for a key of this kind; a budget or a text that is empty is none.

@@ -70,6 +70,15 @@ impl RotatePage {
         Self { frame, key, secret: None, graces: graces.collect(), trouble: Trouble::default() }
     }
 
+    /// The step that one is at: what comes before is done.
+    fn now(&self) -> u8 {
+        match (&self.secret, self.key.previous()) {
+            (Some(_), _) => 2,
+            (None, Some(_)) => 4,
+            (None, None) => 1,
+        }
+    }
+
     /// Whether the old secret was not used since there is a new one. Uses are noted to the second: one of the same
     /// second may have come after.
     fn is_safe(&self) -> bool {

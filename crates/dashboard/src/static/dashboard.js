@@ -77,8 +77,3 @@ document.addEventListener("htmx:after:swap", () => begin(document));
 
 begin(document);
 document.querySelector("[data-focus]")?.focus();
-
-// On a phone the menu is closed until it is asked for.
-if (matchMedia("(max-width: 48rem)").matches) {
-  document.querySelector(".menu details")?.removeAttribute("open");
-}

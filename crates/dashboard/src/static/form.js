@@ -116,11 +116,14 @@ function showDone() {
   byId("done-title").focus();
 }
 
+// Whether it is on the clipboard now.
 async function copy(text, what) {
   try {
     await navigator.clipboard.writeText(text);
     byId("copied").textContent = `${what} copied.`;
+    return true;
   } catch {
     byId("copied").textContent = "The browser does not let this page copy; select the text and copy it by hand.";
+    return false;
   }
 }

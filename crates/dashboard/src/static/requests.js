@@ -12,6 +12,22 @@ function two(number) {
   return String(number).padStart(2, "0");
 }
 
+// Who asked; a key leads to its page.
+function name(cell, credential) {
+  if (!credential) {
+    cell.textContent = "–";
+    return;
+  }
+  const id = document.createElement("code");
+  id.textContent = credential.id;
+  const link = document.createElement(credential.id.startsWith("key_") ? "a" : "span");
+  if (link.localName === "a") {
+    link.href = `/_/api-keys/${credential.id}`;
+  }
+  link.append(id);
+  cell.append(`${credential.kind.replaceAll("_", " ")} `, link);
+}
+
 function add(request) {
   const row = document.getElementById("row").content.cloneNode(true).querySelector("tr");
   const [when, , answer, who, from] = row.children;
@@ -24,7 +40,7 @@ function add(request) {
   badge.classList.add(request.code ? "wrong" : "good");
   badge.textContent = request.code ? `${request.status} ${request.code}` : String(request.status);
   message.textContent = request.message ?? `${(request.duration_us / 1000).toFixed(1)} ms`;
-  who.textContent = request.credential ? `${request.credential.kind} ${request.credential.id}` : "–";
+  name(who, request.credential);
   from.textContent = [request.ip ?? "–", request.origin].filter(Boolean).join(" ");
   row.querySelector("input").value = request.id;
   row.querySelector("button").setAttribute("aria-label", `Explain request ${request.id}`);

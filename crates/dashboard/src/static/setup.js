@@ -14,7 +14,17 @@ function refuse(status, error) {
   byId("token").focus();
 }
 
+// The first key is shown once: the browser asks before the page is left, until the key was copied or is said to be kept.
+let isUnsaved = false;
+
+addEventListener("beforeunload", (event) => {
+  if (isUnsaved) {
+    event.preventDefault();
+  }
+});
+
 async function finish({ key }, { email, password }) {
+  isUnsaved = true;
   await signIn(email.trim(), password);
   byId("key").value = key;
   byId("curl").textContent = `curl -sS ${location.origin}/v1/me -H 'Authorization: Bearer ${key}'`;
@@ -37,5 +47,11 @@ form.addEventListener("submit", (event) => {
   send("/v1/setup", body, finish, refuse);
 });
 byId("key").addEventListener("focus", (event) => event.target.select());
-byId("copy-key").addEventListener("click", () => copy(byId("key").value, "The key"));
-byId("copy-curl").addEventListener("click", () => copy(byId("curl").textContent, "The line"));
+const keep = async (copying) => {
+  isUnsaved = !(await copying) && isUnsaved;
+};
+byId("copy-key").addEventListener("click", () => keep(copy(byId("key").value, "The key")));
+byId("copy-curl").addEventListener("click", () => keep(copy(byId("curl").textContent, "The line")));
+byId("go").addEventListener("click", () => {
+  isUnsaved = false;
+});

@@ -212,6 +212,9 @@ async fn name_parties(desk: &Desk<'_>, records: &mut [Record]) {
             "member" => "get_member",
             "api_key" => "get_api_key",
             "bot" => "get_bot",
+            "service_account" => "get_service_account",
+            "workflow" => "get_workflow",
+            "deployment" => "get_deployment",
             _ => continue,
         };
         if !names.contains_key(&party.id) {

@@ -12,6 +12,7 @@ use super::members::up_to;
 use crate::{
     Form,
     desk::Desk,
+    doers::Doer,
     form,
     frame::Frame,
     page,
@@ -64,7 +65,8 @@ impl Invitation {
 #[template(path = "workspace/invitations.html")]
 struct InvitationsPage {
     frame: Frame,
-    invitations: Vec<Invitation>,
+    /// Each, and who sent it.
+    invitations: Vec<(Invitation, Doer)>,
     pager: Pager,
     may_write: bool,
 }
@@ -73,9 +75,10 @@ async fn show_invitations(_: App, call: Call<PageQuery>) -> Result<Raw, Problem>
     let desk = Desk::open(&call).await?;
     let ask = Ask::to("list_invitations").query("per_page", PER_PAGE).query_if("page", call.input.page);
     let list: Paged<Invitation> = desk.get(ask).await?;
+    let senders = Doer::of_all(&desk, list.data.iter().map(|one| one.invited_by.as_str())).await;
     desk.render(&InvitationsPage {
         frame: desk.frame("Invitations", "show_members_page"),
-        invitations: list.data,
+        invitations: list.data.into_iter().zip(senders).collect(),
         pager: Pager::new(list.meta, "/_/invitations", &[]),
         may_write: desk.may("create_invitation"),
     })

@@ -32,9 +32,12 @@ async fn an_admin_makes_changes_and_deletes_a_bot(world: &World) {
     let fields =
         [("name", "Ada <b>&"), ("greeting", "Hello\r\nyou"), ("architecture", "text"), ("context_messages", "7")];
     let made = leads_to(&submit(&ada, "/_/bots", &fields).await);
-    let path = made.strip_suffix("?done=created").unwrap().to_owned();
+    let path = made.strip_suffix("?done=bot-created").unwrap().to_owned();
     let shown = page(&ada, &made).await.expect(200);
-    assert!(says(&shown, "Created.") && says(&shown, "Ada <b>&") && !shown.text().contains("<b>&"));
+    assert!(says(&shown, "Next, connect a model to it.") && says(&shown, "Ada <b>&") && !shown.text().contains("<b>&"));
+    let hint = format!("href=\"{path}/integrations/new\">Connect a model");
+    assert!(shown.text().contains(&hint), "{}", shown.text());
+    assert!(says(&page(&ada, &format!("{path}/try")).await, "No model is connected yet"));
     let bot = ada.get(&path.replace("/_/", "/v1/")).await.expect(200).data();
     assert_eq!((&bot["greeting"], &bot["context_messages"]), (&json!("Hello\nyou"), &json!(7)));
     // What is emptied is gone.
@@ -55,7 +58,7 @@ async fn what_is_wrong_is_shown_beside_its_field_and_what_was_typed_stays(world:
     let wrong =
         [("name", long.as_str()), ("greeting", "Kept <i>"), ("architecture", "text"), ("context_messages", "x")];
     let again = submit(&ada, "/_/bots", &wrong).await.expect(422);
-    assert!(says(&again, "Nothing was changed."), "{}", again.text());
+    assert!(says(&again, "Nothing was made."), "{}", again.text());
     assert!(again.text().contains("aria-invalid=\"true\"") && says(&again, "Kept <i>"));
     let bot = world.bot().await;
     let wrong = [("name", ""), ("instructions", "Typed"), ("architecture", "text")];
@@ -110,7 +113,9 @@ async fn an_integration_s_headers_are_written_and_never_read(world: &World) {
         ("weight", "5"),
     ];
     let made = leads_to(&submit(&ada, &format!("/_/bots/{bot}/integrations"), &fields).await);
-    assert_eq!(made, format!("/_/bots/{bot}?done=created"));
+    assert_eq!(made, format!("/_/bots/{bot}?done=connected"));
+    let shown = page(&ada, &made).await.expect(200);
+    assert!(says(&shown, "Try the bot, and see whether it answers.") && !says(&shown, "No model is connected"));
     let list = lists(&ada.get(&format!("/v1/bots/{bot}/integrations")).await);
     let one = list.as_array().unwrap().iter().find(|one| one["name"] == "Model").unwrap();
     let path = format!("/_/integrations/{}", one["id"].as_str().unwrap());
@@ -148,7 +153,7 @@ async fn the_secrets_of_an_integration_and_a_channel_are_shown_once(world: &Worl
     assert!(!page(&ada, &path).await.expect(200).text().contains("whsec_"));
     let rotated = submit(&ada, &format!("{path}/rotate-secret"), &[("grace_seconds", "3600")]).await.expect(200);
     assert_ne!(secret_of(&rotated, "secret"), secret);
-    assert!(says(&page(&ada, &path).await, "signs, too, until"));
+    assert!(says(&page(&ada, &path).await, "also signs until"));
 
     let fields =
         [("kind", "webhook"), ("name", "Desk"), ("reply_url", "https://app.example.com/r"), ("is_active", "1")];
@@ -219,7 +224,7 @@ async fn a_bot_that_fails_is_said_to_have_failed(world: &World) {
     assert!(says(&failed, "The model behind this bot"), "{}", failed.text());
     let _ = world.secret().patch("/v1/credits", &json!({"metered": true})).await.expect(200);
     let refused = submit(&bob, &format!("/_/bots/{bot}/try"), &[("message", "hello, kept")]).await.expect(402);
-    assert!(says(&refused, "hello, kept") && says(&refused, "Nothing was changed."), "{}", refused.text());
+    assert!(says(&refused, "hello, kept") && says(&refused, "Nothing was said."), "{}", refused.text());
 }
 
 async fn an_agent_loop_is_run_read_and_ended(world: &World) {

@@ -56,7 +56,7 @@ async fn what_is_wrong_with_a_contact_is_shown_beside_its_field(world: &World) {
     let ada = world.member("ada", "admin").await;
     let wrong = [("email", "nobody"), ("name", "Kept <i>"), ("custom_fields", "plan")];
     let again = submit(&ada, "/_/contacts", &wrong).await.expect(422);
-    assert!(says(&again, "Nothing was changed.") && says(&again, "must be a JSON object"), "{}", again.text());
+    assert!(says(&again, "Nothing was made.") && says(&again, "must be a JSON object"), "{}", again.text());
     assert!(again.text().contains("Kept &#60;i&#62;") && !again.text().contains("Kept <i>"));
     let again = submit(&ada, "/_/contacts", &wrong[..2]).await.expect(422);
     assert!(again.text().contains("id=\"e-email\"") && again.text().contains("aria-invalid=\"true\""));
@@ -76,7 +76,7 @@ async fn contacts_are_searched_and_leave_as_a_file_of_the_half_that_is_shown(wor
     let found = page(&ada, "/_/contacts?search=grace&tag=&archived=").await.expect(200);
     assert!(says(&found, "Grace & Co") && !says(&found, "Linus"), "{}", found.text());
     assert!(found.text().contains("/_/contacts/export?search=grace&#38;format=csv"), "{}", found.text());
-    assert!(says(&page(&ada, "/_/contacts?search=nobody").await, "No contact is like this."));
+    assert!(says(&page(&ada, "/_/contacts?search=nobody").await, "No contact matches."));
     let file = page(&ada, "/_/contacts/export?search=grace&format=csv").await.expect(200);
     assert!(file.header("content-disposition").contains("contacts-") && file.header("content-type").contains("csv"));
     assert!(file.text().contains("Grace & Co") && !file.text().contains("Linus"), "{}", file.text());

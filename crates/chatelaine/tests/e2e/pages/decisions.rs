@@ -33,7 +33,7 @@ async fn home_says_what_to_do_next_and_what_wants_attention(world: &World) {
 async fn requests_are_for_admins_and_say_what_happened(world: &World) {
     let (admin, member) = (world.member("ada", "admin").await, world.member("mia", "member").await);
     let empty = page(&admin, "/_/requests?code=NONE").await.expect(200);
-    assert!(says(&empty, "No request of late is like this."));
+    assert!(says(&empty, "No recent request matches."));
     let reader = world.restricted().await;
     let refused = reader.get("/v1/contacts").await.expect(403);
     let shown = page(&admin, "/_/requests?outcome=refused").await.expect(200);

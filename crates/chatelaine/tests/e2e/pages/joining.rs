@@ -27,7 +27,8 @@ async fn a_server_is_set_up_without_scripts(world: &World) {
             [("token", token), ("workspace_name", "New & old"), ("email", "new@example.com"), ("password", password)];
         submit(&browser(world), "/setup", &fields).await
     };
-    assert!(page(&browser(world), "/setup").await.expect(200).text().contains("action=\"/setup\""));
+    let empty = page(&browser(world), "/setup").await.expect(200);
+    assert!(empty.text().contains("action=\"/setup\"") && empty.text().contains("name=\"token\" type=\"text\""));
     let wrong = set_up("not the token", PASSWORD).await.expect(404);
     assert!(says(&wrong, "This token is wrong, used, or over 30 minutes old"), "{}", wrong.text());
     assert!(says(&wrong, "Make the workspace") && wrong.text().contains("value=\"new@example.com\""));
@@ -35,6 +36,7 @@ async fn a_server_is_set_up_without_scripts(world: &World) {
     assert!(says(&short, "15 characters") && !short.text().contains(&token) && !short.text().contains("\"short\""));
     let made = set_up(&token, PASSWORD).await.expect(200);
     let text = made.text();
+    assert!(text.contains("data-shown-once") && says(&made, "Copy it before you go on."), "{text}");
     let key = text.split("id=\"key\"").nth(1).and_then(|rest| rest.split(['>', '<']).nth(1)).unwrap().trim().to_owned();
     let owner = world.anonymous().with("owner", key);
     let _ = owner.get("/v1/api-keys").await.expect(200);

@@ -1,5 +1,7 @@
 //! API keys on pages: made, found, changed, rotated and revoked by people.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use testkit::{Answer, Persona, World};
 
@@ -10,6 +12,7 @@ on_both! {
     a_form_that_is_sent_twice_makes_one_key;
     what_is_wrong_is_shown_again_and_makes_no_key;
     a_page_is_tried_before_the_key_is_made;
+    scopes_that_no_operation_asks_for_are_not_offered;
     keys_are_searched_filtered_and_drawn;
     what_was_changed_alone_is_recorded;
     a_key_is_rotated_in_steps_and_its_grace_ended;
@@ -65,7 +68,10 @@ async fn an_owner_makes_a_key_which_is_shown_once_and_works(world: &World) {
         let shown = page(&ada, &path).await.expect(200);
         assert!(says(&shown, "Shop <1>") && !shown.text().contains(&key), "{path}");
     }
-    assert!(says(&page(&ada, &format!("/_/api-keys/{id}")).await, "the <shop>"));
+    let shown = page(&ada, &format!("/_/api-keys/{id}")).await;
+    assert!(says(&shown, "the <shop>"));
+    let maker = format!(" by <a href=\"/_/members/{}\">ada</a>", ada.id());
+    assert!(shown.text().contains(&maker), "{maker}: {}", shown.text());
 }
 
 async fn a_form_that_is_sent_twice_makes_one_key(world: &World) {
@@ -85,7 +91,7 @@ async fn what_is_wrong_is_shown_again_and_makes_no_key(world: &World) {
     let long = "n".repeat(51);
     let wrong = [named(&long, &SECRET), vec![("rate_limit", "0"), ("purpose", "kept")]].concat();
     let again = submit(&ada, "/_/api-keys", &wrong).await.expect(422);
-    assert!(says(&again, "Nothing was changed.") && again.text().contains("id=\"e-name\""), "{}", again.text());
+    assert!(says(&again, "Nothing was made.") && again.text().contains("id=\"e-name\""), "{}", again.text());
     assert!(again.text().contains("id=\"e-rate_limit\"") && again.text().contains("value=\"kept\""));
     assert!(again.text().contains("value=\"bots:read\" checked"), "what was ticked stays");
     let widget =
@@ -120,6 +126,26 @@ async fn a_page_is_tried_before_the_key_is_made(world: &World) {
     assert_eq!(kept["allowed_domains"], json!(["shop.example"]), "trying changes nothing");
 }
 
+async fn scopes_that_no_operation_asks_for_are_not_offered(world: &World) {
+    let document = world.client().get("/openapi.json").send().await.expect(200).json();
+    let operations =
+        document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap().values());
+    let asked = operations.flat_map(|one| one["x-required-scopes"].as_array().cloned().unwrap_or_default());
+    let mut asked: BTreeSet<String> = asked.map(|scope| scope.as_str().unwrap().to_owned()).collect();
+    asked.insert("admin".to_owned());
+    let ada = world.member("ada", "owner").await;
+    let offered = async |path: &str| -> BTreeSet<String> {
+        let text = page(&ada, path).await.expect(200).text();
+        let values = text.split("name=\"scopes\" value=\"").skip(1);
+        values.map(|rest| rest.split('"').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(offered("/_/api-keys/new").await, asked);
+    // A key that holds another one keeps it when it is saved.
+    let key = world.key("job", json!({"name": "Job", "scopes": ["bots:read", "audit:write"]})).await;
+    asked.insert("audit:write".to_owned());
+    assert_eq!(offered(&format!("/_/api-keys/{}", key.id())).await, asked);
+}
+
 async fn keys_are_searched_filtered_and_drawn(world: &World) {
     let ada = world.member("ada", "owner").await;
     let site =
@@ -139,7 +165,7 @@ async fn keys_are_searched_filtered_and_drawn(world: &World) {
     assert!(says(&found, "Backup job") && !says(&found, "Website") && found.text().contains("value=\"backup\""));
     let widgets = page(&ada, "/_/api-keys?kind=widget").await.expect(200);
     assert!(says(&widgets, "Website") && !says(&widgets, "Backup job"));
-    assert!(says(&page(&ada, "/_/api-keys?status=revoked").await.expect(200), "No key is like that."));
+    assert!(says(&page(&ada, "/_/api-keys?status=revoked").await.expect(200), "No key matches."));
     for sort in ["oldest", "used", "unused", "expires"] {
         assert!(says(&page(&ada, &format!("/_/api-keys?sort={sort}")).await.expect(200), "Website"), "{sort}");
     }
@@ -179,6 +205,12 @@ async fn a_key_is_rotated_in_steps_and_its_grace_ended(world: &World) {
     assert!(!watched.text().contains(&new), "shown once");
     assert!(says(&watched, "Old") && says(&watched, "New") && watched.text().contains("every 2s"));
     assert!(says(&watched, "The old secret is still in use.") && says(&watched, "End the grace now"));
+    for (shown, step) in [(&begin, "1. Make"), (&made, "2. Keep"), (&watched, "4. Watch")] {
+        let steps: Vec<_> = shown.text().split("aria-current=\"step\"").skip(1).map(str::to_owned).collect();
+        assert!(steps.len() == 1 && steps[0].starts_with(&format!("><h2>{step}")), "{step}: {}", shown.text());
+    }
+    let past = "<li class=\"past\"><details><summary><h2>1. Make a new secret";
+    assert!(watched.text().contains(past) && !says(&made, "End the grace now"), "{}", watched.text());
     let end = format!("/_/api-keys/{}/end-grace", key.id());
     assert_eq!(leads_to(&submit(&ada, &end, &[]).await), format!("/_/api-keys/{}?done=grace-ended", key.id()));
     assert!(works(world, &new).await && !works(world, key.credential()).await);

@@ -27,7 +27,7 @@ async fn somebody_is_invited_by_a_link_that_is_shown_once(world: &World) {
     assert!(made.text().contains("data-shown-once") && made.header("cache-control") == "no-store");
     let token = made.text().split("/invitations#").nth(1).unwrap().split('<').next().unwrap().to_owned();
     let list = page(&ada, "/_/invitations").await.expect(200);
-    assert!(says(&list, "new@people.example member pending") && !list.text().contains(&token), "{}", list.text());
+    assert!(says(&list, "new@people.example member pending ada") && !list.text().contains(&token), "{}", list.text());
     let body = json!({"token": token, "name": "New", "password": PASSWORD});
     let _ = world.client().post("/v1/invitations/accept", &body).send().await.expect(201);
     assert!(says(&page(&ada, "/_/invitations").await, "accepted"));

@@ -49,7 +49,7 @@ async fn a_run_is_found_followed_and_cancelled(world: &World) {
     let path = format!("/_/runs?deployment_id={deployment}&status=waiting");
     let some = page(&ada, &path).await.expect(200);
     assert!(some.text().contains(&run) && !some.text().contains(&done));
-    assert!(says(&page(&ada, "/_/runs?status=failed").await.expect(200), "No run fits."));
+    assert!(says(&page(&ada, "/_/runs?status=failed").await.expect(200), "No run matches."));
     let _ = page(&ada, "/_/runs?status=lost").await.expect(400);
 
     let over = page(&ada, &format!("/_/runs/{done}")).await.expect(200);
@@ -111,7 +111,7 @@ async fn answers_are_listed_counted_and_downloaded(world: &World) {
     let some = page(&ada, &format!("{path}?status=completed&from=2020-01-01&to=")).await.expect(200);
     assert_eq!(some.text().matches("data-label=\"score\">").count(), 3, "the one that waits is left out");
     assert!(some.text().contains("export?format=csv&#38;from=2020-01-01&#38;status=completed"), "{}", some.text());
-    assert!(says(&page(&ada, &format!("{path}?from=2090-01-01")).await.expect(200), "No run fits."));
+    assert!(says(&page(&ada, &format!("{path}?from=2090-01-01")).await.expect(200), "No run matches."));
     let _ = page(&ada, &format!("{path}?from=soon")).await.expect(400);
     let counts = page(&ada, &format!("{path}/counts")).await.expect(200);
     assert!(says(&counts, "4 runs were counted: 3 completed, 1 waiting."), "{}", counts.text());

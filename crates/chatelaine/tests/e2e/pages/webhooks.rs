@@ -8,6 +8,7 @@ use crate::webhooks::new_attempt;
 
 on_both! {
     a_webhook_is_made_changed_and_deleted_and_its_secret_is_shown_once;
+    an_address_that_is_refused_is_said_once_and_how_to_open_it;
     attempts_are_shown_and_sent_again;
     a_webhook_is_turned_off_and_on_and_gets_what_it_missed;
     a_member_reads_webhooks_and_changes_none;
@@ -50,11 +51,25 @@ async fn a_webhook_is_made_changed_and_deleted_and_its_secret_is_shown_once(worl
     assert_ne!(second, first);
     let rotated = submit(&ada, &format!("{path}/rotate"), &[("grace_seconds", "900")]).await.expect(200);
     assert!(!rotated.text().contains(&second) && rotated.text().contains("whsec_"));
-    assert!(says(&page(&ada, &path).await, "The secret before signs along until"));
+    assert!(says(&page(&ada, &path).await, "The old secret also signs until"));
     let long = submit(&ada, &format!("{path}/rotate"), &[("grace_seconds", "86401")]).await.expect(422);
     assert!(long.text().contains("id=\"e-grace_seconds\""), "{}", long.text());
     assert_eq!(leads_to(&submit(&ada, &format!("{path}/delete"), &[]).await), "/_/webhooks?done=deleted");
     let _ = page(&ada, &path).await.expect(404);
+}
+
+async fn an_address_that_is_refused_is_said_once_and_how_to_open_it(world: &World) {
+    let ada = world.member("ada", "admin").await;
+    let open_it = "CHATELAINE_OUTBOUND_ALLOW=127.0.0.1/32";
+    assert!(!says(&page(&ada, "/_/webhooks/new").await.expect(200), open_it));
+    let wrong = submit(&ada, "/_/webhooks", &[("url", "https://192.168.1.7/hook")]).await.expect(422);
+    let why = "is in a private or reserved network";
+    assert_eq!(wrong.text().matches(why).count(), 2, "above the form and at the field: {}", wrong.text());
+    assert!(says(&wrong, "Nothing was made.") && says(&wrong, open_it), "{}", wrong.text());
+    let made = ada.post("/v1/webhooks", &json!({"url": "https://hooks.example.com/a"})).await.expect(201);
+    let changed = [("url", "https://192.168.1.7/hook")];
+    let wrong = submit(&ada, &format!("/_/webhooks/{}", id_of(&made)), &changed).await.expect(422);
+    assert!(says(&wrong, "Nothing was changed.") && says(&wrong, open_it), "{}", wrong.text());
 }
 
 async fn attempts_are_shown_and_sent_again(world: &World) {

@@ -78,7 +78,7 @@ async fn each_fault_is_shown_with_its_line_and_what_was_typed_stays(world: &Worl
     // A name first: the API looks at the definition when the rest is right.
     assert!(again.text().contains("id=\"e-name\"") && says(&again, "telepathy"), "{}", again.text());
     let again = submit(&ada, "/_/workflows", &[("name", "W"), ("definition", wrong)]).await.expect(422);
-    assert!(says(&again, "Nothing was changed.") && again.text().contains("value=\"W\""));
+    assert!(says(&again, "Nothing was made.") && again.text().contains("value=\"W\""));
     assert!(says(&again, "Line 5 /children/0/input_type"), "{}", again.text());
     assert!(says(&again, "\"prompt\": \"<i>?\", \"input_type\": \"telepathy\"}]}") && !again.text().contains("<i>?"));
     let again = submit(&ada, "/_/workflows", &[("name", "W"), ("definition", "{\n\"type\": }")]).await.expect(422);
@@ -100,7 +100,7 @@ async fn a_workflow_is_deployed_and_its_key_is_shown_once(world: &World) {
     assert!(says(&form, "How likely?") && form.text().contains("name=\"survey_mode\""), "{}", form.text());
     let wrong = [("name", "Live"), ("daily_runs", "many"), ("survey_mode", "on")];
     let again = submit(&ada, &path, &wrong).await;
-    assert!([400, 422].contains(&again.status) && says(&again, "Nothing was changed."), "{}", again.text());
+    assert!([400, 422].contains(&again.status) && says(&again, "Nothing was made."), "{}", again.text());
     let wrong = [("name", "Live"), ("daily_runs", "0"), ("challenge", "on")];
     let again = submit(&ada, &path, &wrong).await.expect(422);
     assert!(again.text().contains("id=\"e-daily_runs\"") && again.text().contains("id=\"e-challenge\""));

@@ -32,7 +32,7 @@ async fn the_audit_log_is_found_by_who_what_and_when(world: &World) {
         "the last day is in it"
     );
     for query in ["to=2020-01-01", "from=2100-01-01", "actor=usr_nobody", "action=update_bott"] {
-        assert!(says(&page(&ada, &format!("/_/audit-log?{query}")).await, "Nothing is recorded that is like this."));
+        assert!(says(&page(&ada, &format!("/_/audit-log?{query}")).await, "No record matches."));
     }
     for query in ["from=yesterday", "actor=a%20b", "action=A", "page=0"] {
         let refused = page(&ada, &format!("/_/audit-log?{query}")).await.expect(400);
