@@ -66,6 +66,22 @@ async function saysWhatFailed() {
   owner.forgets();
 }
 
+async function explainsARequestAsItCame() {
+  await owner.goto('/_/requests');
+  await owner.press('Follow');
+  await owner.reads('New requests appear on top.');
+  const { key, id } = (await desk.server.ask('POST', '/v1/api-keys', { name: 'Reader', scopes: ['bots:read'] }, 201)).data;
+  await fetch(`${desk.server.url}/v1/webhooks`, { headers: { authorization: `Bearer ${key}` } });
+  const row = `#rows tr:has(a[href="/_/api-keys/${id}"])`;
+  await until(async () => `the request: ${await owner.text('#rows')}`, async () => /403/.test(await owner.text(row)));
+  const button = await owner.page.$eval(`${row} button`, (one) => one.getAttribute('aria-label'));
+  await owner.follow(button);
+  await owner.sees('Explain');
+  await owner.reads('It was refused');
+  await owner.reads('webhooks:read');
+  await owner.isQuiet('a request that is explained');
+}
+
 async function answersWithoutScripts() {
   const plain = await desk.person({ hasScript: false });
   await plain.goto('/_/');
@@ -92,5 +108,6 @@ export default () => describe('talking at the dashboard', () => {
   it('streams an answer to who tries a bot out', streamsAnAnswer);
   it('shows in a thread what is said next', followsAThread);
   it('says why there is no answer, and keeps what was typed', saysWhatFailed);
+  it('shows requests as they come, and explains one', explainsARequestAsItCame);
   it('answers and says that it does not follow without scripts', answersWithoutScripts);
 });

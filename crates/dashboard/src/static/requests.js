@@ -42,7 +42,7 @@ function add(request) {
   message.textContent = request.message ?? `${(request.duration_us / 1000).toFixed(1)} ms`;
   name(who, request.credential);
   from.textContent = [request.ip ?? "–", request.origin].filter(Boolean).join(" ");
-  row.querySelector("input").value = request.id;
+  row.querySelector("input[name=request_id]").value = request.id;
   row.querySelector("button").setAttribute("aria-label", `Explain request ${request.id}`);
   rows.prepend(row);
   while (rows.children.length > MOST) {
