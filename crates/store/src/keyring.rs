@@ -25,7 +25,7 @@ use crate::{
     row::{Row, digest},
     store::Store,
     tx::Tx,
-    workspace::USAGE_HOURS,
+    workspace::{USAGE_HOURS, month_of},
 };
 
 /// Keys that are read at once.
@@ -148,11 +148,14 @@ impl Store {
         tx.commit().await
     }
 
-    /// Forgets what keys were used for more than 400 days ago, and by the hour more than 8; how many days and hours of
-    /// keys.
+    /// Forgets what keys were used for more than 400 days ago, months when their first day was, and by the hour more
+    /// than 8; how many days, months and hours.
     pub(crate) async fn sweep_usage(&self, now: Millis) -> Result<u64, StoreError> {
-        let hours = self.execute(usage::SWEEP_HOURS.bound().count(now.0.div_euclid(HOUR) - USAGE_HOURS)).await?;
-        Ok(hours + self.execute(usage::SWEEP_USAGE.bound().count(now.0.div_euclid(DAY) - USAGE_DAYS)).await?)
+        let mut swept = self.execute(usage::SWEEP_HOURS.bound().count(now.0.div_euclid(HOUR) - USAGE_HOURS)).await?;
+        for statement in [&usage::SWEEP_MONTHS, &usage::SWEEP_DAYS, &usage::SWEEP_USAGE] {
+            swept += self.execute(statement.bound().count(first_day_kept(now))).await?;
+        }
+        Ok(swept)
     }
 
     /// By what imported keys are known again; see [`KeySettings::imported`].
@@ -176,30 +179,43 @@ impl Store {
     }
 }
 
-/// A key's days and hours are counted once, also for two secrets of it, and in the same order on every node.
-async fn count_requests(tx: &mut Tx, uses: &[SecretUse]) -> Result<(), StoreError> {
-    count_into(tx, &usage::COUNT_REQUESTS, uses, |hour| hour.div_euclid(24)).await?;
-    count_into(tx, &usage::COUNT_HOURS, uses, |hour| hour).await
+/// Days before this one are forgotten.
+pub(crate) const fn first_day_kept(now: Millis) -> i64 {
+    now.0.div_euclid(DAY) - USAGE_DAYS
 }
+
+/// A key's days, hours and months are counted once, also for two secrets of it, then the days of all keys; everything
+/// in the same order on every node.
+async fn count_requests(tx: &mut Tx, uses: &[SecretUse]) -> Result<(), StoreError> {
+    let day = |report: &SecretUse| report.hour.div_euclid(24);
+    count_into(tx, &usage::COUNT_REQUESTS, uses, |report| (Some(report.key), day(report))).await?;
+    count_into(tx, &usage::COUNT_HOURS, uses, |report| (Some(report.key), report.hour)).await?;
+    count_into(tx, &usage::COUNT_MONTHS, uses, |report| (Some(report.key), month_of(day(report)))).await?;
+    count_into(tx, &usage::COUNT_DAYS, uses, |report| (None, day(report))).await
+}
+
+/// Whose environment, which key, and when.
+type Place<'a> = (WorkspaceId, &'a str, Option<KeyId>, i64);
 
 async fn count_into(
     tx: &mut Tx,
     statement: &Statement,
     uses: &[SecretUse],
-    time_of: impl Fn(i64) -> i64,
+    place_of: impl Fn(&SecretUse) -> (Option<KeyId>, i64),
 ) -> Result<(), StoreError> {
-    let mut times: BTreeMap<(WorkspaceId, KeyId, i64), (Environment, u64, u64)> = BTreeMap::new();
+    let mut times: BTreeMap<Place<'_>, (u64, u64)> = BTreeMap::new();
     for report in uses {
-        let key = (report.tenant.workspace, report.key, time_of(report.hour));
-        let (_, requests, refused) = times.entry(key).or_insert((report.tenant.environment, 0, 0));
+        let (key, time) = place_of(report);
+        let place = (report.tenant.workspace, report.tenant.environment.as_str(), key, time);
+        let (requests, refused) = times.entry(place).or_default();
         *requests = requests.saturating_add(report.uses);
         *refused = refused.saturating_add(report.refused);
     }
     let times: Vec<_> = times.into_iter().collect();
     for chunk in times.chunks(usage::COUNTED_ROWS) {
         let mut insert = statement.bound();
-        for ((workspace, key, time), (environment, requests, refused)) in chunk {
-            insert = insert.id(workspace).text(environment.as_str()).id(key);
+        for ((workspace, environment, key, time), (requests, refused)) in chunk {
+            insert = insert.id(workspace).text(*environment).text(key.map(|id| id.to_string()).unwrap_or_default());
             insert = insert.count(*time).count(*requests).count(*refused);
         }
         for _ in chunk.len()..usage::COUNTED_ROWS {

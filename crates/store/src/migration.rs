@@ -94,7 +94,13 @@ async fn run(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use ambient::{ManualClock, Millis};
+    use sqlx::any::AnyPoolOptions;
+
     use super::*;
+    use crate::workspace::month_of;
 
     #[test]
     fn versions_count_up_from_one_without_gaps() {
@@ -113,5 +119,74 @@ mod tests {
                 assert!(line.contains("COLLATE \"C\"") || own_text.iter().any(|name| line.contains(name)), "{line}");
             }
         }
+    }
+
+    /// A database as it was before a version, with these rows, and then as it is.
+    async fn upgraded(pool: &AnyPool, dialect: Dialect, version: u32, rows: &[String]) {
+        let mut tx = begin(pool, dialect).await.unwrap();
+        run(&mut tx, dialect, "versions", VERSIONS).await.unwrap();
+        commit(tx).await.unwrap();
+        let clock = ManualClock::new(Millis(0));
+        for migration in MIGRATIONS {
+            if migration.version == version {
+                let mut tx = begin(pool, dialect).await.unwrap();
+                for row in rows {
+                    run(&mut tx, dialect, "rows", row).await.unwrap();
+                }
+                commit(tx).await.unwrap();
+            }
+            apply(pool, dialect, migration, &clock).await.unwrap();
+        }
+    }
+
+    async fn sums(pool: &AnyPool, sql: &'static str) -> Vec<(String, i64, i64)> {
+        let rows = sqlx::query(sql).fetch_all(pool).await.unwrap();
+        rows.iter().map(|row| (row.get("of"), row.get("requests"), row.get("refused"))).collect()
+    }
+
+    async fn usage_is_summed_up(pool: &AnyPool, dialect: Dialect) {
+        // 2000-01-31 to 2000-03-01 and the turn of a year, by two keys.
+        let days = [10_987, 10_988, 11_016, 11_017, 20_453, 20_454];
+        let mut rows = vec!["INSERT INTO workspaces (id, name, created_at) VALUES ('wsp', '', 0)".to_owned()];
+        let mut months = BTreeMap::new();
+        for day in days {
+            for (key, requests) in [("a", day), ("b", 3)] {
+                rows.push(format!("INSERT INTO key_usage VALUES ('wsp', 'live', '{key}', {day}, {requests}, 1)"));
+                let (sum, refused) = months.entry((key, month_of(day))).or_insert((0, 0));
+                *sum += requests;
+                *refused += 1;
+            }
+        }
+        upgraded(pool, dialect, 7, &rows).await;
+        let expected: Vec<_> =
+            months.iter().map(|((key, month), (sum, refused))| (format!("{key} {month}"), *sum, *refused)).collect();
+        assert_eq!(expected.len(), 10);
+        let found = "SELECT key_id || ' ' || CAST(month AS TEXT) AS of, requests, refused FROM key_usage_months
+            WHERE workspace_id = 'wsp' AND environment = 'live' ORDER BY key_id, month";
+        assert_eq!(sums(pool, found).await, expected);
+        let found = "SELECT CAST(day AS TEXT) AS of, requests, refused FROM usage_days
+            WHERE workspace_id = 'wsp' AND environment = 'live' ORDER BY day";
+        assert_eq!(sums(pool, found).await, days.map(|day| (day.to_string(), day + 3, 2)));
+    }
+
+    #[tokio::test]
+    async fn what_was_used_before_there_were_sums_is_in_them() {
+        sqlx::any::install_default_drivers();
+        let open = async |url: &str| AnyPoolOptions::new().max_connections(1).connect(url).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let pool = open(&format!("sqlite://{}/chatelaine.db?mode=rwc", directory.path().display())).await;
+        usage_is_summed_up(&pool, Dialect::Sqlite).await;
+        pool.close().await;
+        #[expect(clippy::disallowed_methods, reason = "where the databases of tests are is no configuration")]
+        let url = std::env::var("CHATELAINE_TEST_POSTGRES_URL").expect("run scripts/test");
+        let pool = open(&url).await;
+        let schema = format!("migration_{}", std::process::id());
+        for sql in [format!("CREATE SCHEMA {schema}"), format!("SET search_path TO {schema}")] {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+        }
+        usage_is_summed_up(&pool, Dialect::Postgres).await;
+        let drop = format!("DROP SCHEMA {schema} CASCADE");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(drop)).execute(&pool).await.unwrap();
+        pool.close().await;
     }
 }

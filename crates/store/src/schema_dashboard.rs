@@ -82,6 +82,42 @@ pub(crate) const DASHBOARD: &[&str] = &[
         WHERE ended_at IS NOT NULL",
     "CREATE INDEX key_usage_of_key ON key_usage (workspace_id, environment, key_id, day, requests, refused)",
     "CREATE INDEX key_usage_summed ON key_usage (workspace_id, environment, day, key_id, requests, refused)",
+    "CREATE INDEX key_usage_ranked ON key_usage (workspace_id, environment, day, requests DESC, key_id)",
+    // The sums of `key_usage`, written with it: of all keys by the day, of each key by the month. `month`: its first day.
+    "CREATE TABLE usage_days (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        environment TEXT COLLATE \"C\" NOT NULL,
+        day BIGINT NOT NULL,
+        requests BIGINT NOT NULL,
+        refused BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, environment, day)
+    ) STRICT",
+    "CREATE INDEX usage_days_by_age ON usage_days (day)",
+    "INSERT INTO usage_days (workspace_id, environment, day, requests, refused)
+        SELECT workspace_id, environment, day, CAST(SUM(requests) AS BIGINT), CAST(SUM(refused) AS BIGINT)
+        FROM key_usage GROUP BY workspace_id, environment, day",
+    "CREATE TABLE key_usage_months (
+        workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
+        environment TEXT COLLATE \"C\" NOT NULL,
+        key_id TEXT COLLATE \"C\" NOT NULL,
+        month BIGINT NOT NULL,
+        requests BIGINT NOT NULL,
+        refused BIGINT NOT NULL,
+        PRIMARY KEY (workspace_id, key_id, month)
+    ) STRICT",
+    "CREATE INDEX key_usage_months_by_age ON key_usage_months (month)",
+    "CREATE INDEX key_usage_months_ranked ON key_usage_months (workspace_id, environment, month, requests DESC, key_id)",
+    // As `month_of` in Rust: the day in its 400 years, their year, the day in that, from March.
+    "INSERT INTO key_usage_months (workspace_id, environment, key_id, month, requests, refused)
+        SELECT workspace_id, environment, key_id, month, CAST(SUM(requests) AS BIGINT), CAST(SUM(refused) AS BIGINT)
+        FROM (
+            SELECT k.*, day - day_of_year + (153 * ((5 * day_of_year + 2) / 153) + 2) / 5 AS month FROM (
+                SELECT j.*, day_of_era - (365 * years + years / 4 - years / 100) AS day_of_year FROM (
+                    SELECT i.*, (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365 AS years
+                    FROM (SELECT h.*, (day + 719468) % 146097 AS day_of_era FROM key_usage h) i
+                ) j
+            ) k
+        ) l GROUP BY workspace_id, environment, key_id, month",
     // What a workflow was before it was changed: the last hundred of each.
     "CREATE TABLE workflow_versions (
         workspace_id TEXT COLLATE \"C\" NOT NULL,

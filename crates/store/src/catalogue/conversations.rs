@@ -30,6 +30,9 @@ macro_rules! found {
     };
 }
 
+/// Conversations of one [`CONVERSATIONS_WITH_WORDS`].
+pub(crate) const SEARCHED: usize = 25;
+
 statements! {
     /// Inserts nothing when the bot is not this tenant's.
     INSERT_CONVERSATION "insert_conversation"
@@ -84,6 +87,12 @@ statements! {
         counted!(found!("", "channel_id", ""));
     FOUND_CONVERSATION_COUNT_OF_USER "found_conversation_count_of_user"
         counted!(found!("", "user_identifier", ""));
+    /// Which of [`SEARCHED`] conversations have a text like `$3`, behind a place; those that are not needed are empty.
+    CONVERSATIONS_WITH_WORDS "conversations_with_words"
+        "SELECT DISTINCT conversation_id AS id FROM messages
+        WHERE workspace_id = $1 AND environment = $2 AND conversation_id IN ($5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+            $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
+            AND position > $4 AND LOWER(SUBSTR(content, 1, 10000)) LIKE $3 ESCAPE '!'";
     /// The beginnings of the newest messages before a place: no user's is longer.
     MESSAGE_TEXTS "message_texts"
         "SELECT position, SUBSTR(content, 1, 10000) AS content FROM messages

@@ -45,9 +45,12 @@ macro_rules! rows_of {
     };
 }
 
-/// The ids of a page in `$order`, and then their rows in the same.
+/// The ids of a page in `$order`, and then their rows in the same; of all, or of those that `$lead` finds.
 macro_rules! in_order {
     ($rank:literal, $direction:literal) => {
+        in_order!($rank, $direction, "")
+    };
+    ($rank:literal, $direction:literal, $lead:literal) => {
         rows_of!(
             $direction,
             "page_rank",
@@ -55,6 +58,7 @@ macro_rules! in_order {
                 "SELECT id AS page_id, ",
                 $rank,
                 " AS page_rank FROM api_keys WHERE workspace_id = $1 AND ",
+                $lead,
                 is_meant!(),
                 " ORDER BY ",
                 $rank,
@@ -139,10 +143,13 @@ macro_rules! exact {
     };
 }
 
+/// By when they end: those that are over, those that are near it, and those that are not.
 macro_rules! ending {
     () => {
-        "COALESCE(expires_at, 9223372036854775807) <= CASE $11 WHEN 'expired' THEN CAST($4 AS BIGINT) ELSE CAST($12 AS BIGINT) END
-            AND COALESCE(expires_at, 9223372036854775807) > CASE $11 WHEN 'expired' THEN CAST(-1 AS BIGINT) ELSE CAST($4 AS BIGINT) END"
+        "COALESCE(expires_at, 9223372036854775807) <= CASE $11 WHEN 'expired' THEN CAST($4 AS BIGINT)
+                WHEN 'active' THEN 9223372036854775807 ELSE CAST($12 AS BIGINT) END
+            AND COALESCE(expires_at, 9223372036854775807) > CASE $11 WHEN 'expired' THEN CAST(-1 AS BIGINT)
+                WHEN 'active' THEN CAST($12 AS BIGINT) ELSE CAST($4 AS BIGINT) END"
     };
 }
 
@@ -189,6 +196,19 @@ statements! {
     KEY_COUNT_OF_KIND "key_count_of_kind" count_of!("kind = $5");
     KEYS_OF_KIND "keys_of_kind" sorted!("kind = $5", " ASC");
     KEYS_OF_KIND_REVERSED "keys_of_kind_reversed" sorted!("kind = $5", " DESC");
+    /// What an index has in the order of ids need not be sorted: the first half of a few thousand is not read for the
+    /// last page.
+    OWNED_KEYS_BY_AGE "owned_keys_by_age" in_order!("workspace_id", " DESC", "service_account_id = $6 AND ");
+    OWNED_KEYS_BY_AGE_REVERSED "owned_keys_by_age_reversed"
+        in_order!("workspace_id", " ASC", "service_account_id = $6 AND ");
+    REVOKED_KEYS_BY_AGE "revoked_keys_by_age" in_order!("workspace_id", " DESC", "revoked_at IS NOT NULL AND ");
+    REVOKED_KEYS_BY_AGE_REVERSED "revoked_keys_by_age_reversed"
+        in_order!("workspace_id", " ASC", "revoked_at IS NOT NULL AND ");
+    KEYS_OF_KIND_BY_AGE "keys_of_kind_by_age" in_order!("workspace_id", " DESC", "kind = $5 AND ");
+    KEYS_OF_KIND_BY_AGE_REVERSED "keys_of_kind_by_age_reversed" in_order!("workspace_id", " ASC", "kind = $5 AND ");
+    KEYS_OF_TEST_BY_AGE "keys_of_test_by_age" in_order!("workspace_id", " DESC", "environment = 'test' AND ");
+    KEYS_OF_TEST_BY_AGE_REVERSED "keys_of_test_by_age_reversed"
+        in_order!("workspace_id", " ASC", "environment = 'test' AND ");
     KEY_COUNT_OF_TEST "key_count_of_test" count_of!("environment = 'test'");
     KEYS_OF_TEST "keys_of_test" sorted!("environment = 'test'", " ASC");
     KEYS_OF_TEST_REVERSED "keys_of_test_reversed" sorted!("environment = 'test'", " DESC");

@@ -3,6 +3,9 @@
 
 use super::{Statement, statements};
 
+/// Keys of one [`NAMES_OF_KEYS`].
+pub(crate) const NAMED_KEYS: usize = 25;
+
 statements! {
     /// Of the newest since `$3`, `$4` at most.
     CONVERSATION_HOURS "conversation_hours"
@@ -61,6 +64,8 @@ statements! {
             (SELECT COUNT(*) FROM (SELECT 1 AS one FROM bots WHERE workspace_id = $1 AND environment = $2 LIMIT 1) b) AS bots,
             (SELECT COUNT(*) FROM (SELECT 1 AS one FROM conversations WHERE workspace_id = $1 AND environment = $2 LIMIT 1) c)
                 AS conversations";
+    /// Of [`NAMED_KEYS`] keys; those that are not needed are empty.
     NAMES_OF_KEYS "names_of_keys"
-        "SELECT id, name FROM api_keys WHERE workspace_id = $1 AND id IN ($2, $3, $4, $5, $6, $7)";
+        "SELECT id, name FROM api_keys WHERE workspace_id = $1 AND id IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,
+            $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26)";
 }

@@ -23,9 +23,10 @@ macro_rules! counted_row {
     };
 }
 
-/// Many keys at once, each once. Rows that are not needed name no key.
+/// Many at once, each once: of `$what`, which `$unique` tells apart, and a time. Rows that are not needed name no
+/// workspace.
 macro_rules! count_into {
-    ($table:literal, $time:literal) => {
+    ($table:literal, $what:literal, $unique:literal, $time:literal) => {
         concat!(
             "WITH counted (workspace_id, environment, key_id, at, requests, refused) AS (VALUES ",
             counted_row!(1, 2, 3, 4, 5, 6),
@@ -61,11 +62,17 @@ macro_rules! count_into {
             counted_row!(91, 92, 93, 94, 95, 96),
             ") INSERT INTO ",
             $table,
-            " (workspace_id, environment, key_id, ",
+            " (",
+            $what,
+            ", ",
             $time,
             ", requests, refused)
-            SELECT workspace_id, environment, key_id, at, requests, refused FROM counted WHERE key_id <> ''
-            ON CONFLICT (workspace_id, key_id, ",
+            SELECT ",
+            $what,
+            ", at, requests, refused FROM counted WHERE workspace_id <> ''
+            ON CONFLICT (",
+            $unique,
+            ", ",
             $time,
             ") DO UPDATE SET requests = ",
             $table,
@@ -88,28 +95,28 @@ macro_rules! of_days {
     };
 }
 
-/// With how many groups there are, so that they are added up once.
+/// The days of each key added up, with how many keys there are, so that it is done once.
 macro_rules! summed {
-    ($by:literal, $which:literal, $order:literal) => {
+    ($which:literal) => {
         concat!(
-            "SELECT ",
-            $by,
-            ", CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(refused) AS BIGINT) AS refused,
+            "SELECT key_id, CAST(SUM(requests) AS BIGINT) AS requests, CAST(SUM(refused) AS BIGINT) AS refused,
             COUNT(*) OVER () AS total",
             of_days!(),
             $which,
-            "GROUP BY ",
-            $by,
-            " ORDER BY ",
-            $order,
-            " LIMIT $5 OFFSET $6"
+            "GROUP BY key_id ORDER BY 2 DESC, key_id LIMIT $5 OFFSET $6"
         )
     };
 }
 
 statements! {
-    COUNT_REQUESTS "count_requests" count_into!("key_usage", "day");
-    COUNT_HOURS "count_hours" count_into!("key_usage_hours", "hour");
+    COUNT_REQUESTS "count_requests"
+        count_into!("key_usage", "workspace_id, environment, key_id", "workspace_id, key_id", "day");
+    COUNT_HOURS "count_hours"
+        count_into!("key_usage_hours", "workspace_id, environment, key_id", "workspace_id, key_id", "hour");
+    COUNT_MONTHS "count_months"
+        count_into!("key_usage_months", "workspace_id, environment, key_id", "workspace_id, key_id", "month");
+    COUNT_DAYS "count_days"
+        count_into!("usage_days", "workspace_id, environment", "workspace_id, environment", "day");
     /// Of [`KEYS_OF_HOURS`] keys; those that are not needed are empty.
     HOURS "usage_hours"
         "SELECT key_id, hour, requests, refused FROM key_usage_hours
@@ -127,19 +134,36 @@ statements! {
     );
     USAGE_COUNT "usage_count" counted!(of_days!());
     USAGE_COUNT_OF_KEY "usage_count_of_key" counted!(concat!(of_days!(), "AND key_id = $5"));
-    USAGE_BY_KEY "usage_by_key" summed!("key_id", "", "2 DESC, key_id");
-    USAGE_BY_KEY_OF_KEY "usage_by_key_of_key" summed!("key_id", "AND key_id = $7 ", "2 DESC, key_id");
+    USAGE_BY_KEY "usage_by_key" summed!("");
+    USAGE_BY_KEY_OF_KEY "usage_by_key_of_key" summed!("AND key_id = $7 ");
     USAGE_BY_KEY_COUNT "usage_by_key_count" concat!("SELECT COUNT(DISTINCT key_id) AS total", of_days!());
     USAGE_BY_KEY_COUNT_OF_KEY "usage_by_key_count_of_key"
         concat!("SELECT COUNT(DISTINCT key_id) AS total", of_days!(), "AND key_id = $5");
-    USAGE_BY_DAY "usage_by_day" summed!("day", "", "day DESC");
-    USAGE_BY_DAY_OF_KEY "usage_by_day_of_key" summed!("day", "AND key_id = $7 ", "day DESC");
-    USAGE_BY_DAY_COUNT "usage_by_day_count" concat!("SELECT COUNT(DISTINCT day) AS total", of_days!());
-    USAGE_BY_DAY_COUNT_OF_KEY "usage_by_day_count_of_key"
-        concat!("SELECT COUNT(DISTINCT day) AS total", of_days!(), "AND key_id = $5");
+    /// Of one day, in the order of an index.
+    USAGE_BY_KEY_OF_DAY "usage_by_key_of_day"
+        "SELECT key_id, requests, refused FROM key_usage WHERE workspace_id = $1 AND environment = $2 AND day = $3
+        ORDER BY requests DESC, key_id LIMIT $4 OFFSET $5";
+    USAGE_BY_KEY_OF_DAY_COUNT "usage_by_key_of_day_count"
+        counted!("FROM key_usage WHERE workspace_id = $1 AND environment = $2 AND day = $3");
+    /// Of one month, likewise.
+    USAGE_BY_KEY_OF_MONTH "usage_by_key_of_month"
+        "SELECT key_id, requests, refused FROM key_usage_months
+        WHERE workspace_id = $1 AND environment = $2 AND month = $3
+        ORDER BY requests DESC, key_id LIMIT $4 OFFSET $5";
+    USAGE_BY_KEY_OF_MONTH_COUNT "usage_by_key_of_month_count"
+        counted!("FROM key_usage_months WHERE workspace_id = $1 AND environment = $2 AND month = $3");
+    USAGE_BY_DAY "usage_by_day"
+        "SELECT day, requests, refused FROM usage_days
+        WHERE workspace_id = $1 AND environment = $2 AND day >= $3 AND day <= $4
+        ORDER BY day DESC LIMIT $5 OFFSET $6";
+    USAGE_BY_DAY_COUNT "usage_by_day_count"
+        counted!("FROM usage_days WHERE workspace_id = $1 AND environment = $2 AND day >= $3 AND day <= $4");
     /// By the workspaces' index on days: nothing is read that stays.
     SWEEP_USAGE "sweep_usage"
         "DELETE FROM key_usage WHERE workspace_id IN (SELECT id FROM workspaces) AND day < $1";
+    SWEEP_DAYS "sweep_usage_days" "DELETE FROM usage_days WHERE day < $1";
+    /// A month goes with its first day.
+    SWEEP_MONTHS "sweep_usage_months" "DELETE FROM key_usage_months WHERE month < $1";
     /// By the index on hours.
     SWEEP_HOURS "sweep_usage_hours" "DELETE FROM key_usage_hours WHERE hour < $1";
 }

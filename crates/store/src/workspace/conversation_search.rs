@@ -1,23 +1,26 @@
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use ambient::{BotId, ChannelId, ConversationId, Millis, Ulid};
 
 use super::{Workspace, conversations::conversation_record, limits};
 use crate::{
-    catalogue::{Bound, Statement, conversations as sql},
+    catalogue::{
+        Bound, Statement,
+        conversations::{self as sql, SEARCHED},
+    },
     error::StoreError,
     record::{ConversationRecord, Page, PageRequest},
 };
 
 /// Conversations that are read at a time.
 const BATCH: u32 = 100;
-/// Messages that are read at a time, and of one conversation at most: the newest.
+/// Messages that are read at a time, and of one conversation at most, the newest: as many as are looked at at once.
 const TEXTS: u32 = 100;
-const TEXTS_OF_ONE: u32 = 500;
-/// Conversations and messages that one search looks at, and how long it looks.
+const TEXTS_OF_ONE: u64 = 500;
+/// Conversations and messages that one search looks at, and how long it looks, at some of them in any case.
 const MOST_CONVERSATIONS: u32 = 1_000;
-const MOST_TEXTS: u32 = 10_000;
-const PATIENCE: Duration = Duration::from_secs(3);
+const MOST_TEXTS: u64 = 10_000;
+const PATIENCE: Duration = Duration::from_millis(10);
 
 /// Which conversations; what is not said is not asked.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +129,8 @@ impl Workspace {
 
     /// The newest of them, at most `limit`, whose user, id or messages have these words in them, whatever their
     /// case. One call looks at the newest 1,000 conversations, or at their newest 10,000 messages: 500 of a
-    /// conversation, 10,000 characters of each. [`FoundConversations::next`] says where to go on.
+    /// conversation, 10,000 characters of each; or as far as it comes in 10 ms.
+    /// [`FoundConversations::next`] says where to go on.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -143,19 +147,33 @@ impl Workspace {
         loop {
             let (statement, _, lead) = filter.plan();
             let batch = filter.bind(self.own(statement), &lead).count(BATCH).count(0);
-            let batch = self.store.rows(batch).await?;
+            let batch = self.store.rows(batch).await?.iter().map(conversation_record).collect::<Result<Vec<_>, _>>()?;
             let is_last = batch.len() < BATCH as usize;
-            for row in &batch {
-                let record = conversation_record(row)?;
-                filter.before = Some(record.id);
-                conversations += 1;
-                if self.has_words(&record, &words, &mut texts).await? {
-                    rows.push(record);
+            let mut rest = batch.into_iter().peekable();
+            while rest.peek().is_some() {
+                let is_over = self.store.clock().elapsed().saturating_sub(began) >= PATIENCE;
+                if conversations >= MOST_CONVERSATIONS || texts >= MOST_TEXTS || (is_over && conversations > 0) {
+                    return Ok(FoundConversations { rows, next: filter.before, is_cut: true });
                 }
-                let elapsed = self.store.clock().elapsed().saturating_sub(began);
-                let is_cut = conversations >= MOST_CONVERSATIONS || texts >= MOST_TEXTS || elapsed >= PATIENCE;
-                if rows.len() >= limit || is_cut {
-                    return Ok(FoundConversations { rows, next: filter.before, is_cut });
+                let mut group: Vec<ConversationRecord> = Vec::new();
+                let mut size = 0;
+                while let Some(record) = rest.next_if(|next| {
+                    group.is_empty() || (group.len() < SEARCHED && size + next.message_count <= TEXTS_OF_ONE)
+                }) {
+                    size += record.message_count.min(TEXTS_OF_ONE);
+                    group.push(record);
+                }
+                let found = self.having_words(&group, &words).await?;
+                for record in group {
+                    filter.before = Some(record.id);
+                    conversations += 1;
+                    texts += record.message_count.min(TEXTS_OF_ONE);
+                    if found.contains(&record.id) {
+                        rows.push(record);
+                    }
+                    if rows.len() >= limit {
+                        return Ok(FoundConversations { rows, next: filter.before, is_cut: false });
+                    }
                 }
             }
             if is_last {
@@ -164,19 +182,44 @@ impl Workspace {
         }
     }
 
-    async fn has_words(&self, record: &ConversationRecord, words: &str, texts: &mut u32) -> Result<bool, StoreError> {
-        let user = record.user_identifier.as_deref().unwrap_or_default();
-        if user.to_lowercase().contains(words) || record.id.to_string().contains(words) {
-            return Ok(true);
+    /// Which of a few conversations have the words in them. What the databases know of a character's case is ASCII, so
+    /// they look for that part of the words, and what they find is read where that is not all.
+    async fn having_words(
+        &self,
+        group: &[ConversationRecord],
+        words: &str,
+    ) -> Result<HashSet<ConversationId>, StoreError> {
+        let (meant, others): (Vec<_>, Vec<_>) = group.iter().partition(|record| {
+            let user = record.user_identifier.as_deref().unwrap_or_default();
+            user.to_lowercase().contains(words) || record.id.to_string().contains(words)
+        });
+        let mut found: HashSet<_> = meant.iter().map(|record| record.id).collect();
+        let Some(first) = others.first() else { return Ok(found) };
+        let part = ascii_part(words);
+        // One with more texts than that is alone.
+        let first = first.message_count.saturating_sub(TEXTS_OF_ONE);
+        let mut bound = self.own(&sql::CONVERSATIONS_WITH_WORDS).text(pattern(part)).count(first);
+        for at in 0..SEARCHED {
+            bound = bound.text(others.get(at).map(|record| record.id.to_string()).unwrap_or_default());
         }
+        for row in self.store.rows(bound).await? {
+            let id = row.id("id")?;
+            let Some(record) = others.iter().find(|record| record.id == id) else { continue };
+            if part == words || self.has_words(record, words).await? {
+                found.insert(id);
+            }
+        }
+        Ok(found)
+    }
+
+    async fn has_words(&self, record: &ConversationRecord, words: &str) -> Result<bool, StoreError> {
         let mut before = record.message_count + 1;
-        for _ in 0..TEXTS_OF_ONE / TEXTS {
+        for _ in 0..TEXTS_OF_ONE / u64::from(TEXTS) {
             if before <= 1 {
                 break;
             }
             let newest = self.own(&sql::MESSAGE_TEXTS).id(record.id).count(before).count(TEXTS);
             for row in self.store.rows(newest).await? {
-                *texts += 1;
                 before = row.count("position")?;
                 if row.text("content")?.to_lowercase().contains(words) {
                     return Ok(true);
@@ -184,5 +227,47 @@ impl Workspace {
             }
         }
         Ok(false)
+    }
+}
+
+/// The longest part of words in lower case that stands in the text as it is, but for the case of ASCII. An `i` with
+/// a dot of its own was another letter.
+fn ascii_part(words: &str) -> &str {
+    let mut longest = "";
+    let mut rest = words;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_at(rest.find(|c: char| !c.is_ascii()).unwrap_or(rest.len()));
+        let part = if after.starts_with('\u{307}') { part.strip_suffix('i').unwrap_or(part) } else { part };
+        if part.len() > longest.len() {
+            longest = part;
+        }
+        rest = after.trim_start_matches(|c: char| !c.is_ascii());
+    }
+    longest
+}
+
+/// What `LIKE … ESCAPE '!'` finds the words with.
+fn pattern(words: &str) -> String {
+    let escaped = words.replace('!', "!!").replace('%', "!%").replace('_', "!_");
+    format!("%{escaped}%")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn databases_are_asked_for_the_longest_part_that_they_can_find() {
+        for (words, part) in [
+            ("delivery", "delivery"),
+            ("grüsse an alle", "sse an alle"),
+            ("привет", ""),
+            ("", ""),
+            ("i\u{307}stanbul", "stanbul"),
+            ("abci\u{307}", "abc"),
+        ] {
+            assert_eq!(ascii_part(words), part);
+        }
+        assert_eq!(pattern("50%_!"), "%50!%!_!!%");
     }
 }

@@ -95,30 +95,19 @@ impl KeyFilter {
         self.words.as_deref().map(str::trim).filter(|words| !words.is_empty())
     }
 
-    /// What is rarest about the keys that are meant: how they are counted, and found either way round.
-    fn lead(&self, environment: Environment) -> Option<[&'static Statement; 3]> {
-        let is_exact = |words: &str| words.contains('…') || words.to_lowercase().parse::<KeyId>().is_ok();
-        Some(match (self.words(), self.status, self.kind) {
-            (Some(words), ..) if is_exact(words) => {
-                [&list::EXACT_KEY_COUNT, &list::EXACT_KEYS, &list::EXACT_KEYS_REVERSED]
-            }
-            _ if self.service_account.is_some() => {
-                [&list::OWNED_KEY_COUNT, &list::OWNED_KEYS, &list::OWNED_KEYS_REVERSED]
-            }
-            (Some(_), ..) => [&list::NAMED_KEY_COUNT, &list::NAMED_KEYS, &list::NAMED_KEYS_REVERSED],
-            (_, Some(KeyStatus::Revoked), _) => {
-                [&list::REVOKED_KEY_COUNT, &list::REVOKED_KEYS, &list::REVOKED_KEYS_REVERSED]
-            }
-            (_, Some(KeyStatus::Expired | KeyStatus::Expiring), _) => {
-                [&list::ENDING_KEY_COUNT, &list::ENDING_KEYS, &list::ENDING_KEYS_REVERSED]
-            }
-            (_, Some(KeyStatus::Disabled), _) => {
-                [&list::DISABLED_KEY_COUNT, &list::DISABLED_KEYS, &list::DISABLED_KEYS_REVERSED]
-            }
-            (.., Some(_)) => [&list::KEY_COUNT_OF_KIND, &list::KEYS_OF_KIND, &list::KEYS_OF_KIND_REVERSED],
-            _ if environment == Environment::Test => {
-                [&list::KEY_COUNT_OF_TEST, &list::KEYS_OF_TEST, &list::KEYS_OF_TEST_REVERSED]
-            }
+    /// What is rare about the keys that are meant, besides their names.
+    fn lead(&self, environment: Environment) -> Option<Lead> {
+        if self.service_account.is_some() {
+            return Some(OWNED);
+        }
+        Some(match (self.status, self.kind) {
+            (Some(KeyStatus::Revoked), _) => REVOKED,
+            (Some(KeyStatus::Expired | KeyStatus::Expiring), _) => ENDING,
+            (Some(KeyStatus::Disabled), _) => DISABLED,
+            (_, Some(_)) => OF_KIND,
+            _ if environment == Environment::Test => OF_TEST,
+            // Where keys are made for a day, few of them still work.
+            (Some(KeyStatus::Active), _) => ENDING,
             _ => return None,
         })
     }
@@ -145,6 +134,49 @@ impl KeyFilter {
     }
 }
 
+/// What is rare about keys: how those that have it are counted, and found either way round, sorted or, where an index
+/// has them in the order of their age, by that.
+struct Lead {
+    count: &'static Statement,
+    sorted: [&'static Statement; 2],
+    by_age: Option<[&'static Statement; 2]>,
+}
+
+const EXACT: Lead =
+    Lead { count: &list::EXACT_KEY_COUNT, sorted: [&list::EXACT_KEYS, &list::EXACT_KEYS_REVERSED], by_age: None };
+const NAMED: Lead =
+    Lead { count: &list::NAMED_KEY_COUNT, sorted: [&list::NAMED_KEYS, &list::NAMED_KEYS_REVERSED], by_age: None };
+const OWNED: Lead = Lead {
+    count: &list::OWNED_KEY_COUNT,
+    sorted: [&list::OWNED_KEYS, &list::OWNED_KEYS_REVERSED],
+    by_age: Some([&list::OWNED_KEYS_BY_AGE_REVERSED, &list::OWNED_KEYS_BY_AGE]),
+};
+const REVOKED: Lead = Lead {
+    count: &list::REVOKED_KEY_COUNT,
+    sorted: [&list::REVOKED_KEYS, &list::REVOKED_KEYS_REVERSED],
+    by_age: Some([&list::REVOKED_KEYS_BY_AGE_REVERSED, &list::REVOKED_KEYS_BY_AGE]),
+};
+const ENDING: Lead =
+    Lead { count: &list::ENDING_KEY_COUNT, sorted: [&list::ENDING_KEYS, &list::ENDING_KEYS_REVERSED], by_age: None };
+const DISABLED: Lead = Lead {
+    count: &list::DISABLED_KEY_COUNT,
+    sorted: [&list::DISABLED_KEYS, &list::DISABLED_KEYS_REVERSED],
+    by_age: None,
+};
+const OF_KIND: Lead = Lead {
+    count: &list::KEY_COUNT_OF_KIND,
+    sorted: [&list::KEYS_OF_KIND, &list::KEYS_OF_KIND_REVERSED],
+    by_age: Some([&list::KEYS_OF_KIND_BY_AGE_REVERSED, &list::KEYS_OF_KIND_BY_AGE]),
+};
+const OF_TEST: Lead = Lead {
+    count: &list::KEY_COUNT_OF_TEST,
+    sorted: [&list::KEYS_OF_TEST, &list::KEYS_OF_TEST_REVERSED],
+    by_age: Some([&list::KEYS_OF_TEST_BY_AGE_REVERSED, &list::KEYS_OF_TEST_BY_AGE]),
+};
+
+/// So many names that begin alike are looked through without a question what else is rare.
+const FEW: u64 = 1_000;
+
 /// A name as names are sorted and searched.
 pub(super) fn folded(name: &str) -> String {
     name.to_lowercase()
@@ -162,7 +194,7 @@ impl Workspace {
                 limits(self.seen(&sql::KEYS_PAGE_OF_ACCOUNT).time(now), page).id(account),
                 self.store.total(self.seen(&sql::KEY_COUNT_OF_ACCOUNT).id(account)).await?,
             ),
-            _ => match filter.lead(self.tenant.environment) {
+            _ => match self.lead(&filter, now).await? {
                 Some(lead) => self.found_keys(lead, page, &filter, now).await?,
                 None if filter.is_of_account_alone() => {
                     (limits(self.seen(&sql::KEYS).time(now), page), self.store.total(self.seen(&sql::KEY_COUNT)).await?)
@@ -177,20 +209,43 @@ impl Workspace {
         Ok(Page::counted(rows, total))
     }
 
+    /// What is rarest about the keys that are meant. Among many whose names begin alike, that may be something else.
+    async fn lead(&self, filter: &KeyFilter, now: Millis) -> Result<Option<Lead>, StoreError> {
+        let Some(words) = filter.words() else { return Ok(filter.lead(self.tenant.environment)) };
+        if words.contains('…') || words.to_lowercase().parse::<KeyId>().is_ok() {
+            return Ok(Some(EXACT));
+        }
+        let Some(other) = filter.lead(self.tenant.environment) else { return Ok(Some(NAMED)) };
+        let names = KeyFilter { words: filter.words.clone(), ..KeyFilter::default() };
+        let named = self.store.total(names.bind(self.seen(NAMED.count), now)).await?;
+        if named <= FEW {
+            return Ok(Some(NAMED));
+        }
+        let others = KeyFilter { words: None, ..filter.clone() };
+        let others = self.store.total(others.bind(self.seen(other.count), now)).await?;
+        Ok(Some(if others < named { other } else { NAMED }))
+    }
+
     /// Few are sorted; of very many the order of an index is walked, in which the next one is never far.
     async fn found_keys(
         &self,
-        [count, upwards, downwards]: [&'static Statement; 3],
+        lead: Lead,
         page: PageRequest,
         filter: &KeyFilter,
         now: Millis,
     ) -> Result<(Bound, u64), StoreError> {
-        let total = self.store.total(filter.bind(self.seen(count), now)).await?;
-        if total > MAX_TOTAL {
-            return Ok((limits(filter.bind(self.seen(filter.statement()), now), page), total));
-        }
+        let total = self.store.total(filter.bind(self.seen(lead.count), now)).await?;
         let (by, is_down) = filter.sorting();
-        let statement = if is_down { downwards } else { upwards };
-        Ok((limits(filter.bind(self.seen(statement), now).text(by), page), total))
+        let of = |[upwards, downwards]: [&'static Statement; 2]| if is_down { downwards } else { upwards };
+        let in_order = match lead.by_age {
+            _ if total > MAX_TOTAL => Some(filter.statement()),
+            Some(statements) if filter.order == KeyOrder::Created => Some(of(statements)),
+            _ => None,
+        };
+        let rows = match in_order {
+            Some(statement) => limits(filter.bind(self.seen(statement), now), page),
+            None => limits(filter.bind(self.seen(of(lead.sorted)), now).text(by), page),
+        };
+        Ok((rows, total))
     }
 }

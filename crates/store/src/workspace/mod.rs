@@ -73,6 +73,7 @@ pub use outcomes::OutcomeCount;
 pub use overview::{Attention, HourCount, WebhookAtRest};
 pub use second_factor::SecondFactor;
 pub use triggers::{MAX_TRIGGERS, MAX_TRIGGERS_OF_WORKSPACE};
+pub(crate) use usage::month_of;
 pub use usage::{HourRecord, USAGE_HOURS, UsageFilter, UsageGroup, UsageRecord};
 pub use webhooks::MAX_WEBHOOKS;
 

@@ -125,17 +125,22 @@ impl Workspace {
         Ok((is_there("keys")?, is_there("bots")?, is_there("conversations")?))
     }
 
-    /// The names of up to six keys of the workspace.
+    /// The names of these keys of the workspace, in no order.
     ///
     /// # Errors
     /// When the database cannot be used.
     pub async fn names_of_keys(&self, keys: &[KeyId]) -> Result<Vec<(KeyId, String)>, StoreError> {
-        let mut bound = sql::NAMES_OF_KEYS.bound().id(self.tenant.workspace);
-        for at in 0..6 {
-            bound = bound.text(keys.get(at).map(ToString::to_string).unwrap_or_default());
+        let mut names = Vec::new();
+        for chunk in keys.chunks(sql::NAMED_KEYS) {
+            let mut bound = sql::NAMES_OF_KEYS.bound().id(self.tenant.workspace);
+            for at in 0..sql::NAMED_KEYS {
+                bound = bound.text(chunk.get(at).map(ToString::to_string).unwrap_or_default());
+            }
+            for row in self.store.rows(bound).await? {
+                names.push((row.id("id")?, row.string("name")?));
+            }
         }
-        let rows = self.store.rows(bound).await?;
-        rows.iter().map(|row| Ok((row.id("id")?, row.string("name")?))).collect()
+        Ok(names)
     }
 
     async fn attention(&self, bound: crate::catalogue::Bound) -> Result<Vec<Attention>, StoreError> {

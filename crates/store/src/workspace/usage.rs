@@ -7,6 +7,7 @@ use crate::{
         usage::{self as sql, KEYS_OF_HOURS},
     },
     error::StoreError,
+    keyring::first_day_kept,
     record::{Page, PageRequest},
     row::Row,
 };
@@ -32,6 +33,24 @@ pub struct UsageFilter {
     pub to: i64,
     /// Of this key alone.
     pub key: Option<KeyId>,
+}
+
+impl UsageFilter {
+    /// Whether it is one month, from its first day to its last one.
+    fn is_month(&self) -> bool {
+        (27..31).contains(&self.to.saturating_sub(self.from))
+            && month_of(self.from) == self.from
+            && month_of(self.to + 1) == self.to + 1
+    }
+}
+
+/// The first day of the month that a day is in, both since 1970-01-01. Months are counted from March, in eras of 400
+/// years, so that a leap day is the last one of its year.
+pub(crate) const fn month_of(day: i64) -> i64 {
+    let of_era = (day + 719_468).rem_euclid(146_097);
+    let years = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * years + years / 4 - years / 100);
+    day - of_year + (153 * ((5 * of_year + 2) / 153) + 2) / 5
 }
 
 /// How often a key was used.
@@ -89,6 +108,7 @@ impl Workspace {
     }
 
     /// How often keys of this environment were used, by day. What is not written yet is missing: a minute at most.
+    /// Days of all keys, and the keys of one day or of one month that is kept whole, are read from their sums.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -98,29 +118,30 @@ impl Workspace {
         group: UsageGroup,
         page: PageRequest,
     ) -> Result<Page<UsageRecord>, StoreError> {
-        let [rows, of_key, total, total_of_key] = match group {
-            UsageGroup::Neither => [&sql::USAGE, &sql::USAGE_OF_KEY, &sql::USAGE_COUNT, &sql::USAGE_COUNT_OF_KEY],
-            UsageGroup::Key => [
-                &sql::USAGE_BY_KEY,
-                &sql::USAGE_BY_KEY_OF_KEY,
-                &sql::USAGE_BY_KEY_COUNT,
-                &sql::USAGE_BY_KEY_COUNT_OF_KEY,
-            ],
-            UsageGroup::Day => [
-                &sql::USAGE_BY_DAY,
-                &sql::USAGE_BY_DAY_OF_KEY,
-                &sql::USAGE_BY_DAY_COUNT,
-                &sql::USAGE_BY_DAY_COUNT_OF_KEY,
-            ],
-        };
         let days = |statement: &Statement| self.own(statement).count(filter.from).count(filter.to);
-        let (rows, total) = match filter.key {
-            None => (limits(days(rows), page), days(total)),
-            Some(key) => (limits(days(of_key), page).id(key), days(total_of_key).id(key)),
+        let of = |statement: &Statement| self.own(statement).count(filter.from);
+        let (rows, total, is_summed) = match (group, filter.key) {
+            (UsageGroup::Neither, None) => (limits(days(&sql::USAGE), page), days(&sql::USAGE_COUNT), false),
+            (UsageGroup::Day, None) => (limits(days(&sql::USAGE_BY_DAY), page), days(&sql::USAGE_BY_DAY_COUNT), false),
+            (UsageGroup::Neither | UsageGroup::Day, Some(key)) => {
+                (limits(days(&sql::USAGE_OF_KEY), page).id(key), days(&sql::USAGE_COUNT_OF_KEY).id(key), false)
+            }
+            (UsageGroup::Key, Some(key)) => (
+                limits(days(&sql::USAGE_BY_KEY_OF_KEY), page).id(key),
+                days(&sql::USAGE_BY_KEY_COUNT_OF_KEY).id(key),
+                true,
+            ),
+            (UsageGroup::Key, None) if filter.from == filter.to => {
+                (limits(of(&sql::USAGE_BY_KEY_OF_DAY), page), of(&sql::USAGE_BY_KEY_OF_DAY_COUNT), false)
+            }
+            (UsageGroup::Key, None) if filter.is_month() && filter.from >= first_day_kept(self.store.now()) => {
+                (limits(of(&sql::USAGE_BY_KEY_OF_MONTH), page), of(&sql::USAGE_BY_KEY_OF_MONTH_COUNT), false)
+            }
+            (UsageGroup::Key, None) => (limits(days(&sql::USAGE_BY_KEY), page), days(&sql::USAGE_BY_KEY_COUNT), true),
         };
         let rows = self.store.rows(rows).await?;
         let counted = match rows.first() {
-            Some(first) if group != UsageGroup::Neither => first.count("total")?,
+            Some(first) if is_summed => first.count("total")?,
             _ => self.store.total(total).await?,
         };
         let rows = rows.iter().map(|row| usage_record(row, group)).collect::<Result<_, _>>()?;
@@ -143,4 +164,23 @@ fn usage_record(row: &Row, group: UsageGroup) -> Result<UsageRecord, StoreError>
         requests: row.count("requests")?,
         refused: row.count("refused")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn months_begin_on_their_first_day() {
+        // 1970-01-01, 1970-02-01, 2000-02-01 and -03-01, 2026-01-01 and -12-01, 2100-03-01.
+        for (first, days) in [(0, 31), (31, 28), (10_988, 29), (11_017, 31), (20_454, 31), (20_788, 31), (47_541, 31)] {
+            for day in first..first + days {
+                assert_eq!(month_of(day), first, "{day}");
+            }
+            assert_ne!(month_of(first - 1), first);
+            let of = |from, to| UsageFilter { from, to, key: None }.is_month();
+            assert!(of(first, first + days - 1), "{first}");
+            assert!(!of(first, first + days) && !of(first, first + days - 2) && !of(first + 1, first + days));
+        }
+    }
 }

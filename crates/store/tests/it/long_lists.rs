@@ -121,9 +121,18 @@ async fn what_conversations_are_filtered_by_has_an_index() {
             assert!(found.contains(&format!("COVERING INDEX {index}")), "{count}: {found}");
         }
         let asked = ["'wsp_1'", "'live'", "0", "9", "25", "0", "'key_1'"];
-        for name in ["usage_of_key", "usage_by_day_of_key", "usage_by_key_of_key"] {
+        for name in ["usage_of_key", "usage_by_key_of_key"] {
             let found = plan(world, name, &asked).await;
             assert!(found.contains("key_id=?"), "{name}: {found}");
+        }
+        for (name, index) in [
+            ("usage", "key_usage_summed (workspace_id=? AND environment=? AND day>? AND day<?)"),
+            ("usage_by_day", "sqlite_autoindex_usage_days_1 (workspace_id=? AND environment=? AND day>? AND day<?)"),
+            ("usage_by_key_of_day", "key_usage_ranked (workspace_id=? AND environment=? AND day=?)"),
+            ("usage_by_key_of_month", "key_usage_months_ranked (workspace_id=? AND environment=? AND month=?)"),
+        ] {
+            let found = plan(world, name, &asked[..6]).await;
+            assert!(found.contains(index) && !found.contains("TEMP B-TREE"), "{name}: {found}");
         }
     })
     .await;

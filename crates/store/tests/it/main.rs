@@ -22,6 +22,7 @@ mod lease;
 mod long_lists;
 mod opening;
 mod runs;
+mod searches;
 mod service_accounts;
 mod tenants;
 mod triggers;

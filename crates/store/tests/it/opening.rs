@@ -73,6 +73,8 @@ async fn nodes_that_start_together_migrate_once() {
             "webhook_events",
             "webhooks",
             "outcomes",
+            "usage_days",
+            "key_usage_months",
             "key_usage_hours",
             "member_recovery_codes",
             "key_notices",

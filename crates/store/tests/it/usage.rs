@@ -1,7 +1,10 @@
-use ambient::{KeyId, Millis, Ulid};
-use store::{PageRequest, SecretUse, UsageFilter, UsageGroup, UsageRecord, Workspace};
+use std::{collections::BTreeMap, sync::Arc};
 
-use crate::databases::{FIRST, START, World, by, digest, new_key, on_each, secret, test_key};
+use ambient::{Clock, KeyId, ManualClock, Millis, SeededRandom, Ulid};
+use sqlx::Row;
+use store::{PageRequest, SecretUse, Store, UsageFilter, UsageGroup, UsageRecord, Workspace};
+
+use crate::databases::{FIRST, START, World, by, connect, digest, new_key, on_each, secret, test_key};
 
 const TODAY: i64 = START.0 / 86_400_000;
 const ALL: UsageFilter = UsageFilter { from: 0, to: i64::MAX, key: None };
@@ -149,6 +152,106 @@ async fn hours_are_counted_beside_the_days_and_forgotten_after_eight() {
         assert_eq!(usage(&live, day, UsageGroup::Neither).await, [(Some(TODAY), Some(one), 16, 1)]);
         world.store.sweep(Millis((hour + 192) * 3_600_000)).await.unwrap();
         assert_eq!(hours(&live, &[one], 0).await, [(one, hour, 15, 1)], "the hour before is forgotten");
+    })
+    .await;
+}
+
+/// What the days of each key say, summed up.
+async fn added<T: Ord>(of: &Workspace, filter: UsageFilter, by: impl Fn(&UsageRecord) -> T) -> BTreeMap<T, (u64, u64)> {
+    let mut sums = BTreeMap::new();
+    for page in 1.. {
+        let found = of.usage(filter, UsageGroup::Neither, PageRequest { page, per_page: 100 }).await.unwrap();
+        for row in &found.rows {
+            let (requests, refused) = sums.entry(by(row)).or_insert((0, 0));
+            *requests += row.requests;
+            *refused += row.refused;
+        }
+        if found.rows.len() < 100 {
+            break;
+        }
+    }
+    sums
+}
+
+/// The same, as it is told.
+async fn told<T: Ord>(
+    of: &Workspace,
+    (filter, group): (UsageFilter, UsageGroup),
+    by: impl Fn(&UsageRecord) -> T,
+) -> BTreeMap<T, (u64, u64)> {
+    let found = of.usage(filter, group, FIRST).await.unwrap();
+    assert_eq!(found.total, found.rows.len() as u64);
+    found.rows.iter().map(|row| (by(row), (row.requests, row.refused))).collect()
+}
+
+/// 2025-12-01, 2026-01-01 and 2026-02-01.
+const MONTHS: [i64; 3] = [TODAY - 31, TODAY, TODAY + 31];
+
+#[tokio::test]
+async fn sums_are_what_the_days_of_keys_add_up_to_also_with_two_who_write() {
+    on_each(async |world| {
+        let random = Arc::new(SeededRandom::new(2));
+        let other = Store::open(&world.url, Arc::new(ManualClock::new(START)), random).await.unwrap();
+        let (live, test) = world.tenant("ours").await;
+        let id = |n: u128| KeyId(Ulid((u128::from(u32::MAX) << 90) + n));
+        let reports = |part: u64| -> Vec<SecretUse> {
+            let days = MONTHS.map(|first| [first - 1, first, first + 7]).concat();
+            let each = days.into_iter().zip(0_u64..).flat_map(|(day, at)| (0..9_u64).map(move |n| (day, at, n)));
+            each.map(|(day, at, n)| {
+                let of = if n < 7 { &live } else { &test };
+                report(of, id(u128::from(n)), 200, (part + at + n, part), day)
+            })
+            .collect()
+        };
+        for part in 0..5 {
+            let (ours, theirs) = (reports(part), reports(part + 10));
+            let (a, b) = tokio::join!(world.store.record_uses(&ours), other.record_uses(&theirs));
+            assert!(a.is_ok() && b.is_ok(), "{a:?} {b:?}");
+        }
+        other.close().await;
+        for (of, keys) in [(&live, 7), (&test, 2)] {
+            let by_day = |row: &UsageRecord| row.day;
+            assert_eq!(told(of, (ALL, UsageGroup::Day), by_day).await, added(of, ALL, by_day).await);
+            let half = UsageFilter { from: TODAY - 1, to: TODAY, key: None };
+            assert_eq!(told(of, (half, UsageGroup::Day), by_day).await.len(), 2);
+            let by_key = |row: &UsageRecord| row.key;
+            // Whole months, one day, and what is neither.
+            let spans = [(MONTHS[0], MONTHS[1] - 1), (MONTHS[1], MONTHS[2] - 1), (TODAY, TODAY), (TODAY, TODAY + 31)];
+            for (from, to) in spans {
+                let span = UsageFilter { from, to, key: None };
+                let sums = told(of, (span, UsageGroup::Key), by_key).await;
+                assert_eq!(sums, added(of, span, by_key).await, "{from} to {to}");
+                assert_eq!(sums.len(), keys);
+                let place =
+                    async |page| of.usage(span, UsageGroup::Key, PageRequest { page, per_page: 1 }).await.unwrap();
+                let (most, next) = (place(1).await, place(2).await);
+                assert!(most.rows[0].requests > next.rows[0].requests, "the most used first");
+                assert_eq!(Some(&most.rows[0].requests), sums.values().map(|(requests, _)| requests).max());
+                assert_eq!((most.total, next.total), (keys as u64, keys as u64));
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_month_that_is_not_kept_whole_is_added_up_from_its_days() {
+    on_each(async |world| {
+        let ([live, ..], [one, ..]) = keys(world).await;
+        let (month, last) = (UsageFilter { from: MONTHS[0], to: MONTHS[1] - 1, key: None }, MONTHS[1] - 1);
+        let reports = [report(&live, one, 1, (1, 0), MONTHS[0]), report(&live, one, 1, (2, 1), last)];
+        world.store.record_uses(&reports).await.unwrap();
+        world.advance(u64::try_from((400 - 31) * 86_400_000_i64).unwrap());
+        assert_eq!(usage(&live, month, UsageGroup::Key).await, [(None, Some(one), 3, 1)]);
+        let whole = world.store.sweep(world.clock.now()).await;
+        assert_eq!(usage(&live, month, UsageGroup::Key).await, [(None, Some(one), 3, 1)], "{whole:?}");
+        let now = world.advance(86_400_000);
+        world.store.sweep(now).await.unwrap();
+        assert_eq!(usage(&live, month, UsageGroup::Key).await, [(None, Some(one), 2, 1)]);
+        assert_eq!(usage(&live, month, UsageGroup::Day).await, [(Some(last), None, 2, 1)]);
+        let months = "SELECT CAST(COUNT(*) AS BIGINT) AS n FROM key_usage_months";
+        let months = sqlx::query(months).fetch_one(&mut connect(&world.url).await).await.unwrap().get::<i64, _>("n");
+        assert_eq!(months, 0, "it went with its first day");
     })
     .await;
 }
