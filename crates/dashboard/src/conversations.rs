@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     Form,
-    bots::{Bot, Thread, mendable},
+    bots::{Bot, Thread},
     desk::Desk,
     form,
     frame::Frame,
@@ -263,7 +263,8 @@ async fn show_conversations(_: App, call: Call<ConversationsQuery>) -> Result<Ra
     let found: Found = match desk.get(page.query.ask()).await {
         Ok(found) => found,
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             page.trouble = trouble;
             return Ok(desk.render(&page)?.with_status(status));
         }

@@ -9,7 +9,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     frame::{Frame, Menu},
     layout, seen,
-    show::One,
+    show::{One, PER_PAGE, Paged, Pager},
 };
 
 /// Which half of the data the person looks at, in this browser.
@@ -78,6 +78,21 @@ impl<'a> Desk<'a> {
     /// Those of the operation.
     pub(crate) async fn get<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, Problem> {
         self.ask(ask).await?.json()
+    }
+
+    /// A page of a list, and where the others are: at `path`, which is asked for with these other parameters.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub(crate) async fn list<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+        page: Option<u32>,
+        path: &str,
+        others: &[(&str, &str)],
+    ) -> Result<(Vec<T>, Pager), Problem> {
+        let Paged { data, meta } = self.get(ask.query("per_page", PER_PAGE).query_if("page", page)).await?;
+        Ok((data, Pager::new(meta, path, others)))
     }
 
     /// A file that an operation writes, sent on while it is written.

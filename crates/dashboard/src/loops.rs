@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::{
     Form,
-    bots::{long_text, mendable},
+    bots::long_text,
     desk::Desk,
     doers::Doer,
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, Pager, Trouble, When},
 };
 
 const SHOW_LOOPS: Operation<PageQuery, Raw> =
@@ -176,34 +176,30 @@ struct ExecutionPage {
 
 async fn show_loops(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let number = call.input.page.unwrap_or(1);
-    let ask = Ask::to("list_agent_loops").query("page", number).query("per_page", PER_PAGE);
-    let loops: Paged<AgentLoop> = desk.get(ask).await?;
-    let pager = Pager::new(loops.meta, "/_/agent-loops", &[]);
-    desk.render(&LoopsPage { frame: desk.frame("Agent loops", "show_agent_loops_page"), loops: loops.data, pager })
+    let (loops, pager) = desk.list(Ask::to("list_agent_loops"), call.input.page, "/_/agent-loops", &[]).await?;
+    desk.render(&LoopsPage { frame: desk.frame("Agent loops", "show_agent_loops_page"), loops, pager })
 }
 
 async fn show_loop(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let number = call.input.page.unwrap_or(1);
-    one_loop(&desk, call.id("id")?, number, (String::new(), Trouble::default())).await
+    one_loop(&desk, call.id("id")?, call.input.page, (String::new(), Trouble::default())).await
 }
 
 async fn one_loop(
     desk: &Desk<'_>,
     id: AgentLoopId,
-    number: u32,
+    number: Option<u32>,
     (input, trouble): (String, Trouble),
 ) -> Result<Raw, Problem> {
     let agent_loop = desk.get::<One<AgentLoop>>(Ask::to("get_agent_loop").at("id", id)).await?.data;
-    let list = Ask::to("list_executions").at("id", id).query("page", number).query("per_page", PER_PAGE);
-    let executions: Paged<Execution> = desk.get(list).await?;
-    let starters = Doer::of_all(desk, executions.data.iter().map(|one| one.started_by.as_str())).await;
+    let ask = Ask::to("list_executions").at("id", id);
+    let (executions, pager) = desk.list::<Execution>(ask, number, &format!("/_/agent-loops/{id}"), &[]).await?;
+    let starters = Doer::of_all(desk, executions.iter().map(|one| one.started_by.as_str())).await;
     desk.render(&LoopPage {
         frame: desk.frame(agent_loop.name.clone(), "show_agent_loops_page"),
-        pager: Pager::new(executions.meta, &format!("/_/agent-loops/{id}"), &[]),
         agent_loop,
-        executions: executions.data.into_iter().zip(starters).collect(),
+        executions: executions.into_iter().zip(starters).collect(),
+        pager,
         input,
         trouble,
         may_run: desk.may("run_agent_loop"),
@@ -223,8 +219,9 @@ async fn run_loop(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.get::<One<Started>>(ask).await {
         Ok(started) => Ok(Raw::see_other(&format!("/_/executions/{}", started.data.id))),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
-            let page = one_loop(&desk, id, 1, (call.input.raw("input").to_owned(), trouble)).await?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
+            let page = one_loop(&desk, id, None, (call.input.raw("input").to_owned(), trouble)).await?;
             Ok(page.with_status(status))
         }
     }

@@ -12,7 +12,7 @@ use crate::{
     desk::Desk,
     frame::Frame,
     page,
-    show::{PER_PAGE, Paged, Pager, When},
+    show::{Pager, When},
 };
 
 const SHOW_REQUESTS: Operation<RequestsQuery, Raw> =
@@ -93,13 +93,11 @@ async fn show_requests(_: App, call: Call<RequestsQuery>) -> Result<Raw, Problem
     let RequestsQuery { page, outcome, code, key_id, .. } = &call.input;
     let text = |value: &Option<String>| value.as_deref().map(str::trim).unwrap_or_default().to_owned();
     let (outcome, code, key_id) = (text(outcome), text(code), text(key_id));
-    let ask = Ask::to("list_requests").query("per_page", PER_PAGE).query_if("page", *page);
-    let ask = ask.query_if("outcome", Some(&outcome)).query_if("code", Some(&code)).query_if("key_id", Some(&key_id));
-    let found: Paged<Row> = desk.get(ask).await?;
     let others = [("outcome", outcome.as_str()), ("code", &code), ("key_id", &key_id)];
+    let ask = others.iter().fold(Ask::to("list_requests"), |ask, (name, value)| ask.query_if(name, Some(value)));
+    let (rows, pager) = desk.list(ask, *page, "/_/requests", &others).await?;
     let is_filtered = others.iter().any(|(_, value)| !value.is_empty());
-    let pager = Pager::new(found.meta, "/_/requests", &others);
     let environment = if desk.environment == Environment::Test { "test" } else { "live" };
     let frame = desk.frame("Live requests", "show_requests_page");
-    desk.render(&RequestsPage { frame, rows: found.data, pager, outcome, code, key_id, environment, is_filtered })
+    desk.render(&RequestsPage { frame, rows, pager, outcome, code, key_id, environment, is_filtered })
 }

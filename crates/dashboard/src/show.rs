@@ -132,8 +132,8 @@ impl Trouble {
     /// # Errors
     /// The problem.
     pub(crate) fn again(problem: Problem) -> Result<Self, Problem> {
+        let is_mendable = matches!(problem.status().as_u16(), 400 | 402 | 409 | 413 | 422 | 429);
         // Whoever has proved again who it is, in another tab, sends the form once more.
-        let is_mendable = matches!(problem.status().as_u16(), 400 | 409 | 413 | 422);
         if is_mendable || problem.code() == "CONFIRMATION_REQUIRED" { Ok(Self::of(&problem)) } else { Err(problem) }
     }
 
@@ -166,6 +166,21 @@ mod tests {
         let trouble = Trouble::of(&Problem::invalid_field("scopes[1]", "is no scope"));
         assert_eq!((trouble.at("scopes"), trouble.at("scope"), trouble.is_some()), ("is no scope", "", true));
         assert!(!Trouble::default().is_some());
+    }
+
+    #[test]
+    fn a_form_comes_back_for_what_can_be_mended_in_it() {
+        for problem in [
+            Problem::invalid_field("name", "is too long"),
+            Problem::conflict("There are 500 already"),
+            Problem::confirmation_required(),
+        ] {
+            let status = problem.status();
+            assert_eq!(Trouble::again(problem).unwrap().status, status);
+        }
+        for problem in [Problem::not_found(), Problem::unavailable("gone")] {
+            assert!(Trouble::again(problem).is_err());
+        }
     }
 
     #[test]

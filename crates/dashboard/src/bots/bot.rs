@@ -8,14 +8,14 @@ use gate::{Ask, Call, Nothing, Operation, PageQuery, Problem, Raw, Routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Bot, integration::Integration, long_text, mendable};
+use super::{Bot, integration::Integration, long_text};
 use crate::{
     Form,
     desk::Desk,
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble},
+    show::{One, Paged, Pager, Trouble},
 };
 
 const SHOW_BOTS: Operation<PageQuery, Raw> = page("/_/bots", "show_bots_page", "The list of bots.", Role::Member);
@@ -141,12 +141,11 @@ struct BotPage {
 
 async fn show_bots(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let number = call.input.page.unwrap_or(1);
-    let bots: Paged<Bot> = desk.get(Ask::to("list_bots").query("page", number).query("per_page", PER_PAGE)).await?;
+    let (bots, pager) = desk.list(Ask::to("list_bots"), call.input.page, "/_/bots", &[]).await?;
     desk.render(&BotsPage {
         frame: desk.frame("Bots", "show_bots_page"),
-        pager: Pager::new(bots.meta, "/_/bots", &[]),
-        bots: bots.data,
+        bots,
+        pager,
         may_create: desk.may("create_bot"),
     })
 }
@@ -167,7 +166,8 @@ async fn create_bot(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.get::<One<Made>>(Ask::to("create_bot").body(&body(&call.input)).once(once)).await {
         Ok(made) => Ok(Raw::see_other(&format!("/_/bots/{}?done=bot-created", made.data.id))),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             // What is sent next is something else.
             Ok(new_bot(&desk, Fields::sent(&call.input), trouble, desk.nonce())?.with_status(status))
         }
@@ -202,7 +202,8 @@ async fn update_bot(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.ask(Ask::to("update_bot").at("id", id).body(&body(&call.input))).await {
         Ok(_) => Ok(Raw::see_other(&format!("/_/bots/{id}?done=saved"))),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             let bot = Bot::read(&desk, &id.to_string()).await?;
             Ok(one_bot(&desk, bot, Fields::sent(&call.input), trouble).await?.with_status(status))
         }

@@ -8,14 +8,14 @@ use gate::{Ask, Call, Nothing, Operation, PageQuery, Problem, Raw, Routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Bot, Secret, long_text, mendable, show_secrets};
+use super::{Bot, Secret, long_text, show_secrets};
 use crate::{
     Form,
     desk::Desk,
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, Pager, Trouble, When},
 };
 
 const SHOW_CHANNELS: Operation<PageQuery, Raw> =
@@ -191,15 +191,14 @@ struct ChannelPage {
 async fn show_channels(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
     let bot = Bot::read(&desk, &call.id::<BotId>("id")?.to_string()).await?;
-    let number = call.input.page.unwrap_or(1);
-    let ask = Ask::to("list_channels").at("bot_id", &bot.id).query("page", number).query("per_page", PER_PAGE);
-    let channels: Paged<Channel> = desk.get(ask).await?;
+    let (ask, path) = (Ask::to("list_channels").at("bot_id", &bot.id), format!("/_/bots/{}/channels", bot.id));
+    let (channels, pager) = desk.list(ask, call.input.page, &path, &[]).await?;
     desk.render(&ChannelsPage {
         frame: desk.frame(format!("Channels of {}", bot.name), "show_bots_page"),
         here: "channels",
-        pager: Pager::new(channels.meta, &format!("/_/bots/{}/channels", bot.id), &[]),
         bot,
-        channels: channels.data,
+        channels,
+        pager,
         may_change: desk.may("create_channel"),
     })
 }
@@ -237,7 +236,8 @@ async fn create(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.get::<One<Made>>(ask).await {
         Ok(made) => with_secrets(&desk, made.data, "created"),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             Ok(new_page(&desk, bot, Fields::sent(&call.input, is_widget), trouble).await?.with_status(status))
         }
     }
@@ -263,7 +263,8 @@ async fn one(desk: &Desk<'_>, channel: Channel, fields: Fields, trouble: Trouble
 
 /// The page again, with what was wrong.
 async fn again(desk: &Desk<'_>, channel: Channel, fields: Fields, problem: Problem) -> Result<Raw, Problem> {
-    let (trouble, status) = mendable(problem)?;
+    let trouble = Trouble::again(problem)?;
+    let status = trouble.status;
     Ok(one(desk, channel, fields, trouble).await?.with_status(status))
 }
 

@@ -10,7 +10,7 @@ use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Bot, Secret, mendable, show_secrets};
+use super::{Bot, Secret, show_secrets};
 use crate::{
     Form,
     desk::Desk,
@@ -218,7 +218,8 @@ async fn create(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.get::<One<Made>>(ask).await {
         Ok(made) => with_secret(&desk, made.data, "connected"),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             Ok(new_page(&desk, bot, Fields::sent(&call.input), trouble).await?.with_status(status))
         }
     }
@@ -244,7 +245,8 @@ async fn one(desk: &Desk<'_>, integration: Integration, fields: Fields, trouble:
 
 /// The page again, with what was wrong.
 async fn again(desk: &Desk<'_>, id: IntegrationId, form: Option<&Form>, problem: Problem) -> Result<Raw, Problem> {
-    let (trouble, status) = mendable(problem)?;
+    let trouble = Trouble::again(problem)?;
+    let status = trouble.status;
     let integration = read(desk, id).await?;
     let mut fields = Fields::of(&integration);
     if let Some(form) = form {

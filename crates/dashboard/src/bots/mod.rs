@@ -9,7 +9,6 @@ mod trial;
 use api::App;
 use askama::Template;
 use gate::{Ask, Problem, Raw, Routes};
-use http::StatusCode;
 use serde::Deserialize;
 
 pub(crate) use self::said::{Message, Thread};
@@ -17,7 +16,7 @@ use crate::{
     Form,
     desk::Desk,
     frame::Frame,
-    show::{One, Paged, Trouble, When},
+    show::{One, Paged, When},
 };
 
 pub(crate) fn mount(routes: &mut Routes<App>) {
@@ -56,16 +55,6 @@ impl Bot {
     }
 }
 
-/// What is wrong, where the person can mend it and send the form again; else the page that says so.
-pub(crate) fn mendable(problem: Problem) -> Result<(Trouble, StatusCode), Problem> {
-    match problem.status().as_u16() {
-        400 | 402 | 409 | 413 | 422 | 429 => Ok((Trouble::of(&problem), problem.status())),
-        // Whoever has proved again who it is, in another tab, sends the form once more.
-        403 if problem.code() == "CONFIRMATION_REQUIRED" => Ok((Trouble::of(&problem), problem.status())),
-        _ => Err(problem),
-    }
-}
-
 /// A text of many lines with the line ends that everybody else writes, unless nothing was typed in.
 pub(crate) fn long_text(form: &Form, name: &str) -> Option<String> {
     let text = form.raw(name).replace("\r\n", "\n");
@@ -99,24 +88,4 @@ fn show_secrets(
     next: String,
 ) -> Result<Raw, Problem> {
     desk.render(&SecretsPage { frame: desk.frame("Shown once", here), sentence, secrets, next })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_form_comes_back_for_what_can_be_mended_in_it() {
-        for problem in [
-            Problem::invalid_field("name", "is too long"),
-            Problem::conflict("There are 500 already"),
-            Problem::confirmation_required(),
-        ] {
-            let status = problem.status();
-            assert_eq!(mendable(problem).unwrap().1, status);
-        }
-        for problem in [Problem::not_found(), Problem::unavailable("gone")] {
-            assert!(mendable(problem).is_err());
-        }
-    }
 }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Bot, Message, Thread, mendable};
+use super::{Bot, Message, Thread};
 use crate::{
     Form,
     desk::Desk,
@@ -133,7 +133,8 @@ async fn say(_: App, call: Call<Form>) -> Result<Raw, Problem> {
             failure => (Tried { failure, ..Tried::default() }, StatusCode::OK),
         },
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             (Tried { text: message, trouble, failure: None }, status)
         }
     };

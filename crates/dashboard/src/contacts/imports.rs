@@ -14,7 +14,7 @@ use crate::{
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, Pager, Trouble, When},
 };
 
 const SHOW_IMPORTS: Operation<PageQuery, Raw> =
@@ -93,12 +93,12 @@ struct ImportsPage {
 
 async fn show_imports(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let ask = Ask::to("list_contact_imports").query("per_page", PER_PAGE).query_if("page", call.input.page);
-    let list: Paged<Import> = desk.get(ask).await?;
+    let ask = Ask::to("list_contact_imports");
+    let (imports, pager) = desk.list(ask, call.input.page, "/_/contacts/imports", &[]).await?;
     desk.render(&ImportsPage {
         frame: desk.frame("Imports of contacts", "show_contacts_page"),
-        imports: list.data,
-        pager: Pager::new(list.meta, "/_/contacts/imports", &[]),
+        imports,
+        pager,
         may_write: desk.may("import_contacts"),
     })
 }
@@ -168,14 +168,14 @@ struct ImportPage {
 async fn import_page<I>(desk: &Desk<'_>, call: &Call<I>, page: Option<u32>, trouble: Trouble) -> Result<Raw, Problem> {
     let id = call.id::<ImportId>("id")?;
     let import = desk.get::<One<Import>>(Ask::to("get_contact_import").at("id", id)).await?.data;
-    let ask = Ask::to("list_contact_import_errors").at("id", id).query("per_page", PER_PAGE).query_if("page", page);
-    let errors: Paged<RowError> = desk.get(ask).await?;
     let (path, status) = (format!("/_/contacts/imports/{id}"), trouble.status);
+    let ask = Ask::to("list_contact_import_errors").at("id", id);
+    let (errors, pager) = desk.list(ask, page, &path, &[]).await?;
     let page = ImportPage {
         frame: desk.frame("Import", "show_contacts_page"),
         import,
-        errors: errors.data,
-        pager: Pager::new(errors.meta, &path, &[]),
+        errors,
+        pager,
         path,
         may_write: desk.may("cancel_contact_import"),
         trouble,

@@ -18,7 +18,7 @@ use crate::{
     form,
     frame::Frame,
     layout, page,
-    show::{One, OrDash, PER_PAGE, Paged, Pager, Trouble, When, address},
+    show::{One, OrDash, Pager, Trouble, When, address},
 };
 
 const SHOW_CONTACTS: Operation<ContactsQuery, Raw> =
@@ -127,8 +127,8 @@ struct ListPage<'a> {
 async fn show_contacts(_: App, call: Call<ContactsQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
     let parameters = call.input.parameters();
-    let ask = call.input.ask("list_contacts").query("per_page", PER_PAGE).query_if("page", call.input.page);
-    let list: Paged<Contact> = desk.get(ask).await?;
+    let ask = call.input.ask("list_contacts");
+    let (contacts, pager) = desk.list(ask, call.input.page, "/_/contacts", &parameters).await?;
     let file = |format| {
         let [search, tag, archived] = parameters;
         address("/_/contacts/export", &[search, tag, archived, ("format", format)])
@@ -139,8 +139,8 @@ async fn show_contacts(_: App, call: Call<ContactsQuery>) -> Result<Raw, Problem
         search,
         tag,
         archived,
-        contacts: list.data,
-        pager: Pager::new(list.meta, "/_/contacts", &parameters),
+        contacts,
+        pager,
         csv: file("csv"),
         ndjson: file("ndjson"),
         may_write: desk.may("create_contact"),

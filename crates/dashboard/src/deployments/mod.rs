@@ -7,7 +7,7 @@ use access::Role;
 use ambient::DeploymentId;
 use api::App;
 use askama::Template;
-use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
+use gate::{Ask, Call, Nothing, Operation, PageQuery, Problem, Raw, Routes};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -19,10 +19,10 @@ use crate::{
     frame::Frame,
     page,
     show::{One, Paged, Pager, Trouble, When},
-    workflows::{DeploymentRow, ListQuery, is_for_form},
+    workflows::DeploymentRow,
 };
 
-const SHOW_DEPLOYMENTS: Operation<ListQuery, Raw> =
+const SHOW_DEPLOYMENTS: Operation<PageQuery, Raw> =
     page("/_/deployments", "show_deployments_page", "The list of deployments.", Role::Member);
 const SHOW_DEPLOYMENT: Operation<Nothing, Raw> = page(
     "/_/deployments/{id}",
@@ -106,14 +106,11 @@ struct ListPage {
     pager: Pager,
 }
 
-async fn show_deployments(_: App, call: Call<ListQuery>) -> Result<Raw, Problem> {
+async fn show_deployments(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let list: Paged<DeploymentRow> = desk.get(call.input.of(Ask::to("list_deployments"))).await?;
-    desk.render(&ListPage {
-        frame: desk.frame("Deployments", HERE),
-        deployments: list.data,
-        pager: Pager::new(list.meta, "/_/deployments", &[]),
-    })
+    let ask = Ask::to("list_deployments");
+    let (deployments, pager) = desk.list(ask, call.input.page, "/_/deployments", &[]).await?;
+    desk.render(&ListPage { frame: desk.frame("Deployments", HERE), deployments, pager })
 }
 
 #[derive(Template)]
@@ -225,9 +222,10 @@ async fn revoke(_: App, call: Call<Form>) -> Result<Raw, Problem> {
             let frame = desk.frame(format!("{} is revoked", deployment.row.name), HERE);
             desk.render(&RevokedPage { frame, deployment, receipt: receipt.data, is_cancelled: runs == "cancel" })
         }
-        Err(problem) if is_for_form(&problem) => {
-            Ok(show(&desk, id, Trouble::of(&problem)).await?.with_status(problem.status()))
+        Err(problem) => {
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
+            Ok(show(&desk, id, trouble).await?.with_status(status))
         }
-        Err(problem) => Err(problem),
     }
 }

@@ -17,7 +17,6 @@ use crate::{
     frame::Frame,
     page,
     show::{One, Trouble, When},
-    workflows::is_for_form,
 };
 
 const SHOW_NEW_TRIGGER: Operation<KindQuery, Raw> = page(
@@ -180,11 +179,11 @@ async fn create_trigger(_: App, call: Call<Form>) -> Result<Raw, Problem> {
             desk.render(&MadePage { frame: desk.frame("Webhook created", HERE), trigger, url, secret })
         }
         Ok(_) => Ok(Raw::see_other(&format!("/_/deployments/{id}?done=created"))),
-        Err(problem) if is_for_form(&problem) => {
-            let page = show(&desk, id, is_cron, Fields::of(&call.input), Trouble::of(&problem)).await?;
-            Ok(page.with_status(problem.status()))
+        Err(problem) => {
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
+            Ok(show(&desk, id, is_cron, Fields::of(&call.input), trouble).await?.with_status(status))
         }
-        Err(problem) => Err(problem),
     }
 }
 

@@ -10,7 +10,6 @@ use http::StatusCode;
 use super::{Checked, KeyFields, MadeKey, Owner, ShownOncePage, check_origin, new_key, shown_once::snippets};
 use crate::{
     Form,
-    bots::mendable,
     desk::Desk,
     form,
     frame::Frame,
@@ -65,7 +64,8 @@ async fn create_api_key(app: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.get::<One<MadeKey>>(ask).await {
         Ok(made) => show_once(&app, &desk, made.data),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             page.trouble = trouble;
             Ok(desk.render(&page)?.with_status(status))
         }

@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::{Bars, Checked, Key, KeyFields, bars_of, check_origin, fields::changes};
 use crate::{
     Form,
-    bots::mendable,
     desk::Desk,
     doers::Doer,
     form,
@@ -98,7 +97,8 @@ async fn update_api_key(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.ask(Ask::to("update_api_key").at("id", id).body(&Value::Object(changes))).await {
         Ok(_) => Ok(Raw::see_other(&done)),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             let page = KeyPage { trouble, ..key_page(&desk, key, fields).await? };
             Ok(desk.render(&page)?.with_status(status))
         }

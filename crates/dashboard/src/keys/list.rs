@@ -8,12 +8,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{Bars, Key, bars_of};
-use crate::{
-    desk::Desk,
-    frame::Frame,
-    page,
-    show::{PER_PAGE, Paged, Pager},
-};
+use crate::{desk::Desk, frame::Frame, page, show::Pager};
 
 const SHOW_API_KEYS: Operation<KeysQuery, Raw> =
     page("/_/api-keys", "show_api_keys_page", "The list of API keys.", Role::Member);
@@ -88,20 +83,20 @@ async fn show_api_keys(_: App, call: Call<KeysQuery>) -> Result<Raw, Problem> {
         "expires" => ("expires", false),
         _ => ("created", false),
     };
-    let ask = Ask::to("list_api_keys").query("page", page.unwrap_or(1)).query("per_page", PER_PAGE);
+    let ask = Ask::to("list_api_keys").query("sort", order).query("reverse", reverse);
     let ask = ask.query_if("q", Some(&words)).query_if("kind", Some(&kind)).query_if("status", Some(&status));
-    let keys: Paged<Key> = desk.get(ask.query("sort", order).query("reverse", reverse)).await?;
-    let ids: Vec<&str> = keys.data.iter().map(|key| key.id.as_str()).collect();
+    let others = [("q", words.as_str()), ("kind", &kind), ("status", &status), ("sort", &sort)];
+    let (keys, pager) = desk.list::<Key>(ask, *page, "/_/api-keys", &others).await?;
+    let ids: Vec<&str> = keys.iter().map(|key| key.id.as_str()).collect();
     let (mut bars, _) = bars_of(&desk, &ids, HOURS).await?;
-    let rows = keys.data.into_iter().map(|key| {
+    let rows = keys.into_iter().map(|key| {
         let bars = bars.remove(&key.id).unwrap_or_default();
         (key, bars)
     });
-    let others = [("q", words.as_str()), ("kind", &kind), ("status", &status), ("sort", &sort)];
     let page = KeysPage {
         frame: desk.frame("API keys", "show_api_keys_page"),
         rows: rows.collect(),
-        pager: Pager::new(keys.meta, "/_/api-keys", &others),
+        pager,
         kinds: choices(KINDS, &kind),
         statuses: choices(STATUSES, &status),
         sorts: choices(SORTS, &sort),

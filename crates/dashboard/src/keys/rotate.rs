@@ -11,7 +11,6 @@ use serde_json::json;
 use super::{Key, MadeKey, detail::find_key};
 use crate::{
     Form,
-    bots::mendable,
     desk::Desk,
     form,
     frame::Frame,
@@ -104,7 +103,8 @@ async fn rotate_api_key(_: App, call: Call<Form>) -> Result<Raw, Problem> {
             desk.render(&RotatePage { secret: Some(made.data.key), ..page })
         }
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             let page = RotatePage::of(&desk, find_key(&desk, id).await?, call.input.text("grace_seconds"));
             Ok(desk.render(&RotatePage { trouble, ..page })?.with_status(status))
         }
@@ -117,7 +117,8 @@ async fn end_grace(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.ask(Ask::to("end_api_key_grace").at("id", id)).await {
         Ok(_) => Ok(Raw::see_other(&format!("/_/api-keys/{id}?done=grace-ended"))),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             let page = RotatePage::of(&desk, find_key(&desk, id).await?, "");
             Ok(desk.render(&RotatePage { trouble, ..page })?.with_status(status))
         }

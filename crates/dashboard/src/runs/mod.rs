@@ -18,9 +18,9 @@ use crate::{
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, Paged, Pager, Trouble, When},
     workflows::{
-        DeploymentRow, design, is_for_form,
+        DeploymentRow, design,
         tree::{self},
     },
 };
@@ -123,11 +123,11 @@ struct ListPage {
 
 async fn show_runs(_: App, call: Call<RunsQuery>) -> Result<Raw, Problem> {
     let (desk, query) = (Desk::open(&call).await?, &call.input);
-    let ask = Ask::to("list_workspace_runs").query("page", query.page.unwrap_or(1)).query("per_page", PER_PAGE);
-    let ask = ask.query_if("deployment_id", query.deployment_id.as_ref()).query_if("status", query.status.as_ref());
-    let list: Paged<RunRow> = desk.get(ask).await?;
     let (deployment, status) =
         (query.deployment_id.clone().unwrap_or_default(), query.status.clone().unwrap_or_default());
+    let others = [("deployment_id", deployment.as_str()), ("status", &status)];
+    let ask = others.iter().fold(Ask::to("list_workspace_runs"), |ask, (name, value)| ask.query_if(name, Some(value)));
+    let (runs, pager) = desk.list(ask, query.page, "/_/runs", &others).await?;
     let choices = desk.get::<Paged<DeploymentRow>>(Ask::to("list_deployments").query("per_page", CHOICES)).await?;
     let mut choices = choices.data;
     // One that is older than those must not fall out of the form.
@@ -135,15 +135,7 @@ async fn show_runs(_: App, call: Call<RunsQuery>) -> Result<Raw, Problem> {
         let ask = Ask::to("get_deployment").at("id", &deployment);
         choices.push(desk.get::<One<DeploymentRow>>(ask).await?.data);
     }
-    let others = [("deployment_id", deployment.as_str()), ("status", &status)];
-    desk.render(&ListPage {
-        frame: desk.frame("Runs", HERE),
-        runs: list.data,
-        pager: Pager::new(list.meta, "/_/runs", &others),
-        choices,
-        deployment,
-        status,
-    })
+    desk.render(&ListPage { frame: desk.frame("Runs", HERE), runs, pager, choices, deployment, status })
 }
 
 #[derive(Deserialize)]
@@ -259,10 +251,11 @@ async fn cancel_run(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     let body = call.input.some("reason").map_or_else(|| json!({}), |reason| json!({ "reason": reason }));
     match desk.ask(Ask::to("cancel_workspace_run").at("id", id).body(&body)).await {
         Ok(_) => Ok(Raw::see_other(&format!("/_/runs/{id}?done=run-cancelled"))),
-        Err(problem) if is_for_form(&problem) => {
-            Ok(show(&desk, id, 0, Trouble::of(&problem)).await?.with_status(problem.status()))
+        Err(problem) => {
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
+            Ok(show(&desk, id, 0, trouble).await?.with_status(status))
         }
-        Err(problem) => Err(problem),
     }
 }
 
@@ -295,9 +288,10 @@ async fn create_token(app: App, call: Call<Form>) -> Result<Raw, Problem> {
             let frame = desk.frame(format!("Token for {role}"), HERE);
             desk.render(&TokenPage { frame, run: id.to_string(), role: role.to_owned(), token, snippet })
         }
-        Err(problem) if is_for_form(&problem) => {
-            Ok(show(&desk, id, 0, Trouble::of(&problem)).await?.with_status(problem.status()))
+        Err(problem) => {
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
+            Ok(show(&desk, id, 0, trouble).await?.with_status(status))
         }
-        Err(problem) => Err(problem),
     }
 }

@@ -10,13 +10,12 @@ use serde_json::json;
 use super::{Account, Fields, changes};
 use crate::{
     Form,
-    bots::mendable,
     desk::Desk,
     form,
     frame::Frame,
     keys::Key,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble},
+    show::{One, Pager, Trouble},
 };
 
 const SHOW_ACCOUNT: Operation<PageQuery, Raw> = page(
@@ -79,23 +78,24 @@ pub(super) async fn find_account(desk: &Desk<'_>, id: ServiceAccountId) -> Resul
     Ok(desk.get::<One<Account>>(Ask::to("get_service_account").at("id", id)).await?.data)
 }
 
-async fn keys_of(desk: &Desk<'_>, id: ServiceAccountId, page: u32) -> Result<Paged<Key>, Problem> {
-    desk.get(Ask::to("list_service_account_keys").at("id", id).query("page", page).query("per_page", PER_PAGE)).await
+async fn keys_of(desk: &Desk<'_>, id: ServiceAccountId, page: Option<u32>) -> Result<(Vec<Key>, Pager), Problem> {
+    let ask = Ask::to("list_service_account_keys").at("id", id);
+    desk.list(ask, page, &format!("/_/service-accounts/{id}"), &[]).await
 }
 
 async fn account_page(
     desk: &Desk<'_>,
     account: Account,
-    page: u32,
+    page: Option<u32>,
     fields: Option<(Fields, Trouble)>,
 ) -> Result<AccountPage, Problem> {
     let id = account.id.parse().map_err(Problem::unavailable)?;
-    let keys = keys_of(desk, id, page).await?;
+    let (keys, pager) = keys_of(desk, id, page).await?;
     let (fields, trouble) = fields.unwrap_or_else(|| (Fields::of(&account), Trouble::default()));
     Ok(AccountPage {
         frame: desk.frame(account.name.clone(), "show_service_accounts_page"),
-        pager: Pager::new(keys.meta, &format!("/_/service-accounts/{}", account.id), &[]),
-        keys: keys.data,
+        keys,
+        pager,
         fields,
         trouble,
         may_change: desk.may("update_service_account"),
@@ -107,7 +107,7 @@ async fn account_page(
 async fn show_account(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
     let account = find_account(&desk, call.id("id")?).await?;
-    desk.render(&account_page(&desk, account, call.input.page.unwrap_or(1), None).await?)
+    desk.render(&account_page(&desk, account, call.input.page, None).await?)
 }
 
 async fn update_account(_: App, call: Call<Form>) -> Result<Raw, Problem> {
@@ -129,9 +129,10 @@ async fn update_account(_: App, call: Call<Form>) -> Result<Raw, Problem> {
             Ok(Raw::see_other(&format!("/_/service-accounts/{id}?done={done}")))
         }
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             let fields = if switched.is_some() { Fields::of(&account) } else { Fields::sent(&call.input) };
-            let page = account_page(&desk, account, 1, Some((fields, trouble))).await?;
+            let page = account_page(&desk, account, None, Some((fields, trouble))).await?;
             Ok(desk.render(&page)?.with_status(status))
         }
     }
@@ -139,9 +140,9 @@ async fn update_account(_: App, call: Call<Form>) -> Result<Raw, Problem> {
 
 async fn deletion_page(desk: &Desk<'_>, id: ServiceAccountId, trouble: Trouble) -> Result<DeletePage, Problem> {
     let account = find_account(desk, id).await?;
-    let keys = keys_of(desk, id, 1).await?;
+    let (keys, pager) = keys_of(desk, id, None).await?;
     let frame = desk.frame(format!("Delete {}", account.name), "show_service_accounts_page");
-    Ok(DeletePage { frame, account, keys: keys.data, total: keys.meta.total, trouble })
+    Ok(DeletePage { frame, account, keys, total: pager.meta.total, trouble })
 }
 
 async fn show_deletion(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
@@ -156,12 +157,9 @@ async fn delete_account(_: App, call: Call<Form>) -> Result<Raw, Problem> {
         Ok(_) => Ok(Raw::see_other("/_/service-accounts?done=deleted")),
         Err(problem) => {
             // Also for an admin, who may not while it has keys that work: the page says so.
-            let status = problem.status();
-            let (trouble, status) = if status.as_u16() == 403 && problem.code() == "INSUFFICIENT_PERMISSIONS" {
-                (Trouble::of(&problem), status)
-            } else {
-                mendable(problem)?
-            };
+            let is_refused = problem.status().as_u16() == 403 && problem.code() == "INSUFFICIENT_PERMISSIONS";
+            let trouble = if is_refused { Trouble::of(&problem) } else { Trouble::again(problem)? };
+            let status = trouble.status;
             Ok(desk.render(&deletion_page(&desk, id, trouble).await?)?.with_status(status))
         }
     }

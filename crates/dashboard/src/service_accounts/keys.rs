@@ -10,7 +10,6 @@ use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
 use super::{Account, account::find_account};
 use crate::{
     Form,
-    bots::mendable,
     desk::Desk,
     form,
     frame::Frame,
@@ -77,7 +76,8 @@ async fn create_key(app: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.get::<One<MadeKey>>(ask).await {
         Ok(made) => show_once(&app, &desk, made.data),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             let account = find_account(&desk, id).await?;
             let page = NewKeyPage::of(&desk, account, KeyFields::sent(&call.input), trouble);
             Ok(desk.render(&page)?.with_status(status))

@@ -9,12 +9,11 @@ use serde::Deserialize;
 use super::{Account, Fields, new_account};
 use crate::{
     Form,
-    bots::mendable,
     desk::Desk,
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble},
+    show::{One, Pager, Trouble},
 };
 
 const SHOW_ACCOUNTS: Operation<PageQuery, Raw> =
@@ -58,12 +57,12 @@ struct NewAccountPage {
 
 async fn show_accounts(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let ask = Ask::to("list_service_accounts").query("page", call.input.page.unwrap_or(1));
-    let accounts: Paged<Account> = desk.get(ask.query("per_page", PER_PAGE)).await?;
+    let ask = Ask::to("list_service_accounts");
+    let (accounts, pager) = desk.list(ask, call.input.page, "/_/service-accounts", &[]).await?;
     let page = AccountsPage {
         frame: desk.frame("Service accounts", "show_service_accounts_page"),
-        pager: Pager::new(accounts.meta, "/_/service-accounts", &[]),
-        accounts: accounts.data,
+        accounts,
+        pager,
         may_create: desk.may("create_service_account"),
     };
     desk.render(&page)
@@ -81,7 +80,8 @@ async fn create_account(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     match desk.get::<One<Made>>(ask).await {
         Ok(made) => Ok(Raw::see_other(&format!("/_/service-accounts/{}?done=created", made.data.id))),
         Err(problem) => {
-            let (trouble, status) = mendable(problem)?;
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
             let frame = desk.frame("New service account", "show_service_accounts_page");
             let page = NewAccountPage { frame, fields: Fields::sent(&call.input), trouble };
             Ok(desk.render(&page)?.with_status(status))

@@ -16,7 +16,7 @@ use crate::{
     form,
     frame::Frame,
     page,
-    show::{One, OrDash, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, OrDash, Pager, Trouble, When},
 };
 
 const SHOW_WEBHOOKS: Operation<PageQuery, Raw> =
@@ -143,12 +143,11 @@ struct ListPage {
 
 async fn show_webhooks(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let ask = Ask::to("list_webhooks").query("per_page", PER_PAGE).query_if("page", call.input.page);
-    let list: Paged<Webhook> = desk.get(ask).await?;
+    let (webhooks, pager) = desk.list(Ask::to("list_webhooks"), call.input.page, "/_/webhooks", &[]).await?;
     desk.render(&ListPage {
         frame: desk.frame("Webhooks", "show_webhooks_page"),
-        webhooks: list.data,
-        pager: Pager::new(list.meta, "/_/webhooks", &[]),
+        webhooks,
+        pager,
         may_write: desk.may("create_webhook"),
     })
 }
@@ -176,14 +175,14 @@ async fn webhook_page<I>(
 ) -> Result<Raw, Problem> {
     let id = call.id::<WebhookId>("id")?;
     let webhook = desk.get::<One<Webhook>>(Ask::to("get_webhook").at("id", id)).await?.data;
-    let ask = Ask::to("list_webhook_attempts").at("id", id).query("per_page", PER_PAGE).query_if("page", page);
-    let attempts: Paged<Attempt> = desk.get(ask).await?;
     let (path, status) = (format!("/_/webhooks/{id}"), trouble.status);
+    let ask = Ask::to("list_webhook_attempts").at("id", id);
+    let (attempts, pager) = desk.list(ask, page, &path, &[]).await?;
     let page = WebhookPage {
         frame: desk.frame(webhook.url.as_str(), "show_webhooks_page"),
         webhook,
-        attempts: attempts.data,
-        pager: Pager::new(attempts.meta, &path, &[]),
+        attempts,
+        pager,
         path,
         since: since.to_owned(),
         may_write: desk.may("update_webhook"),

@@ -8,7 +8,7 @@ use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
 use serde_json::{Map, Value, json};
 
 use super::{
-    HERE, WorkflowWhole, is_for_form,
+    HERE, WorkflowWhole,
     tree::{self, Step, pieces},
 };
 use crate::{
@@ -155,11 +155,11 @@ async fn deploy(app: App, call: Call<Form>) -> Result<Raw, Problem> {
             let places = Places::of(&app, &made.data.id);
             desk.render(&DeployedPage { frame: desk.frame("Deployed", HERE), made: made.data, places })
         }
-        Err(problem) if is_for_form(&problem) => {
-            let page = show(&desk, id, Some(Fields::of(&call.input)), Trouble::of(&problem)).await?;
-            Ok(page.with_status(problem.status()))
+        Err(problem) => {
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
+            Ok(show(&desk, id, Some(Fields::of(&call.input)), trouble).await?.with_status(status))
         }
-        Err(problem) => Err(problem),
     }
 }
 

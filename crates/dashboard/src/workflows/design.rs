@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gate::{FieldError, Problem};
+use gate::FieldError;
 use serde_json::{Map, Value};
 
 /// Characters of a line, before what is in it is spread over more.
@@ -36,7 +36,7 @@ pub(crate) fn parse(text: &str) -> Result<Value, Fault> {
 }
 
 /// The faults of a definition among those of a body that holds it as `definition`, with their lines in the text.
-pub(crate) fn faults(text: &str, problem: &Problem) -> Vec<Fault> {
+pub(crate) fn faults(text: &str, errors: &[FieldError]) -> Vec<Fault> {
     let lines = places(text);
     let own = |error: &FieldError| {
         let place = error.field.strip_prefix("/definition").or((error.field == "definition").then_some(""))?;
@@ -50,7 +50,7 @@ pub(crate) fn faults(text: &str, problem: &Problem) -> Vec<Fault> {
         };
         Some(Fault { line, place: place.to_owned(), message: error.message.clone(), excerpt: line_of(text, line) })
     };
-    let mut faults: Vec<Fault> = problem.errors().iter().filter_map(own).collect();
+    let mut faults: Vec<Fault> = errors.iter().filter_map(own).collect();
     faults.sort_by_key(|fault| fault.line);
     faults
 }
@@ -245,8 +245,8 @@ mod tests {
     fn a_fault_stands_where_it_is_or_where_something_is_missing() {
         let error = |field: &str| FieldError::new(field, "is wrong");
         let fields = ["/definition/children/1/role", "name", "/definition/type", "/definition", "definition"];
-        let problem = Problem::validation(fields.map(error).to_vec());
-        let found: Vec<_> = faults(TEXT, &problem).into_iter().map(|one| (one.line, one.place, one.excerpt)).collect();
+        let found: Vec<_> =
+            faults(TEXT, &fields.map(error)).into_iter().map(|one| (one.line, one.place, one.excerpt)).collect();
         let expected = [
             (1, "", "{"),
             (1, "", "{"),

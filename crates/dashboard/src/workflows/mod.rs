@@ -10,8 +10,7 @@ use access::Role;
 use ambient::WorkflowId;
 use api::App;
 use askama::Template;
-use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
-use schemars::JsonSchema;
+use gate::{Ask, Call, Nothing, Operation, PageQuery, Problem, Raw, Routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,10 +24,10 @@ use crate::{
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, Paged, Pager, Trouble, When},
 };
 
-const SHOW_WORKFLOWS: Operation<ListQuery, Raw> =
+const SHOW_WORKFLOWS: Operation<PageQuery, Raw> =
     page("/_/workflows", "show_workflows_page", "The list of workflows.", Role::Member);
 const SHOW_NEW_WORKFLOW: Operation<Nothing, Raw> =
     page("/_/workflows/new", "show_new_workflow_page", "The editor for a new workflow.", Role::Admin);
@@ -111,20 +110,6 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     deploy::mount(routes);
 }
 
-/// Which page of a list.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
-pub(crate) struct ListQuery {
-    /// From 1.
-    pub(crate) page: Option<u32>,
-}
-
-impl ListQuery {
-    /// Asks for this page of a list.
-    pub(crate) fn of(self, ask: Ask) -> Ask {
-        ask.query("page", self.page.unwrap_or(1)).query("per_page", PER_PAGE)
-    }
-}
-
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct WorkflowRow {
     pub(crate) id: String,
@@ -162,11 +147,6 @@ pub(crate) struct DeploymentRow {
     pub(crate) revoked_at: Option<When>,
 }
 
-/// What makes a form come again, with what is wrong. Anything else has a page of its own.
-pub(crate) fn is_for_form(problem: &Problem) -> bool {
-    matches!(problem.status().as_u16(), 400 | 409 | 413 | 422) || problem.code() == "CONFIRMATION_REQUIRED"
-}
-
 #[derive(Template)]
 #[template(path = "workflows/list.html")]
 struct ListPage {
@@ -176,13 +156,13 @@ struct ListPage {
     may_create: bool,
 }
 
-async fn show_workflows(_: App, call: Call<ListQuery>) -> Result<Raw, Problem> {
+async fn show_workflows(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let list: Paged<WorkflowRow> = desk.get(call.input.of(Ask::to("list_workflows"))).await?;
+    let (workflows, pager) = desk.list(Ask::to("list_workflows"), call.input.page, "/_/workflows", &[]).await?;
     desk.render(&ListPage {
         frame: desk.frame("Workflows", HERE),
-        workflows: list.data,
-        pager: Pager::new(list.meta, "/_/workflows", &[]),
+        workflows,
+        pager,
         may_create: desk.may("create_workflow"),
     })
 }
@@ -205,9 +185,9 @@ impl Editor {
     }
 
     /// With what the API said about it; what it says about the definition stands at its lines.
-    fn refused(mut self, problem: &Problem) -> Self {
-        self.faults = design::faults(&self.text, problem);
-        self.trouble = Trouble::of(problem);
+    fn refused(mut self, trouble: Trouble) -> Self {
+        self.faults = design::faults(&self.text, &trouble.fields);
+        self.trouble = trouble;
         self.trouble.fields.retain(|error| !error.field.starts_with("/definition") && error.field != "definition");
         self
     }
@@ -229,8 +209,7 @@ impl Editor {
         let body = json!({"name": self.name, "definition": definition});
         match desk.get::<One<WorkflowRow>>(ask.body(&body)).await {
             Ok(saved) => Ok(Ok(saved.data)),
-            Err(problem) if is_for_form(&problem) => Ok(Err(self.refused(&problem))),
-            Err(problem) => Err(problem),
+            Err(problem) => Ok(Err(self.refused(Trouble::again(problem)?))),
         }
     }
 }
@@ -347,9 +326,10 @@ async fn delete_workflow(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     let (desk, id) = (Desk::open(&call).await?, call.id::<WorkflowId>("id")?);
     match desk.ask(Ask::to("delete_workflow").at("id", id)).await {
         Ok(_) => Ok(Raw::see_other("/_/workflows?done=deleted")),
-        Err(problem) if is_for_form(&problem) => {
-            Ok(show_delete(&desk, id, Trouble::of(&problem)).await?.with_status(problem.status()))
+        Err(problem) => {
+            let trouble = Trouble::again(problem)?;
+            let status = trouble.status;
+            Ok(show_delete(&desk, id, trouble).await?.with_status(status))
         }
-        Err(problem) => Err(problem),
     }
 }

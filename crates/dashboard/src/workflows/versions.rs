@@ -4,13 +4,13 @@ use access::Role;
 use ambient::WorkflowId;
 use api::App;
 use askama::Template;
-use gate::{Ask, Call, Operation, Problem, Raw, Routes};
+use gate::{Ask, Call, Operation, PageQuery, Problem, Raw, Routes};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    HERE, ListQuery, VersionRow, WorkflowRow, design,
+    HERE, VersionRow, WorkflowRow, design,
     difference::{Line, compare},
     tree::{Piece, pieces},
 };
@@ -18,10 +18,10 @@ use crate::{
     desk::Desk,
     frame::Frame,
     page,
-    show::{One, Paged, Pager, When},
+    show::{One, Pager, When},
 };
 
-const SHOW_VERSIONS: Operation<ListQuery, Raw> = page(
+const SHOW_VERSIONS: Operation<PageQuery, Raw> = page(
     "/_/workflows/{id}/versions",
     "show_workflow_versions_page",
     "What a workflow was, version by version.",
@@ -62,14 +62,15 @@ struct VersionsPage {
     pager: Pager,
 }
 
-async fn show_versions(_: App, call: Call<ListQuery>) -> Result<Raw, Problem> {
+async fn show_versions(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let (desk, id) = (Desk::open(&call).await?, call.id::<WorkflowId>("id")?);
     let workflow = desk.get::<One<WorkflowRow>>(Ask::to("get_workflow").at("id", id)).await?.data;
-    let list: Paged<VersionRow> = desk.get(call.input.of(Ask::to("list_workflow_versions").at("id", id))).await?;
+    let (ask, path) = (Ask::to("list_workflow_versions").at("id", id), format!("/_/workflows/{id}/versions"));
+    let (versions, pager) = desk.list(ask, call.input.page, &path, &[]).await?;
     desk.render(&VersionsPage {
         frame: desk.frame(format!("Versions of {}", workflow.name), HERE),
-        versions: list.data,
-        pager: Pager::new(list.meta, &format!("/_/workflows/{id}/versions"), &[]),
+        versions,
+        pager,
         workflow,
     })
 }

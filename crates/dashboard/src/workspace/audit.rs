@@ -15,7 +15,7 @@ use crate::{
     desk::Desk,
     frame::Frame,
     layout, page,
-    show::{One, OrDash, PER_PAGE, Paged, Pager, When, address},
+    show::{One, OrDash, Pager, When, address},
 };
 
 const SHOW_AUDIT_LOG: Operation<AuditQuery, Raw> =
@@ -229,9 +229,9 @@ async fn name_parties(desk: &Desk<'_>, records: &mut [Record]) {
 async fn show_audit_log(_: App, call: Call<AuditQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
     let parameters = call.input.parameters();
-    let ask = call.input.ask("list_audit_log").query("per_page", PER_PAGE).query_if("page", call.input.page);
-    let mut list: Paged<Record> = desk.get(ask).await?;
-    name_parties(&desk, &mut list.data).await;
+    let ask = call.input.ask("list_audit_log");
+    let (mut records, pager) = desk.list::<Record>(ask, call.input.page, "/_/audit-log", &parameters).await?;
+    name_parties(&desk, &mut records).await;
     let [(_, action), (_, actor), (_, target), (_, from), (_, to)] = parameters;
     desk.render(&AuditPage {
         frame: desk.frame("Audit log", "show_audit_log_page"),
@@ -241,8 +241,8 @@ async fn show_audit_log(_: App, call: Call<AuditQuery>) -> Result<Raw, Problem> 
         from,
         to,
         is_filtered: parameters.iter().any(|(_, value)| !value.is_empty()),
-        records: list.data,
-        pager: Pager::new(list.meta, "/_/audit-log", &parameters),
+        records,
+        pager,
         export: address("/_/audit-log/export", &parameters),
     })
 }

@@ -13,7 +13,7 @@ use crate::{
     form,
     frame::Frame,
     page,
-    show::{One, OrDash, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, OrDash, Pager, Trouble, When},
 };
 
 const SHOW_CREDITS: Operation<PageQuery, Raw> =
@@ -65,16 +65,15 @@ struct CreditsPage<'a> {
 
 async fn credits_page(desk: &Desk<'_>, page: Option<u32>, form: &Form, trouble: Trouble) -> Result<Raw, Problem> {
     let credits = desk.get::<One<Credits>>(Ask::to("get_credits")).await?.data;
-    let ask = Ask::to("list_credit_entries").query("per_page", PER_PAGE).query_if("page", page);
-    let entries: Paged<Entry> = desk.get(ask).await?;
+    let (entries, pager) = desk.list(Ask::to("list_credit_entries"), page, "/_/credits", &[]).await?;
     let (frame, status) = (desk.frame("Credits", "show_credits_page"), trouble.status);
     // Test data costs nothing: nothing is given or metered there.
     let is_live = !frame.is_test;
     let page = CreditsPage {
         frame,
         credits,
-        entries: entries.data,
-        pager: Pager::new(entries.meta, "/_/credits", &[]),
+        entries,
+        pager,
         form,
         may_grant: is_live && desk.may("grant_credits"),
         may_meter: is_live && desk.may("update_credits"),

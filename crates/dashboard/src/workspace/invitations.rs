@@ -16,7 +16,7 @@ use crate::{
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, Pager, Trouble, When},
 };
 
 const SHOW_INVITATIONS: Operation<PageQuery, Raw> =
@@ -73,13 +73,13 @@ struct InvitationsPage {
 
 async fn show_invitations(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let ask = Ask::to("list_invitations").query("per_page", PER_PAGE).query_if("page", call.input.page);
-    let list: Paged<Invitation> = desk.get(ask).await?;
-    let senders = Doer::of_all(&desk, list.data.iter().map(|one| one.invited_by.as_str())).await;
+    let ask = Ask::to("list_invitations");
+    let (invitations, pager) = desk.list::<Invitation>(ask, call.input.page, "/_/invitations", &[]).await?;
+    let senders = Doer::of_all(&desk, invitations.iter().map(|one| one.invited_by.as_str())).await;
     desk.render(&InvitationsPage {
         frame: desk.frame("Invitations", "show_members_page"),
-        invitations: list.data.into_iter().zip(senders).collect(),
-        pager: Pager::new(list.meta, "/_/invitations", &[]),
+        invitations: invitations.into_iter().zip(senders).collect(),
+        pager,
         may_write: desk.may("create_invitation"),
     })
 }

@@ -14,7 +14,7 @@ use crate::{
     form,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager, Trouble, When},
+    show::{One, Pager, Trouble, When},
 };
 
 const SHOW_MEMBERS: Operation<PageQuery, Raw> =
@@ -65,12 +65,11 @@ struct MembersPage {
 
 async fn show_members(_: App, call: Call<PageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let ask = Ask::to("list_members").query("per_page", PER_PAGE).query_if("page", call.input.page);
-    let list: Paged<Member> = desk.get(ask).await?;
+    let (members, pager) = desk.list(Ask::to("list_members"), call.input.page, "/_/members", &[]).await?;
     desk.render(&MembersPage {
         frame: desk.frame("Members", "show_members_page"),
-        members: list.data,
-        pager: Pager::new(list.meta, "/_/members", &[]),
+        members,
+        pager,
         may_write: desk.may("create_invitation"),
     })
 }
