@@ -12,7 +12,7 @@ use super::{Asked, AuditEvent, PARTY_PATTERN, READ, first};
 use crate::{
     App,
     results::{day, rows::DayOrTime},
-    streamed::{FilePlace, Parts},
+    streamed::{FilePlace, Parts, write_json_line},
 };
 
 /// Who did what leaves at once: it is recorded.
@@ -75,13 +75,6 @@ enum Line<'a> {
     },
 }
 
-impl Line<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend(serde_json::to_vec(self).unwrap_or_default());
-        out.push(b'\n');
-    }
-}
-
 /// A file of records.
 struct Writing {
     data: Workspace,
@@ -103,17 +96,17 @@ impl Parts for Writing {
         self.is_over = rows.is_empty();
         for row in rows {
             self.records += 1;
-            Line::Record(Box::new(row.into())).write(&mut out);
+            write_json_line(&mut out, &Line::Record(Box::new(row.into())));
         }
         if self.is_over {
-            Line::End { records: self.records }.write(&mut out);
+            write_json_line(&mut out, &Line::End { records: self.records });
         }
         Ok(Some(out.into()))
     }
 
     fn error(&self, code: &str) -> Option<Bytes> {
         let mut out = Vec::new();
-        Line::Error { code }.write(&mut out);
+        write_json_line(&mut out, &Line::Error { code });
         Some(out.into())
     }
 }

@@ -12,7 +12,7 @@ use super::{READ, query::FilterQuery, view::Contact};
 use crate::{
     App,
     results::{csv, day, flag},
-    streamed::{FilePlace, Parts},
+    streamed::{FilePlace, Parts, write_json_line},
 };
 
 /// All that is known of people leaves at once: it is recorded.
@@ -116,13 +116,6 @@ enum Line<'a> {
     },
 }
 
-impl Line<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend(serde_json::to_vec(self).unwrap_or_default());
-        out.push(b'\n');
-    }
-}
-
 /// A file of contacts.
 struct Writing {
     source: ContactExport,
@@ -144,14 +137,14 @@ impl Parts for Writing {
         let (contacts, mut out) = (self.source.next().await?, Vec::new());
         self.is_over = contacts.is_empty();
         match self.format {
-            ContactFormat::Ndjson if self.is_over => Line::End { contacts: self.contacts }.write(&mut out),
+            ContactFormat::Ndjson if self.is_over => write_json_line(&mut out, &Line::End { contacts: self.contacts }),
             ContactFormat::Csv if self.is_over => return Ok(None),
             ContactFormat::Ndjson | ContactFormat::Csv => {}
         }
         for contact in contacts {
             self.contacts += 1;
             match self.format {
-                ContactFormat::Ndjson => Line::Contact(Box::new(contact.into())).write(&mut out),
+                ContactFormat::Ndjson => write_json_line(&mut out, &Line::Contact(Box::new(contact.into()))),
                 ContactFormat::Csv => out.extend(cells(contact.into()).into_bytes()),
             }
         }
@@ -160,7 +153,7 @@ impl Parts for Writing {
 
     fn error(&self, code: &str) -> Option<Bytes> {
         let mut out = Vec::new();
-        Line::Error { code }.write(&mut out);
+        write_json_line(&mut out, &Line::Error { code });
         (self.format == ContactFormat::Ndjson).then(|| out.into())
     }
 }

@@ -9,6 +9,7 @@ use store::{ConversationRecord, Exported, MessageRecord};
 use crate::{
     conversations::{Conversation, Message},
     results::csv,
+    streamed::write_json_line,
 };
 
 /// The columns of comma-separated values; a line is a message.
@@ -102,7 +103,7 @@ impl Encoder {
             Exported::Conversation(conversation) => {
                 self.conversations += 1;
                 match self.form {
-                    Form::Ndjson => line(out, &Line::Conversation(conversation.into())),
+                    Form::Ndjson => write_json_line(out, &Line::Conversation(conversation.into())),
                     Form::Csv => self.conversation = Some(conversation),
                     Form::Json => {
                         out.extend(b"{\"conversation\":");
@@ -117,7 +118,7 @@ impl Encoder {
                 match self.form {
                     Form::Ndjson => {
                         let conversation_id = message.conversation;
-                        line(out, &Line::Message(Said { conversation_id, message: message.into() }));
+                        write_json_line(out, &Line::Message(Said { conversation_id, message: message.into() }));
                     }
                     Form::Csv => out.extend(self.cells(message).as_bytes()),
                     Form::Json => {
@@ -136,7 +137,7 @@ impl Encoder {
         match self.form {
             Form::Ndjson => {
                 let (conversations, messages) = (self.conversations, self.messages);
-                line(&mut out, &Line::End { conversations, messages });
+                write_json_line(&mut out, &Line::End { conversations, messages });
             }
             Form::Json | Form::Markdown if self.conversations == 0 => {
                 return Err(Problem::unavailable("the conversation was deleted at this moment"));
@@ -150,7 +151,7 @@ impl Encoder {
     /// Where a form has no words for it, the connection breaks.
     pub(super) fn error(&self, code: &str) -> Option<Vec<u8>> {
         let mut out = Vec::new();
-        line(&mut out, &Line::Error { code });
+        write_json_line(&mut out, &Line::Error { code });
         (self.form == Form::Ndjson).then_some(out)
     }
 
@@ -179,11 +180,6 @@ impl Encoder {
 
 fn json(out: &mut Vec<u8>, value: &impl Serialize) {
     out.extend(serde_json::to_vec(value).unwrap_or_default());
-}
-
-fn line(out: &mut Vec<u8>, value: &Line<'_>) {
-    json(out, value);
-    out.push(b'\n');
 }
 
 fn title(conversation: &ConversationRecord) -> String {

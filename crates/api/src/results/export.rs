@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     App,
-    streamed::{FilePlace, Parts},
+    streamed::{FilePlace, Parts, write_json_line},
 };
 
 /// Columns of rounds in one file of comma-separated values.
@@ -44,14 +44,9 @@ enum Line<'a> {
 }
 
 impl Line<'_> {
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend(serde_json::to_vec(self).unwrap_or_default());
-        out.push(b'\n');
-    }
-
     fn bytes(&self) -> Bytes {
         let mut out = Vec::new();
-        self.write(&mut out);
+        write_json_line(&mut out, self);
         out.into()
     }
 }
@@ -74,7 +69,7 @@ impl Encoder {
             Self::Csv(columns) => csv::lines(columns, rows),
             Self::Ndjson => {
                 let mut out = Vec::new();
-                rows.iter().for_each(|row| Line::Run(row).write(&mut out));
+                rows.iter().for_each(|row| write_json_line(&mut out, &Line::Run(row)));
                 out.into()
             }
         }

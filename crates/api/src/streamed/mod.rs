@@ -9,6 +9,7 @@ use ambient::WorkspaceId;
 use bytes::Bytes;
 use futures_util::{Stream, stream};
 use gate::{Call, Download, Problem};
+use serde::Serialize;
 use tokio::time::sleep;
 use tracing::warn;
 
@@ -28,6 +29,12 @@ pub(crate) trait Parts: Send + 'static {
 
     /// What says in the file that it ends early, where its form has words for that.
     fn error(&self, code: &str) -> Option<Bytes>;
+}
+
+/// Writes a line of NDJSON.
+pub(crate) fn write_json_line(out: &mut Vec<u8>, line: &impl Serialize) {
+    out.extend(serde_json::to_vec(line).unwrap_or_default());
+    out.push(b'\n');
 }
 
 /// Why a file is cut. The client sees a connection that breaks.
