@@ -323,3 +323,20 @@ impl Output for Raw {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_says_where_counting_ended_and_else_nothing_of_it() {
+        let request = PageRequest { page: 2, per_page: 20 };
+        let meta = |total, is_capped| {
+            let page = Page { rows: vec![()], total, is_capped };
+            serde_json::to_string(&List::of(page, request, |()| 1)).unwrap()
+        };
+        assert_eq!(meta(21, false), r#"{"data":[1],"meta":{"page":2,"per_page":20,"total":21}}"#);
+        let many = r#"{"data":[1],"meta":{"page":2,"per_page":20,"total":10000,"capped":true}}"#;
+        assert_eq!(meta(store::MAX_TOTAL, true), many);
+    }
+}
