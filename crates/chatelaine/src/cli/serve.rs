@@ -73,7 +73,7 @@ fn say_where(running: &Running, config: &Config, terminal: &Terminal) {
     }
     terminal.err(format!("  dashboard  {}/_/", config.public_url.as_deref().unwrap_or(url)));
     terminal.err(format!("  health     {url}/healthz {url}/readyz"));
-    terminal.err(format!("  operations {url}/openapi.json"));
+    terminal.err(format!("  API        {url}/v1/openapi.json, every operation as OpenAPI 3.1"));
     if let Some(path) = running.generated_secret() {
         terminal.err(format!("  secret     generated into {}. Keep it: losing it loses every key.", path.display()));
     }
