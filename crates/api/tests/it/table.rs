@@ -236,6 +236,29 @@ async fn every_reference_in_the_document_leads_somewhere() {
     }
 }
 
+/// A client that reads `total` as all that there is would stop at 10,000 rows.
+#[tokio::test]
+async fn every_list_says_where_counting_ends() {
+    /// Counted whole: a deployment's runs.
+    const WHOLE: &str = "ResultsMeta";
+    let document = World::empty().await.anyone().get("/v1/openapi.json").await.ok(200).json();
+    let schemas = document["components"]["schemas"].as_object().expect("schemas");
+    let metas = schemas.iter().filter(|(name, schema)| {
+        *name != WHOLE && ["per_page", "total"].iter().all(|member| schema["properties"].get(member).is_some())
+    });
+    let metas: Vec<_> = metas.collect();
+    assert!(metas.len() >= 2, "of lists and of conversations: {metas:?}");
+    for (name, schema) in metas {
+        let says = |member: &str, words: &str| {
+            schema["properties"][member]["description"].as_str().is_some_and(|text| text.contains(words))
+        };
+        assert!(says("total", "10,000") && says("capped", "more than `total`"), "{name}: {schema}");
+        let required = schema["required"].as_array().expect("required members");
+        let is_required = |member: &str| required.iter().any(|one| one == member);
+        assert!(is_required("page") && is_required("per_page") && !is_required("capped"), "{name}: {required:?}");
+    }
+}
+
 #[tokio::test]
 async fn probes_say_how_it_stands() {
     let world = World::empty().await;
