@@ -63,8 +63,8 @@ macro_rules! conversation_query {
             #[schemars(range(min = 1, max = 100))]
             per_page: Option<u32>,
             /// Words in the user's name, the id or the messages, whatever their case. One call looks at the newest
-            /// 1,000 conversations, or at their newest 10,000 messages: 500 of each, and 10,000 characters of a message.
-            /// `meta.next` says where it goes on.
+            /// 1,000 conversations, or at their newest 10,000 messages: 500 of each, and 10,000 characters of a message;
+            /// or as far as it comes in 10 ms. `meta.next` says where it goes on.
             #[schemars(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
             search: Option<String>,
             /// Which door they came through: `session`, `voice`, `dropin`, `trial`, or the kind of a channel.

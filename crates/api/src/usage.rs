@@ -1,5 +1,7 @@
 //! How often keys were used: by key, by day, or both.
 
+use std::collections::{BTreeSet, HashMap};
+
 use access::{Access, Limit, Role, Scope};
 use ambient::{KeyId, Millis};
 use gate::{Call, List, Operation, PageQuery, Problem, Routes};
@@ -37,7 +39,8 @@ pub(crate) struct UsageQuery {
     to: Option<String>,
     /// Of this key alone.
     key_id: Option<KeyId>,
-    /// What a row is: `key` sums up its days, `day` the keys; by default each key on each day.
+    /// What a row is: `key` sums up its days, `day` the keys; by default each key on each day. Of one day or one month,
+    /// from its first day to its last, `key` is as fast with very many keys.
     group: Option<Group>,
     /// Which page, from 1 to 1,000,000.
     #[schemars(range(min = 1, max = 1_000_000))]
@@ -64,16 +67,20 @@ pub(crate) struct UsageRow {
     day: Option<String>,
     /// Which key; `null` where keys are summed up.
     key_id: Option<KeyId>,
+    /// What the key is called, for whoever may list keys; `null` for others, where keys are summed up, and of a key that
+    /// is not there.
+    key_name: Option<String>,
     /// Requests that were let in.
     requests: u64,
     /// Requests that were refused although the key was right: its scopes, its budgets, where it came from.
     refused: u64,
 }
 
-impl From<UsageRecord> for UsageRow {
-    fn from(record: UsageRecord) -> Self {
+impl UsageRow {
+    fn new(record: UsageRecord, names: &HashMap<KeyId, String>) -> Self {
         let UsageRecord { day, key, requests, refused } = record;
-        Self { day: day.map(written), key_id: key, requests, refused }
+        let key_name = key.and_then(|key| names.get(&key).cloned());
+        Self { day: day.map(written), key_id: key, key_name, requests, refused }
     }
 }
 
@@ -116,7 +123,14 @@ async fn get_usage(app: App, call: Call<UsageQuery>) -> Result<List<UsageRow>, P
         Some(Group::Key) => UsageGroup::Key,
         Some(Group::Day) => UsageGroup::Day,
     };
-    Ok(List::of(app.workspace(&call)?.usage(filter, group, request).await?, request, UsageRow::from))
+    let data = app.workspace(&call)?;
+    let found = data.usage(filter, group, request).await?;
+    let mut names = HashMap::new();
+    if call.request.may(&call.caller, "list_api_keys") {
+        let keys: BTreeSet<KeyId> = found.rows.iter().filter_map(|row| row.key).collect();
+        names.extend(data.names_of_keys(&Vec::from_iter(keys)).await?);
+    }
+    Ok(List::of(found, request, |record| UsageRow::new(record, &names)))
 }
 
 #[cfg(test)]

@@ -55,7 +55,11 @@ async fn usage_is_shown_by_key_and_by_day_in_its_environment(backend: Backend) {
     let _ = other.get("/v1/me").await.expect(200);
     flush(&world).await;
     let by = world.secret();
-    let row = |day: Value, key: Value, requests: u64, refused: u64| json!({"day": day, "key_id": key, "requests": requests, "refused": refused});
+    let row = |day: Value, of: Value, requests: u64, refused: u64| {
+        let names = [(&key, "Key"), (&other, "Other"), (&test, "Test")];
+        let name = names.iter().find(|(persona, _)| of == persona.id()).map(|(_, name)| *name);
+        json!({"day": day, "key_id": of, "key_name": name, "requests": requests, "refused": refused})
+    };
     let (first, second) = (json!("2026-01-01"), json!("2026-01-02"));
     let id = |persona: &Persona| json!(persona.id());
     let days = "from=2026-01-01&to=2026-01-02";
@@ -80,6 +84,9 @@ async fn usage_is_shown_by_key_and_by_day_in_its_environment(backend: Backend) {
     assert_eq!(of_day, [row(first.clone(), Value::Null, sum, 3)]);
     assert_eq!(rows(&test, "group=key").await, [row(Value::Null, id(&test), 1, 0)], "the test data alone");
     assert!(rows(&world.other_workspace_secret(), &format!("key_id={}", key.id())).await.is_empty());
+    let counting = world.key("counting", json!({"name": "Counting", "scopes": ["usage:read"]})).await;
+    let of_key = rows(&counting, &format!("{days}&key_id={}", key.id())).await;
+    assert_eq!((&of_key[0]["key_name"], &of_key[0]["requests"]), (&Value::Null, &json!(4)), "it may not list keys");
     let empty = by.get("/v1/usage?from=2025-01-01&to=2025-01-31").await.expect(200).json();
     assert_eq!(empty["meta"], json!({"page": 1, "per_page": 20, "total": 0}));
     world.end().await;

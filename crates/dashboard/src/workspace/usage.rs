@@ -12,7 +12,7 @@ use crate::{
     desk::Desk,
     frame::Frame,
     page,
-    show::{One, PER_PAGE, Paged, Pager},
+    show::{Paged, Pager},
 };
 
 const SHOW_USAGE: Operation<UsageQuery, Raw> =
@@ -21,6 +21,9 @@ const SHOW_USAGE: Operation<UsageQuery, Raw> =
 /// The days that are shown when nobody says which, and the most of them.
 const USUAL_DAYS: i32 = 30;
 const MOST_DAYS: i32 = 400;
+
+/// As many days of keys are added up for a page.
+const MOST_ADDED: u64 = 5_000;
 
 /// The chart, in its own units.
 const WIDTH: f64 = 800.0;
@@ -68,6 +71,7 @@ fn between(from: Date, to: Date) -> i32 {
 struct Row {
     day: Option<String>,
     key_id: Option<String>,
+    key_name: Option<String>,
     requests: u64,
     refused: u64,
 }
@@ -129,22 +133,26 @@ struct UsagePage<'a> {
     requests: u64,
     refused: u64,
     keys: Vec<KeyRow>,
+    /// The days that keys are added up for, where they are others: there are too many of both.
+    month: Option<(Date, Date)>,
     pager: Pager,
 }
 
-#[derive(Deserialize)]
-struct Named {
-    name: String,
+/// The month in which something happened last.
+fn last_month(days: &[Row], to: Date) -> (Date, Date) {
+    let last = days.first().and_then(|row| row.day.as_deref()?.parse().ok()).unwrap_or(to);
+    (last.first_of_month(), last.last_of_month())
 }
 
 async fn show_usage(_: App, call: Call<UsageQuery>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
     let now = Timestamp::from_millisecond(call.request.now.0).map_err(Problem::unavailable)?;
     let (from, to) = call.input.days(now.to_zoned(TimeZone::UTC).date());
-    let ask = || {
+    let ask_of = |(from, to): (Date, Date)| {
         let key = Some(call.input.key());
         Ask::to("get_usage").query("from", from).query("to", to).query_if("key_id", key)
     };
+    let ask = || ask_of((from, to));
     let mut days: Vec<Row> = Vec::new();
     for page in 1..=4_u32 {
         let part: Paged<Row> = desk.get(ask().query("group", "day").query("per_page", 100).query("page", page)).await?;
@@ -153,18 +161,25 @@ async fn show_usage(_: App, call: Call<UsageQuery>) -> Result<Raw, Problem> {
             break;
         }
     }
-    let by_key = ask().query("group", "key").query("per_page", PER_PAGE).query_if("page", call.input.page);
-    let list: Paged<Row> = desk.get(by_key).await?;
-    let mut keys = Vec::new();
-    for row in list.data {
-        let Some(id) = row.key_id else { continue };
-        let named = desk.get::<One<Named>>(Ask::to("get_api_key").at("id", &id)).await;
-        let name = named.map_or_else(|_| id.clone(), |key| key.data.name);
-        keys.push(KeyRow { id, name, requests: row.requests, refused: row.refused });
-    }
     let (first, last) = (from.to_string(), to.to_string());
     let others = [("from", first.as_str()), ("to", last.as_str()), ("key_id", call.input.key())];
-    let pager = Pager::new(list.meta, "/_/usage", &others);
+    let mut month = None;
+    if call.input.key().is_empty() && from != to {
+        let each: Paged<Row> = desk.get(ask().query("per_page", 1)).await?;
+        month = (each.meta.total > MOST_ADDED).then(|| last_month(&days, to)).filter(|month| *month != (from, to));
+    }
+    let by_key = ask_of(month.unwrap_or((from, to))).query("group", "key");
+    let (rows, pager) = desk.list::<Row>(by_key, call.input.page, "/_/usage", &others).await?;
+    let key = |row: Row| {
+        let id = row.key_id?;
+        Some(KeyRow {
+            name: row.key_name.unwrap_or_else(|| id.clone()),
+            id,
+            requests: row.requests,
+            refused: row.refused,
+        })
+    };
+    let keys = rows.into_iter().filter_map(key).collect();
     desk.render(&UsagePage {
         frame: desk.frame("Usage", "show_usage_page"),
         key: call.input.key(),
@@ -173,6 +188,7 @@ async fn show_usage(_: App, call: Call<UsageQuery>) -> Result<Raw, Problem> {
         refused: days.iter().map(|row| row.refused).sum(),
         days,
         keys,
+        month,
         pager,
         from: first,
         to: last,
@@ -202,8 +218,22 @@ mod tests {
     }
 
     #[test]
+    fn the_last_month_is_that_of_the_last_use() {
+        let row = |day: &str| Row { day: Some(day.to_owned()), key_id: None, key_name: None, requests: 1, refused: 0 };
+        let days = [row("2024-02-29"), row("2024-01-31")];
+        assert_eq!(last_month(&days, date("2024-05-01")), (date("2024-02-01"), date("2024-02-29")));
+        assert_eq!(last_month(&[], date("2024-05-07")), (date("2024-05-01"), date("2024-05-31")));
+    }
+
+    #[test]
     fn a_bar_stands_on_its_day_and_refusals_stand_on_it() {
-        let row = |day: &str, requests, refused| Row { day: Some(day.to_owned()), key_id: None, requests, refused };
+        let row = |day: &str, requests, refused| Row {
+            day: Some(day.to_owned()),
+            key_id: None,
+            key_name: None,
+            requests,
+            refused,
+        };
         let bars = bars(&[row("2026-01-04", 30, 10), row("2026-01-01", 20, 0)], date("2026-01-01"), date("2026-01-04"));
         assert_eq!((bars[0].x.as_str(), bars[0].width.as_str()), ("620.0", "160.0"));
         assert_eq!((bars[0].y.as_str(), bars[0].height.as_str()), ("40.0", "120.0"));

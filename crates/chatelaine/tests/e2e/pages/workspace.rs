@@ -1,6 +1,9 @@
 //! The audit log, credits, usage and settings, on pages.
 
+use ambient::{KeyId, Millis, Ulid};
+use credential::secret::Digest;
 use serde_json::{Value, json};
+use store::SecretUse;
 use testkit::{World, id_of};
 
 use super::{leads_to, page, says, submit};
@@ -130,6 +133,29 @@ async fn usage_is_shown_by_day_and_by_key(world: &World) {
     assert!(says(&shown, "1 requests were let in and 1 refused") && says(&shown, "Busy <key> 1 1"), "{}", shown.text());
     assert_eq!(shown.text().matches("<rect class=\"bar\"").count(), 1);
     assert!(says(&page(&bob, &format!("{path}&to=2020-01-31")).await, "No key was used in these days."));
+    // Of more days of keys than a page adds up it says another span, and one day is one.
+    let busy: KeyId = key.id().parse().unwrap();
+    let tenant = world.tenant();
+    let uses = |day: i64, count: u128| {
+        (0..count).map(move |n| SecretUse {
+            tenant,
+            key: if n == 0 { busy } else { KeyId(Ulid(n)) },
+            digest: Digest([0; 32]),
+            last_used_at: Millis(0),
+            last_used_ip: None,
+            uses: if n == 0 { 9 } else { 1 },
+            refused: 0,
+            hour: day * 24,
+        })
+    };
+    // 2020-02-10 and 2020-03-15.
+    let many: Vec<_> = uses(18_302, 2_501).chain(uses(18_336, 2_500)).collect();
+    world.store().record_uses(&many).await.unwrap();
+    let shown = page(&bob, "/_/usage?from=2020-02-10&to=2020-03-15").await.expect(200);
+    assert!(says(&shown, "5017 requests were let in"), "{}", shown.text());
+    assert!(says(&shown, "the month from 2020-03-01 to 2020-03-31") && says(&shown, "Busy <key> 9 0"));
+    let shown = page(&bob, "/_/usage?from=2020-02-10&to=2020-02-10").await.expect(200);
+    assert!(!says(&shown, "too many keys") && says(&shown, "Busy <key> 9 0") && says(&shown, "2501 in all"));
     let _ = page(&bob, "/_/usage?key_id=nothing").await.expect(400);
 }
 
