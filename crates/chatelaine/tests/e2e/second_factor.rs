@@ -269,19 +269,22 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
 }
 
 /// What can be turned off and on, by the same operation that changes where data go, or who gets in.
-async fn switches(world: &World, ada: &Persona) -> [String; 3] {
+async fn switches(world: &World, ada: &Persona) -> [String; 4] {
     let endpoint = ada.post("/v1/webhooks", &json!({"url": "https://hooks.example.com/a"})).await.expect(201);
     let channels = format!("/v1/bots/{}/channels", world.bot().await);
-    let channel = ada.post(&channels, &json!({"kind": "widget", "name": "C"})).await.expect(201);
+    let channel = json!({"kind": "widget", "name": "C", "greeting": "Hello\nyou"});
+    let (channel, other) =
+        (ada.post(&channels, &channel).await.expect(201), ada.post(&channels, &channel).await.expect(201));
     [
         format!("/v1/webhooks/{}", id_of(&endpoint)),
         format!("/v1/channels/{}", id_of(&channel)),
         format!("/v1/service-accounts/{}", world.account("switched", "member").await.0),
+        format!("/v1/channels/{}", id_of(&other)),
     ]
 }
 
 async fn turning_off_must_not_wait(ada: &Persona, switches: &[String]) {
-    for path in switches {
+    for path in &switches[..3] {
         for body in [
             json!({"is_active": true}),
             json!({"is_active": false, "name": "N"}),
@@ -305,6 +308,15 @@ async fn turning_off_must_not_wait(ada: &Persona, switches: &[String]) {
     let webhook = format!("{}/switch", switches[0].replace("/v1/", "/_/"));
     assert!(leads_to(&submit(ada, &webhook, &[]).await).ends_with("?done=turned-off"));
     let _ = submit(ada, &webhook, &[("is_active", "yes")]).await.expect(403);
+    // Of a form that holds more, the box alone.
+    let channel = switches[3].replace("/v1/", "/_/");
+    let _ = submit(ada, &channel, &[("name", "D"), ("greeting", "Hello\r\nyou")]).await.expect(403);
+    let off = submit(ada, &channel, &[("name", "C"), ("greeting", "Hello\r\nyou")]).await;
+    assert_eq!(leads_to(&off), format!("{channel}?done=saved"));
+    let now = ada.get(&switches[3]).await.expect(200).data();
+    assert_eq!((&now["is_active"], &now["greeting"]), (&json!(false), &json!("Hello\nyou")));
+    let on = [("name", "C"), ("greeting", "Hello\r\nyou"), ("is_active", "1")];
+    let _ = submit(ada, &channel, &on).await.expect(403);
 }
 
 async fn a_browser_in_which_somebody_guesses_is_signed_out_and_no_other(backend: Backend) {

@@ -89,6 +89,7 @@ struct Made {
 }
 
 /// What its form holds.
+#[derive(PartialEq, Eq)]
 struct Fields {
     is_widget: bool,
     name: String,
@@ -276,6 +277,10 @@ async fn update(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     if form_keeps(&call.input, &channel) {
         body.as_object_mut().map(|members| members.remove("reply_url"));
     }
+    // What only cuts is asked for alone: it takes no fresh proof then.
+    if only_turns_off(&call.input, &channel) {
+        body = json!({"is_active": false});
+    }
     match desk.ask(Ask::to("update_channel").at("id", &channel.id).body(&body)).await {
         Ok(_) => Ok(Raw::see_other(&format!("/_/channels/{}?done=saved", channel.id))),
         Err(problem) => {
@@ -287,6 +292,14 @@ async fn update(_: App, call: Call<Form>) -> Result<Raw, Problem> {
 
 fn form_keeps(form: &Form, channel: &Channel) -> bool {
     !form.flag("enable_replies") && form.some("reply_url") == channel.reply_url.as_deref()
+}
+
+fn only_turns_off(form: &Form, channel: &Channel) -> bool {
+    // Browsers end the lines of a text in their own way.
+    let of_lines = |fields: Fields| Fields { greeting: fields.greeting.replace("\r\n", "\n"), ..fields };
+    let (was, sent) = (of_lines(Fields::of(channel)), of_lines(Fields::sent(form, channel.is_widget())));
+    let is_cut = was.is_active && !sent.is_active && !form.flag("enable_replies");
+    is_cut && was == Fields { is_active: true, ..sent }
 }
 
 async fn rotate(_: App, call: Call<Form>) -> Result<Raw, Problem> {
