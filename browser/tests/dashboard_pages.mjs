@@ -86,6 +86,31 @@ async function fits(page, where) {
   assert.ok(wide <= window, `${where} is ${wide} wide in ${window}: ${which.join('\n')}`);
 }
 
+/** What stands beside something else stands level with it, and the menu's edge goes down to the end. */
+async function isLevel(page, where) {
+  const wrong = await page.evaluate(() => {
+    const box = (one) => one.getBoundingClientRect();
+    const told = [];
+    for (const label of document.querySelectorAll('label.box')) {
+      const tick = label.querySelector('input');
+      if (!tick || !box(label).height) continue;
+      const line = parseFloat(getComputedStyle(label).lineHeight);
+      const off = box(tick).top + box(tick).height / 2 - (box(label).top + parseFloat(getComputedStyle(label).paddingTop) + line / 2);
+      if (Math.abs(off) > 1.5) told.push(`a tick is ${off} pixels off its words: ${label.innerText.slice(0, 40)}`);
+    }
+    for (const form of document.querySelectorAll('form.filters')) {
+      const fields = [...form.querySelectorAll('.field > :is(input, select)')].map(box).filter(({ height }) => height);
+      for (const one of fields)
+        for (const other of fields)
+          if (Math.abs(one.bottom - other.bottom) < 1 && Math.abs(one.top - other.top) > 2) told.push(`fields of a row are ${one.height} and ${other.height} high`);
+    }
+    const menu = box(document.querySelector('.menu') ?? document.body);
+    if (innerWidth > 1000 && menu.bottom < document.documentElement.scrollHeight - scrollY - 1) told.push('the menu ends before the page');
+    return told;
+  });
+  assert.deepEqual(wrong, [], where);
+}
+
 /** One page at one width, in both lights. */
 async function isSound(where, path, width) {
   const { page } = owner;
