@@ -161,7 +161,7 @@ async fn a_run_is_told_as_the_api_shows_it(world: &World) {
     listen(world).await;
     let started = by.post("/api/v1/runs", &json!({})).await.expect(202).json();
     let path = format!("/api/v1/runs/{}", started["run_id"].as_str().unwrap());
-    let done = testkit::eventually(std::time::Duration::from_secs(10), async || {
+    let done = eventually(Duration::from_secs(10), async || {
         by.get(&path).await.expect(200).json()["status"] == "completed"
     });
     assert!(done.await);
