@@ -161,9 +161,8 @@ async fn a_run_is_told_as_the_api_shows_it(world: &World) {
     listen(world).await;
     let started = by.post("/api/v1/runs", &json!({})).await.expect(202).json();
     let path = format!("/api/v1/runs/{}", started["run_id"].as_str().unwrap());
-    let done = eventually(Duration::from_secs(10), async || {
-        by.get(&path).await.expect(200).json()["status"] == "completed"
-    });
+    let done =
+        eventually(Duration::from_secs(10), async || by.get(&path).await.expect(200).json()["status"] == "completed");
     assert!(done.await);
     let begun = told(world, "run.started").await;
     assert_eq!((begun.len(), &begun[0]["id"], &begun[0]["status"]), (1, &started["run_id"], &json!("pending")));
