@@ -137,6 +137,50 @@ async fn what_shows_a_secret_or_sends_data_out_takes_a_proof_of_who_it_is() {
     }
 }
 
+/// All that takes a proof, by the line: what loses it by mistake is missed here.
+const TAKES_A_PROOF: &[&str] = &[
+    "begin_totp",
+    "create_agent_loop",
+    "create_api_key",
+    "create_channel",
+    "create_connection",
+    "create_deployment",
+    "create_integration",
+    "create_invitation",
+    "create_service_account",
+    "create_service_account_key",
+    "create_trigger",
+    "create_webhook",
+    "create_workspace_run_token",
+    "end_totp",
+    "export_audit_log",
+    "export_contacts",
+    "export_conversations",
+    "export_deployment_results",
+    "renew_recovery_codes",
+    "rotate_api_key",
+    "rotate_channel_secret",
+    "rotate_integration_secret",
+    "rotate_webhook_secret",
+    "update_agent_loop",
+    "update_api_key",
+    "update_channel",
+    "update_connection",
+    "update_integration",
+    "update_member",
+    "update_service_account",
+    "update_webhook",
+    "update_workspace",
+];
+
+#[tokio::test]
+async fn these_operations_and_no_others_take_a_proof_of_who_it_is() {
+    let world = World::empty().await;
+    let mut found: Vec<_> = world.table.iter().filter(|row| row.dangerous).map(|row| row.id).collect();
+    found.sort_unstable();
+    assert_eq!(found, TAKES_A_PROOF);
+}
+
 /// Operations that turn something off by one field: alone, that asks nobody for a proof.
 const SWITCHES: &[&str] = &["update_channel", "update_service_account", "update_webhook"];
 

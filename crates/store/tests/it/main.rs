@@ -21,6 +21,7 @@ mod keys;
 mod lease;
 mod long_lists;
 mod opening;
+mod people;
 mod runs;
 mod searches;
 mod service_accounts;
