@@ -20,6 +20,7 @@ on_both! {
     reports_have_a_form_and_a_size;
     a_known_reporter_hears_which_tokens_were_keys;
     reports_are_listed_for_those_who_may_see_them;
+    a_crowd_of_reports_from_one_address_is_turned_away;
 }
 
 fn found(token: &str) -> Value {
@@ -231,6 +232,10 @@ async fn a_known_reporter_hears_which_tokens_were_keys(world: &World) {
     for (identifier, signed) in [("then", body.as_str()), ("never", &body), ("now", "[]")] {
         let _ = reporter.send(world, identifier, signed, &body).await.refused(401, "INVALID_SIGNATURE");
     }
+    let half = world.client().request("POST", "/v1/leaks").body("application/json", body.clone());
+    for header in ["github-public-key-identifier", "github-public-key-signature"] {
+        let _ = half.clone().header(header, "now").send().await.refused(401, "INVALID_SIGNATURE");
+    }
     let _ = live.get("/v1/me").await.expect(200);
     let answer = reporter.send(world, "now", &body, &body).await.expect(202).json();
     let labels: Vec<&str> = answer.as_array().unwrap().iter().map(|one| one["label"].as_str().unwrap()).collect();
@@ -241,6 +246,13 @@ async fn a_known_reporter_hears_which_tokens_were_keys(world: &World) {
     assert!(tokens.iter().all(|token| !answer.to_string().contains(token)));
     let _ = live.get("/v1/me").await.refused(401, "INVALID_API_KEY");
     assert_eq!(report(world, live.credential()).await.json(), json!([]), "who signs nothing hears nothing");
+}
+
+async fn a_crowd_of_reports_from_one_address_is_turned_away(world: &World) {
+    let report = async || world.client().post("/v1/leaks", &found("nonsense")).send().await.status;
+    let statuses = futures_util::future::join_all((0..20).map(|_| report())).await;
+    let turned_away = statuses.iter().filter(|status| **status == 429).count();
+    assert!((1..=10).contains(&turned_away) && statuses.iter().all(|s| [202, 429].contains(s)), "{statuses:?}");
 }
 
 async fn reports_are_listed_for_those_who_may_see_them(world: &World) {

@@ -13,6 +13,8 @@ mod agent_loops;
 #[cfg(test)]
 mod audit;
 #[cfg(test)]
+mod audit_files;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod bad_bodies;

@@ -25,6 +25,7 @@ on_both! {
 
 on_each! {
     an_invitation_works_for_seven_days;
+    a_key_that_has_ended_since_has_invited_nobody;
 }
 
 async fn invite(by: &Persona, email: &str, role: &str) -> Answer {
@@ -328,6 +329,17 @@ async fn what_is_no_address_role_or_password_is_refused(world: &World) {
     let wider = json!({"token": token, "name": "Ada", "password": PASSWORD, "role": "owner"});
     let _ = world.client().post("/v1/invitations/accept", &wider).send().await.refused(422, "VALIDATION_FAILED");
     let _ = accept(world, &token).await.expect(201);
+}
+
+async fn a_key_that_has_ended_since_has_invited_nobody(backend: Backend) {
+    let clock = Arc::new(ManualClock::new(Millis::from_seconds(SystemClock::new().now().seconds())));
+    let world = World::with(backend, Options { clock: clock.clone(), ..Options::default() }).await;
+    let ends = clock.now().plus(3_600_000);
+    let key = world.key("inviter", json!({"name": "I", "scopes": ["admin"], "expires_at": ends})).await;
+    let made = invite(&key, "ada@people.example", "member").await.expect(201).data();
+    clock.advance(Duration::from_secs(3600));
+    let _ = accept(&world, &made["token"]).await.refused(404, "NOT_FOUND");
+    world.end().await;
 }
 
 async fn an_invitation_works_for_seven_days(backend: Backend) {

@@ -22,10 +22,13 @@ on_each! {
     what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour;
     a_browser_in_which_somebody_guesses_is_signed_out_and_no_other;
     a_new_secret_of_the_installation_seals_the_apps_anew;
+    proofs_have_a_budget_by_the_minute;
+    where_a_browser_was_signed_out_by_another_its_address_is_a_stranger_s;
 }
 
 on_both! {
     a_person_proves_again_who_it_is;
+    without_an_app_no_code_proves_anything;
     a_person_says_what_it_is_called;
 }
 
@@ -126,6 +129,8 @@ async fn codes_of_an_app_are_asked_for_once_it_is_confirmed(backend: Backend) {
     let before = app.shows(clock.now().plus(-30_000));
     let _ = attempt(&world, PASSWORD, Some(&before)).send().await.refused(401, "INVALID_CREDENTIALS");
     let _ = ada.delete("/v1/me/totp").await.expect(204);
+    let view = ada.get("/v1/me/totp").await.expect(200).data();
+    assert_eq!(view, json!({"is_enabled": false, "enabled_at": null, "recovery_codes_left": 0}), "nothing is left");
     let _ = attempt(&world, PASSWORD, None).send().await.expect(200);
     assert!(!world.server().request_log().contains(&next), "a code is nobody's to read");
     world.end().await;
@@ -359,6 +364,46 @@ async fn a_new_secret_of_the_installation_seals_the_apps_anew(backend: Backend) 
     world.end().await;
 }
 
+async fn proofs_have_a_budget_by_the_minute(backend: Backend) {
+    let ten = |options: &mut Options| options.limits.sign_ins_per_account_per_minute = 10;
+    let (world, clock) = still_with(backend, ten).await;
+    let ada = world.member("ada", "member").await;
+    let setup = ada.post("/v1/me/totp", &json!({})).await.expect(200).data();
+    for (path, wrong, right) in [
+        ("/v1/me/totp/confirm", json!({"code": "abc"}), json!({"code": App::new(&setup).shows(clock.now())})),
+        ("/v1/me/confirm", json!({"password": "a wrong one"}), json!({"password": PASSWORD})),
+    ] {
+        for _ in 0..10 {
+            let _ = ada.post(path, &wrong).await.refused(422, "VALIDATION_FAILED");
+        }
+        let _ = ada.post(path, &right).await.refused(429, "RATE_LIMITED");
+    }
+    world.end().await;
+}
+
+async fn where_a_browser_was_signed_out_by_another_its_address_is_a_stranger_s(backend: Backend) {
+    let (world, clock) = still(backend).await;
+    let ada = world.member("ada", "member").await;
+    let from = async |address: &str, password: &str| -> Answer {
+        let body = json!({"email": EMAIL, "password": password});
+        world.client().post("/v1/sign-in", &body).header("x-forwarded-for", address).send().await
+    };
+    for address in ["192.0.2.1", "192.0.2.2"] {
+        let _ = from(address, PASSWORD).await.expect(200);
+    }
+    let list = ada.get("/v1/sign-ins").await.expect(200).data();
+    let lost = list.as_array().unwrap().iter().find(|row| row["address"] == "192.0.2.1").unwrap()["id"].clone();
+    let _ = ada.delete(&format!("/v1/sign-ins/{}", lost.as_str().unwrap())).await.expect(204);
+    for n in 0..100 {
+        clock.advance(Duration::from_secs(6));
+        let _ = from(&format!("198.51.100.{n}"), "a wrong password").await.refused(401, "INVALID_CREDENTIALS");
+    }
+    clock.advance(Duration::from_secs(60));
+    let _ = from("192.0.2.1", PASSWORD).await.refused(429, "RATE_LIMITED");
+    let _ = from("192.0.2.2", PASSWORD).await.expect(200);
+    world.end().await;
+}
+
 async fn a_person_proves_again_who_it_is(world: &World) {
     let ada = world.member("ada", "owner").await;
     let now = world.server().running().app().clock().now();
@@ -378,6 +423,20 @@ async fn a_person_proves_again_who_it_is(world: &World) {
     let _ =
         ada.at(None).post("/v1/me/confirm", &json!({"password": PASSWORD})).await.refused(403, "ORIGIN_NOT_ALLOWED");
     let _ = world.secret().post("/v1/me/confirm", &json!({"password": "x"})).await.refused(403, "WRONG_CREDENTIAL");
+}
+
+async fn without_an_app_no_code_proves_anything(world: &World) {
+    let ada = world.member("ada", "owner").await;
+    let confirm = async |code: &str| {
+        let refused = ada.post("/v1/me/confirm", &json!({"code": code})).await.refused(422, "VALIDATION_FAILED");
+        assert_eq!(refused.header("set-cookie"), "");
+    };
+    for code in ["123456", "abcd-efgh-ijkl-mnop"] {
+        confirm(code).await;
+    }
+    // Nor does one of an app that was begun and has proved nothing yet.
+    let setup = ada.post("/v1/me/totp", &json!({})).await.expect(200).data();
+    confirm(&code_of(world, &setup)).await;
 }
 
 async fn a_person_says_what_it_is_called(world: &World) {

@@ -12,6 +12,7 @@ on_both! {
     keys_are_not_revoked_by_way_of_their_account;
     an_account_does_not_hand_out_what_its_maker_lacks;
     the_keys_of_an_account_are_listed_apart;
+    a_key_of_an_account_holds_nothing_that_its_maker_lacks;
 }
 
 async fn a_role_bounds_what_an_account_and_its_keys_may(world: &World) {
@@ -108,6 +109,17 @@ async fn an_account_does_not_hand_out_what_its_maker_lacks(world: &World) {
     assert_eq!(made.data()["scopes"], json!(["bots:read", "service-accounts:write"]));
     let path = format!("/v1/service-accounts/{}", id_of(&made));
     let _ = maker.patch(&path, &json!({"scopes": ["bots:write"]})).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+}
+
+async fn a_key_of_an_account_holds_nothing_that_its_maker_lacks(world: &World) {
+    let (account, _) = world.account("software", "admin").await;
+    let path = format!("/v1/service-accounts/{account}/api-keys");
+    let narrow = world.key("narrow", json!({"name": "N", "scopes": ["api-keys:write", "bots:read"]})).await;
+    let wider = json!({"name": "K", "scopes": ["bots:read", "bots:write"]});
+    let _ = narrow.post(&path, &wider).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    // Where nothing is said it is what both have.
+    let made = narrow.post(&path, &json!({"name": "K"})).await.expect(201).data();
+    assert_eq!(made["scopes"], json!(["bots:read"]), "{made}");
 }
 
 async fn the_keys_of_an_account_are_listed_apart(world: &World) {

@@ -141,6 +141,7 @@ async fn a_persons_other_browsers_are_listed_and_signed_out(world: &World) {
     let second = world.sign_in("ada@people.example").await;
     let list = ada.get("/v1/sign-ins").await.expect(200).json();
     assert_eq!(list["meta"]["total"], 2, "one's own alone: {list}");
+    assert_eq!(list["data"].as_array().unwrap().len(), 2, "one's own alone: {list}");
     let find = |is_current: bool| {
         let rows = list["data"].as_array().unwrap();
         rows.iter().find(|row| row["is_current"] == is_current).unwrap()["id"].as_str().unwrap().to_owned()

@@ -20,6 +20,7 @@ on_both! {
     what_was_deleted_is_not_sent_again;
     a_channel_takes_standard_webhooks_alone_unless_it_says_otherwise;
     a_copy_without_the_stronger_signatures_is_the_same_message;
+    the_endpoint_of_a_channel_is_nobodys_to_change;
 }
 
 const URL: &str = "https://hooks.example.com/a";
@@ -190,4 +191,28 @@ async fn a_copy_without_the_stronger_signatures_is_the_same_message(world: &Worl
     let body = message("ada", "transfer 100").to_string();
     let again = send(&channel, &signed(&channel, "msg_3", &body), &body).await.expect(202).data();
     assert_eq!(again["duplicate"], false);
+}
+
+async fn the_endpoint_of_a_channel_is_nobodys_to_change(world: &World) {
+    let (by, bot) = (world.secret(), world.bot().await);
+    let body = json!({"kind": "webhook", "name": "C", "reply_url": URL});
+    let _ = by.post(&format!("/v1/bots/{bot}/channels"), &body).await.expect(201);
+    // No list shows it; an event that tells of its end does.
+    let found = world.server().database().texts("SELECT id FROM webhooks WHERE owner_id IS NOT NULL").await;
+    let path = format!("/v1/webhooks/{}", found[0]);
+    let elsewhere = json!({"url": "https://evil.example.com/"});
+    for (method, path, body) in [
+        ("GET", path.clone(), json!({})),
+        ("PATCH", path.clone(), elsewhere),
+        ("PATCH", path.clone(), json!({"description": "mine"})),
+        ("POST", format!("{path}/test"), json!({})),
+        ("POST", format!("{path}/rotate-secret"), json!({})),
+        ("POST", format!("{path}/recover"), json!({"since": "2026-01-01T00:00:00Z"})),
+        ("GET", format!("{path}/attempts"), json!({})),
+        ("DELETE", path.clone(), json!({})),
+    ] {
+        let _ = by.request(method, &path).json(&body).send().await.refused(404, "NOT_FOUND");
+    }
+    let kept = "SELECT url FROM webhooks WHERE owner_id IS NOT NULL";
+    assert_eq!(world.server().database().texts(kept).await, [URL]);
 }

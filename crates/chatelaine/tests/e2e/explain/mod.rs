@@ -1,5 +1,6 @@
 //! What a credential is and why it was refused: `POST /v1/access/explain`, the list of requests, and their stream.
 
+mod attention;
 mod command;
 mod kinds;
 mod requests;
@@ -14,12 +15,14 @@ on_both! {
     asking_charges_counts_and_keeps_nothing;
     another_workspace_s_credentials_read_as_ones_that_do_not_exist;
     a_request_is_explained_to_who_may_see_it;
+    of_a_dead_key_of_another_workspace_a_stranger_s_part_alone_is_told;
     what_would_be_let_in_says_so;
     what_others_did_is_not_told;
 }
 
 on_each! {
     a_token_of_another_workspace_that_is_over_reads_as_forged;
+    what_is_asked_about_an_address_costs_that_address_nothing;
 }
 
 /// What is said of this.
@@ -128,6 +131,9 @@ async fn asking_charges_counts_and_keeps_nothing(world: &World) {
         }
         let _ = explain(&by, &json!({"credential": revoked.credential()})).await;
     }
+    world.server().running().app().cluster().flush_uses(true).await;
+    let used = by.get(&format!("/v1/usage?key_id={}", key.id())).await.expect(200).json();
+    assert_eq!(used["data"], json!([]), "nothing was let in or refused");
     let answer = key.get("/v1/bots").await.expect(200);
     assert!(answer.header("ratelimit").contains("r=1"), "the first that is charged: {}", answer.header("ratelimit"));
     let shown = by.get(&format!("/v1/api-keys/{}", key.id())).await.expect(200).data();
@@ -158,7 +164,7 @@ async fn another_workspace_s_credentials_read_as_ones_that_do_not_exist(world: &
     assert_eq!((&unknown["reason"], &unknown["credential"]), (&json!("key_unknown"), &Value::Null));
     let made = other.post("/v1/api-keys", &json!({"name": "Theirs"})).await.expect(201).data();
     let theirs = world.holder("theirs", &made);
-    for path in ["/v1/me", "/v1/bots"] {
+    for path in ["/v1/me", "/v1/bots", "/v1/nowhere"] {
         for origin in [None, Some("https://a.example")] {
             let asked = |credential: &str| json!({"credential": credential, "path": path, "origin": origin});
             let known = like(explain(&by, &asked(theirs.credential())).await);
@@ -211,6 +217,18 @@ async fn a_token_of_another_workspace_that_is_over_reads_as_forged(backend: Back
     assert_eq!((&found["reason"], &found["code"]), (&json!("token_forged"), &json!("INVALID_TOKEN")), "{found}");
 }
 
+async fn what_is_asked_about_an_address_costs_that_address_nothing(backend: Backend) {
+    let (world, _clock) = world_with(backend, |options| options.limits.failures_per_minute = 3).await;
+    let by = world.secret();
+    let wrong = crate::auth::unknown_key(&world, credential::key::Family::Secret);
+    for _ in 0..6 {
+        let asked = json!({"credential": wrong, "path": "/v1/bots", "address": "127.0.0.1"});
+        assert_eq!(reason(&by, &asked).await, "key_unknown");
+    }
+    let _ = world.secret().with("wrong", wrong).get("/v1/bots").await.refused(401, "INVALID_API_KEY");
+    world.end().await;
+}
+
 async fn a_request_is_explained_to_who_may_see_it(world: &World) {
     let (by, other) = (world.secret(), world.other_workspace_secret());
     let (admin, member) = (world.member("ada", "admin").await, world.member("mia", "member").await);
@@ -232,8 +250,31 @@ async fn a_request_is_explained_to_who_may_see_it(world: &World) {
     let theirs = other.get("/v1/bots/bot_00000000000000000000000000").await.expect(404);
     let theirs = json!({"request_id": theirs.header("x-request-id")});
     let _ = by.post("/v1/access/explain", &theirs).await.refused(422, "VALIDATION_FAILED");
+    // A test key asks about test data alone, and is told nothing of the other half.
+    let test = world.test_secret().await;
+    let _ = test.post("/v1/access/explain", &asked).await.refused(422, "VALIDATION_FAILED");
     let unlike = json!({"request_id": id, "credential": "x"});
     let _ = by.post("/v1/access/explain", &unlike).await.refused(422, "VALIDATION_FAILED");
+}
+
+async fn of_a_dead_key_of_another_workspace_a_stranger_s_part_alone_is_told(world: &World) {
+    let (by, other) = (world.secret(), world.other_workspace_secret());
+    let made = other.post("/v1/api-keys", &json!({"name": "Theirs"})).await.expect(201).data();
+    let theirs = world.holder("theirs", &made);
+    let _ = other.delete(&format!("/v1/api-keys/{}", theirs.id())).await.expect(200);
+    // More than are looked for at once: the first of them is nobody's yet.
+    let mut ids = Vec::new();
+    for _ in 0..40 {
+        ids.push(theirs.get("/v1/bots").await.expect(401).header("x-request-id").to_owned());
+    }
+    let asked = json!({"request_id": ids[0]});
+    let found = explain(&by, &asked).await;
+    for member in ["credential", "environment", "ip"] {
+        assert_eq!(found["request"][member], Value::Null, "{member}: {found}");
+    }
+    assert_eq!((&found["credential"], &found["reason"]), (&Value::Null, &json!("key_unknown")), "{found}");
+    let found = explain(&other, &asked).await;
+    assert_eq!((&found["request"]["credential"]["id"], &found["reason"]), (&json!(theirs.id()), &json!("key_revoked")));
 }
 
 async fn what_would_be_let_in_says_so(world: &World) {

@@ -68,6 +68,9 @@ async fn nobody_sees_another_s_requests(world: &World) {
     assert!(list(&test, "").await.iter().all(|row| row["environment"] == "test"));
     let (admin, member) = (world.member("ada", "admin").await, world.member("mia", "member").await);
     let _ = member.get("/v1/requests").await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    let _ = admin.get("/_/requests").await.expect(200);
+    let pages = |row: &Value| row["path"].as_str().unwrap().starts_with("/_/");
+    assert!(!list(&admin, "outcome=let_in").await.iter().any(pages), "who looks at pages is no traffic");
     assert!(!list(&admin, "").await.is_empty());
     let _ = world.restricted().await.get("/v1/requests").await.refused(403, "INSUFFICIENT_PERMISSIONS");
 }
