@@ -124,6 +124,7 @@ async function isSound(where, path, width) {
     await themed(page, theme);
     await pageIsAccessible(page, `${where}, ${theme}, ${device}`);
     await fits(page, `${where}, ${device}`);
+    await isLevel(page, `${where}, ${device}`);
     const high = await page.$eval('.top', (header) => header.getBoundingClientRect().height);
     assert.ok(high <= 100, `the header is ${high} pixels high`);
     await take(page, where, `${theme}-${device}`);
