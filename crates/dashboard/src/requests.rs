@@ -69,8 +69,8 @@ struct Row {
 impl Row {
     fn took(&self) -> String {
         match self.duration_us {
-            us @ 0..1_000 => format!("{us} µs"),
-            us => format!("{:.1} ms", us as f64 / 1_000.0),
+            us @ 0..1_000 => format!("{us}\u{a0}µs"),
+            us => format!("{:.1}\u{a0}ms", us as f64 / 1_000.0),
         }
     }
 }
