@@ -64,7 +64,8 @@ macro_rules! conversation_query {
             per_page: Option<u32>,
             /// Words in the user's name, the id or the messages, whatever their case. One call looks at the newest
             /// 1,000 conversations, or at their newest 10,000 messages: 500 of each, and 10,000 characters of a message;
-            /// or as far as it comes in 10 ms. `meta.next` says where it goes on.
+            /// or as far as it comes in 10 ms: it then finishes the group it is in, of 100 messages or one
+            /// conversation. `meta.next` says where it goes on.
             #[schemars(length(max = 200), regex(pattern = r"^[^\x00-\x1f\x7f-\x9f]*$"))]
             search: Option<String>,
             /// Which door they came through: `session`, `voice`, `dropin`, `trial`, or the kind of a channel.
@@ -294,10 +295,11 @@ async fn list<I>(app: &App, call: &Call<I>, asked: Asked) -> Result<Bare<Convers
     let Asked { page, search, filter } = asked;
     let data = app.workspace(call)?;
     if let Some(words) = search {
-        let _place = app.pages().take(call.tenant()?.workspace).await?;
+        let place = app.pages().take(call.tenant()?.workspace).await?;
         let limit = usize::try_from(page.per_page).unwrap_or(usize::MAX);
-        let found = data.search_conversations(&words, &filter, limit).await?;
-        return Ok(Bare(ConversationPage::found(found, page, filter.before.is_none())));
+        let is_first = filter.before.is_none();
+        let search = async move { data.search_conversations(&words, &filter, limit).await };
+        return Ok(Bare(ConversationPage::found(place.held_for(search).await??, page, is_first)));
     }
     let found = data.find_conversations(page, &filter).await?;
     let meta = ConversationMeta {

@@ -75,6 +75,25 @@ impl<K: Copy + Eq + Hash> Places<K> {
     }
 }
 
+impl<K: Copy + Eq + Hash + Send + Sync + 'static> Place<K> {
+    /// Does the work to its end, also when nobody waits for it any more: what it keeps busy is busy so long, and so
+    /// the place is taken.
+    ///
+    /// # Errors
+    /// When it panicked.
+    pub(crate) async fn held_for<T: Send + 'static>(
+        self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let done = tokio::spawn(async move {
+            let done = work.await;
+            drop(self);
+            done
+        });
+        done.await.map_err(Problem::unavailable)
+    }
+}
+
 impl<K: Copy + Eq + Hash> Drop for Turn<K> {
     fn drop(&mut self) {
         let mut lines = self.inner.lines.lock();
@@ -108,6 +127,20 @@ mod tests {
         assert_eq!((refused.status().as_u16(), refused.retry_after()), (429, Some(RETRY_AFTER)));
         drop((waited.unwrap(), second, other));
         assert!(places.0.lines.lock().is_empty(), "nothing is kept of who has gone");
+    }
+
+    #[tokio::test]
+    async fn work_keeps_its_place_until_it_ends_also_when_nobody_waits_for_it() {
+        let places = places(Duration::from_millis(1));
+        let place = places.take(1).await.unwrap();
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let left = timeout(Duration::from_millis(1), place.held_for(ended)).await;
+        assert!(left.is_err() && places.0.lines.lock()[&1].users == 1);
+        end.send(()).unwrap();
+        while !places.0.lines.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(places.take(1).await.unwrap().held_for(async { 7 }).await.unwrap(), 7);
     }
 
     #[tokio::test]

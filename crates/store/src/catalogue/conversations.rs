@@ -87,17 +87,22 @@ statements! {
         counted!(found!("", "channel_id", ""));
     FOUND_CONVERSATION_COUNT_OF_USER "found_conversation_count_of_user"
         counted!(found!("", "user_identifier", ""));
-    /// Which of [`SEARCHED`] conversations have a text like `$3`, behind a place; those that are not needed are empty.
+    /// Which of [`SEARCHED`] conversations have a text with `$3` in it, of those behind a place and up to another; ids
+    /// that are not needed are empty. What takes long is done once for each text, for which there is a `LIMIT` above
+    /// what it may be, and in a time that grows with its length alone: `LIKE` compares the whole word at each character.
+    /// Of letters that are not ASCII two become ASCII in lower case.
     CONVERSATIONS_WITH_WORDS "conversations_with_words"
-        "SELECT DISTINCT conversation_id AS id FROM messages
-        WHERE workspace_id = $1 AND environment = $2 AND conversation_id IN ($5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-            $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29)
-            AND position > $4 AND LOWER(SUBSTR(content, 1, 10000)) LIKE $3 ESCAPE '!'";
-    /// The beginnings of the newest messages before a place: no user's is longer.
+        "SELECT DISTINCT conversation_id AS id FROM (
+            SELECT conversation_id, REPLACE(REPLACE(REPLACE(LOWER(SUBSTR(content, 1, 10000)),
+                '\u{212a}', 'k'), '\u{130}', 'i'), 'i\u{307}', 'i') AS content
+            FROM messages WHERE workspace_id = $1 AND environment = $2 AND position > $4 AND position <= $5
+                AND conversation_id IN ($6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+                    $22, $23, $24, $25, $26, $27, $28, $29, $30) LIMIT 2500
+        ) AS texts WHERE $3 = '' OR REPLACE(content, $3, '') <> content";
+    /// The beginnings of the messages behind a place, up to another: no user's is longer.
     MESSAGE_TEXTS "message_texts"
-        "SELECT position, SUBSTR(content, 1, 10000) AS content FROM messages
-        WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND position < $4
-        ORDER BY position DESC LIMIT $5";
+        "SELECT SUBSTR(content, 1, 10000) AS content FROM messages
+        WHERE workspace_id = $1 AND environment = $2 AND conversation_id = $3 AND position > $4 AND position <= $5";
     /// Of a whole environment, the oldest first.
     CONVERSATIONS_IN_ORDER "conversations_in_order" concat!(
         "SELECT ", conversation_columns!(), " FROM conversations

@@ -14,9 +14,11 @@ use crate::{
 
 /// Conversations that are read at a time.
 const BATCH: u32 = 100;
-/// Messages that are read at a time, and of one conversation at most, the newest: as many as are looked at at once.
-const TEXTS: u32 = 100;
+/// Messages of one statement, and of one conversation at most, the newest.
+const TEXTS: u64 = 100;
 const TEXTS_OF_ONE: u64 = 500;
+/// The most characters that a database looks for: what one of them takes grows with their number.
+const PART: usize = 32;
 /// Conversations and messages that one search looks at, and how long it looks, at some of them in any case.
 const MOST_CONVERSATIONS: u32 = 1_000;
 const MOST_TEXTS: u64 = 10_000;
@@ -129,8 +131,8 @@ impl Workspace {
 
     /// The newest of them, at most `limit`, whose user, id or messages have these words in them, whatever their
     /// case. One call looks at the newest 1,000 conversations, or at their newest 10,000 messages: 500 of a
-    /// conversation, 10,000 characters of each; or as far as it comes in 10 ms.
-    /// [`FoundConversations::next`] says where to go on.
+    /// conversation, 10,000 characters of each; or as far as it comes in 10 ms, and to the end of the group that it
+    /// is in then: 100 messages, or one conversation. [`FoundConversations::next`] says where to go on.
     ///
     /// # Errors
     /// When the database cannot be used.
@@ -141,7 +143,7 @@ impl Workspace {
         limit: usize,
     ) -> Result<FoundConversations, StoreError> {
         let began = self.store.clock().elapsed();
-        let words = words.to_lowercase();
+        let words = folded(words);
         let mut filter = filter.clone();
         let (mut rows, mut conversations, mut texts) = (Vec::new(), 0, 0);
         loop {
@@ -157,10 +159,10 @@ impl Workspace {
                 }
                 let mut group: Vec<ConversationRecord> = Vec::new();
                 let mut size = 0;
-                while let Some(record) = rest.next_if(|next| {
-                    group.is_empty() || (group.len() < SEARCHED && size + next.message_count <= TEXTS_OF_ONE)
-                }) {
-                    size += record.message_count.min(TEXTS_OF_ONE);
+                while let Some(record) = rest
+                    .next_if(|next| group.is_empty() || (group.len() < SEARCHED && size + next.message_count <= TEXTS))
+                {
+                    size += record.message_count;
                     group.push(record);
                 }
                 let found = self.having_words(&group, &words).await?;
@@ -182,8 +184,9 @@ impl Workspace {
         }
     }
 
-    /// Which of a few conversations have the words in them. What the databases know of a character's case is ASCII, so
-    /// they look for that part of the words, and what they find is read where that is not all.
+    /// Which of a few conversations have the words in them, of those that have more than [`TEXTS`] messages one alone.
+    /// What the databases know of a character's case is ASCII, so they look for that part of the words, and what they
+    /// find is read where that is not all.
     async fn having_words(
         &self,
         group: &[ConversationRecord],
@@ -191,65 +194,50 @@ impl Workspace {
     ) -> Result<HashSet<ConversationId>, StoreError> {
         let (meant, others): (Vec<_>, Vec<_>) = group.iter().partition(|record| {
             let user = record.user_identifier.as_deref().unwrap_or_default();
-            user.to_lowercase().contains(words) || record.id.to_string().contains(words)
+            folded(user).contains(words) || record.id.to_string().contains(words)
         });
         let mut found: HashSet<_> = meant.iter().map(|record| record.id).collect();
-        let Some(first) = others.first() else { return Ok(found) };
         let part = ascii_part(words);
-        // One with more texts than that is alone.
-        let first = first.message_count.saturating_sub(TEXTS_OF_ONE);
-        let mut bound = self.own(&sql::CONVERSATIONS_WITH_WORDS).text(pattern(part)).count(first);
-        for at in 0..SEARCHED {
-            bound = bound.text(others.get(at).map(|record| record.id.to_string()).unwrap_or_default());
-        }
-        for row in self.store.rows(bound).await? {
-            let id = row.id("id")?;
-            let Some(record) = others.iter().find(|record| record.id == id) else { continue };
-            if part == words || self.has_words(record, words).await? {
-                found.insert(id);
+        let mut last = others.iter().map(|record| record.message_count).max().unwrap_or(0);
+        let end = last.saturating_sub(TEXTS_OF_ONE);
+        while last > end && found.len() < group.len() {
+            let before = last.saturating_sub(TEXTS).max(end);
+            let mut bound = self.own(&sql::CONVERSATIONS_WITH_WORDS).text(part).count(before).count(last);
+            for at in 0..SEARCHED {
+                bound = bound.text(others.get(at).map(|record| record.id.to_string()).unwrap_or_default());
             }
+            for row in self.store.rows(bound).await? {
+                let id = row.id("id")?;
+                if part == words || self.has_words(id, words, before, last).await? {
+                    found.insert(id);
+                }
+            }
+            last = before;
         }
         Ok(found)
     }
 
-    async fn has_words(&self, record: &ConversationRecord, words: &str) -> Result<bool, StoreError> {
-        let mut before = record.message_count + 1;
-        for _ in 0..TEXTS_OF_ONE / u64::from(TEXTS) {
-            if before <= 1 {
-                break;
-            }
-            let newest = self.own(&sql::MESSAGE_TEXTS).id(record.id).count(before).count(TEXTS);
-            for row in self.store.rows(newest).await? {
-                before = row.count("position")?;
-                if row.text("content")?.to_lowercase().contains(words) {
-                    return Ok(true);
-                }
+    /// Whether one of the messages behind a place, up to another, has the words in it.
+    async fn has_words(&self, id: ConversationId, words: &str, before: u64, last: u64) -> Result<bool, StoreError> {
+        let texts = self.own(&sql::MESSAGE_TEXTS).id(id).count(before).count(last);
+        for row in self.store.rows(texts).await? {
+            if folded(&row.string("content")?).contains(words) {
+                return Ok(true);
             }
         }
         Ok(false)
     }
 }
 
-/// The longest part of words in lower case that stands in the text as it is, but for the case of ASCII. An `i` with
-/// a dot of its own was another letter.
-fn ascii_part(words: &str) -> &str {
-    let mut longest = "";
-    let mut rest = words;
-    while !rest.is_empty() {
-        let (part, after) = rest.split_at(rest.find(|c: char| !c.is_ascii()).unwrap_or(rest.len()));
-        let part = if after.starts_with('\u{307}') { part.strip_suffix('i').unwrap_or(part) } else { part };
-        if part.len() > longest.len() {
-            longest = part;
-        }
-        rest = after.trim_start_matches(|c: char| !c.is_ascii());
-    }
-    longest
+/// A text whatever its case. `İ` is an `i`: its own lower case has a second dot, which nobody types.
+fn folded(text: &str) -> String {
+    text.to_lowercase().replace("i\u{307}", "i")
 }
 
-/// What `LIKE … ESCAPE '!'` finds the words with.
-fn pattern(words: &str) -> String {
-    let escaped = words.replace('!', "!!").replace('%', "!%").replace('_', "!_");
-    format!("%{escaped}%")
+/// The longest part of folded words that a database finds in a text, of at most [`PART`] characters.
+fn ascii_part(words: &str) -> &str {
+    let parts = words.split(|c: char| !c.is_ascii()).map(|part| part.get(..PART).unwrap_or(part));
+    parts.max_by_key(|part| part.len()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -258,16 +246,25 @@ mod tests {
 
     #[test]
     fn databases_are_asked_for_the_longest_part_that_they_can_find() {
+        let long = "0123456789".repeat(20);
         for (words, part) in [
             ("delivery", "delivery"),
             ("grüsse an alle", "sse an alle"),
             ("привет", ""),
             ("", ""),
-            ("i\u{307}stanbul", "stanbul"),
-            ("abci\u{307}", "abc"),
+            ("é\u{307}stanbul", "stanbul"),
+            (&long, &long[..32]),
+            (&format!("{}ü{long}", &long[..31]), &long[..32]),
         ] {
             assert_eq!(ascii_part(words), part);
         }
-        assert_eq!(pattern("50%_!"), "%50!%!_!!%");
+    }
+
+    #[test]
+    fn what_is_an_ascii_letter_in_lower_case_is_found_by_databases_too() {
+        for c in (char::MIN..=char::MAX).filter(|c| !c.is_ascii()) {
+            let folded = folded(&c.to_string());
+            assert_eq!(folded.contains(|c: char| c.is_ascii()), ['\u{130}', '\u{212a}'].contains(&c), "{c:?}");
+        }
     }
 }

@@ -17,8 +17,8 @@ async fn join(world: &World, tenant: &Workspace, n: u8, role: Role) -> MemberRec
     world.store.accept_invitation(&invited, "Somebody", "hash", by("accept")).await.unwrap()
 }
 
-fn is_conflict<T>(found: Result<T, StoreError>, what: &str) -> bool {
-    matches!(found, Err(StoreError::Conflict(found)) if found == what)
+fn is_conflict<T>(found: &Result<T, StoreError>, what: &str) -> bool {
+    matches!(found, Err(StoreError::Conflict(found)) if *found == what)
 }
 
 #[tokio::test]
@@ -32,14 +32,14 @@ async fn a_role_that_was_taken_away_meanwhile_changes_nobody() {
         let new = |n: u8, role| NewInvitation { email: format!("new{n}@people.example"), role, digest: digest(n) };
         // It was let in as an owner, and is one no longer.
         let above = tenant.invite(new(3, Role::Owner), Role::Owner, audit()).await;
-        assert!(is_conflict(above, "role"), "no more than the role of this moment");
+        assert!(is_conflict(&above, "role"), "no more than the role of this moment");
         let first = owner(&tenant).await.id;
-        assert!(is_conflict(tenant.remove_member(first, Role::Owner, audit()).await, "role"));
+        assert!(is_conflict(&tenant.remove_member(first, Role::Owner, audit()).await, "role"));
         let lesser = MemberChange { role: Some(Role::Member), ..MemberChange::default() };
         tenant.update_member(admin.id, lesser, Role::Owner, by("demote")).await.unwrap();
-        assert!(is_conflict(tenant.update_member(other.id, raise(), Role::Admin, audit()).await, "role"));
-        assert!(is_conflict(tenant.remove_member(other.id, Role::Admin, audit()).await, "role"));
-        assert!(is_conflict(tenant.invite(new(4, Role::Member), Role::Admin, audit()).await, "role"));
+        assert!(is_conflict(&tenant.update_member(other.id, raise(), Role::Admin, audit()).await, "role"));
+        assert!(is_conflict(&tenant.remove_member(other.id, Role::Admin, audit()).await, "role"));
+        assert!(is_conflict(&tenant.invite(new(4, Role::Member), Role::Admin, audit()).await, "role"));
         tenant.update_member(other.id, raise(), Role::Owner, by("raise")).await.unwrap();
     })
     .await;
@@ -55,7 +55,7 @@ async fn of_two_who_change_one_password_the_second_changes_nothing() {
             tenant.change_password(member.id, (old, new), kept, by("change_password"))
         };
         change("$argon2id$", "one").await.unwrap();
-        assert!(is_conflict(change("$argon2id$", "two").await, "password"));
+        assert!(is_conflict(&change("$argon2id$", "two").await, "password"));
         assert_eq!(tenant.member(member.id).await.unwrap().password_hash, "one");
     })
     .await;
@@ -69,9 +69,9 @@ async fn a_code_confirms_the_app_that_was_begun_last_and_no_other() {
         tenant.begin_totp(member, vec![1], by("begin")).await.unwrap();
         tenant.begin_totp(member, vec![2], by("begin")).await.unwrap();
         let confirm = |sealed: u8| tenant.confirm_totp(member, (vec![sealed], 7), &[], kept, by("confirm"));
-        assert!(is_conflict(confirm(1).await, "second_factor"), "a code of the app before");
+        assert!(is_conflict(&confirm(1).await, "second_factor"), "a code of the app before");
         confirm(2).await.unwrap();
-        assert!(is_conflict(confirm(2).await, "second_factor"), "once");
+        assert!(is_conflict(&confirm(2).await, "second_factor"), "once");
         assert!(!tenant.use_totp_step(member, 7).await.unwrap() && tenant.use_totp_step(member, 8).await.unwrap());
     })
     .await;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use ambient::{Clock, ConversationId, Millis, SeededRandom};
+use ambient::{Clock, ConversationId, Millis, SeededRandom, SystemClock};
 use store::{ConversationFilter, FoundConversations, NewConversation, Store, Workspace};
 
 use crate::databases::{START, World, by, new_bot, on_each, run};
@@ -89,6 +89,66 @@ async fn a_search_ends_after_1000_conversations_or_10000_messages_and_goes_on_th
         let first = search(&test, "other", None).await;
         assert_eq!((ids(&first), first.next, first.is_cut), (all[..20].to_vec(), Some(all[19]), true));
         assert_eq!(ids(&search(&test, "other", first.next).await), all[20..]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn letters_that_are_ascii_in_lower_case_are_found_as_such() {
+    on_each(async |world| {
+        let (live, test) = world.tenant("ours").await;
+        let all = talked(world, &live, 1, (1, "\u{212a}ELVIN in \u{130}ZM\u{130}R, ni\u{307}ce")).await;
+        for words in ["kelvin", "Kelvin", "\u{212a}elvin", "izmir", "\u{130}zmir", "i\u{307}zmi", "IZM", "nice", "k"] {
+            assert_eq!(ids(&search(&live, words, None).await), all, "{words}");
+        }
+        talked(world, &test, 1, (1, "Kelvin, Izmir")).await;
+        for words in ["\u{212a}elvin", "\u{130}zm\u{130}r", "i\u{307}z"] {
+            assert_eq!(search(&test, words, None).await.rows.len(), 1, "{words}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_conversation_is_searched_100_messages_at_a_time_and_no_further_than_needed() {
+    on_each(async |world| {
+        let (live, _) = world.tenant("ours").await;
+        let all = talked(world, &live, 1, (450, "Grüsse")).await;
+        let statements = async |words: &str| {
+            let before = world.store.reads();
+            let found = ids(&search(&live, words, None).await);
+            (found.len(), world.store.reads() - before)
+        };
+        assert_eq!(statements("nothing").await, (0, 1 + 5), "the list, and 100 messages five times");
+        assert_eq!(statements("word").await, (1, 1 + 1), "it is in the newest of them");
+        assert_eq!(statements("grüsse").await, (1, 1 + 5 + 1), "what is found in the first ones is read, and no other");
+        assert_eq!(statements(&all[0].to_string()).await, (1, 1));
+    })
+    .await;
+}
+
+/// Like each of the texts but for its end, which a database that compares it at each of their characters finds out late.
+#[tokio::test]
+async fn no_words_take_long_to_look_for() {
+    on_each(async |world| {
+        let (live, _) = world.tenant("ours").await;
+        talked(world, &live, 1, (100, "other")).await;
+        run(&world.url, &format!("UPDATE messages SET content = '{}'", "a".repeat(10_000))).await;
+        let clock = SystemClock::new();
+        let quickest = async |words: &str| {
+            let mut quickest = Duration::MAX;
+            for _ in 0..3 {
+                let began = clock.elapsed();
+                assert!(search(&live, words, None).await.rows.is_empty());
+                quickest = quickest.min(clock.elapsed().saturating_sub(began));
+            }
+            quickest
+        };
+        let plain = quickest("b").await;
+        for words in [format!("{}b", "a".repeat(31)), format!("b{}", "a".repeat(199))] {
+            let took = quickest(&words).await;
+            assert!(took < plain * 6, "{took:?} instead of {plain:?}: {words}");
+        }
     })
     .await;
 }
