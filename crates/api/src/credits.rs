@@ -21,7 +21,8 @@ pub(crate) const UPDATE_CREDITS: Operation<CreditsPatch, Data<Credits>> = Operat
     "update_credits",
     "Begin or end metering: a metered workspace without credits gets no more replies.",
     Access::closed(Limit::Write).member(Role::Owner).key(Scope::Admin).audited(),
-);
+)
+.dangerous();
 pub(crate) const GRANT_CREDITS: Operation<NewGrant, Data<Entry>> = Operation::post(
     "/v1/credits/grants",
     "grant_credits",
@@ -29,7 +30,8 @@ pub(crate) const GRANT_CREDITS: Operation<NewGrant, Data<Entry>> = Operation::po
     // Whoever may spend is not whoever may grant: no scope but `admin` opens it.
     Access::closed(Limit::Write).member(Role::Owner).key(Scope::Admin).audited(),
 )
-.creates();
+.creates()
+.dangerous();
 pub(crate) const LIST_CREDIT_ENTRIES: Operation<LogQuery, List<Entry>> = Operation::get(
     "/v1/credits/entries",
     "list_credit_entries",

@@ -6,7 +6,7 @@ use gate::{Call, Data, Empty, List, Nothing, Operation, PageQuery, Problem, Rout
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use store::{MemberChange, MemberRecord};
+use store::{MemberChange, MemberRecord, StoreError};
 
 use crate::{
     App, input,
@@ -34,7 +34,7 @@ pub(crate) const UPDATE_MEMBER: Operation<MemberPatch, Data<Member>> = Operation
 pub(crate) const REMOVE_MEMBER: Operation<Nothing, Empty> = Operation::delete(
     "/v1/members/{id}",
     "remove_member",
-    "Remove a member, who is signed out everywhere. A workspace keeps one owner.",
+    "Remove a member, who is signed out everywhere. A workspace keeps one owner; who removes one proves who it is.",
     WRITE,
 )
 .answers_nothing();
@@ -134,7 +134,12 @@ async fn remove_member(app: App, call: Call<Nothing>) -> Result<Empty, Problem> 
     let (held, audit) = (held_role(&call.caller), call.audit(&actor, None));
     let members = app.store().workspace(tenant);
     must_touch(&call.caller, members.member(id).await?.role)?;
-    let removed = members.remove_member(id, held, audit).await;
-    removed.map_err(|error| of_change(&call.caller, error))?;
+    // What only cuts does not wait; but whoever finds an owner's browser open is not to be the last owner left. The
+    // store knows at the moment of the removal who is one.
+    let allowed = if call.is_confirmed() { held } else { held.min(Role::Admin) };
+    members.remove_member(id, allowed, audit).await.map_err(|error| match error {
+        StoreError::Conflict("role") if allowed < held => Problem::confirmation_required(),
+        other => of_change(&call.caller, other),
+    })?;
     Ok(Empty)
 }

@@ -46,7 +46,8 @@ pub(crate) const UPDATE_TRIGGER: Operation<TriggerPatch, Data<Trigger>> = Operat
     "update_trigger",
     "Change a trigger, or turn it off and on again. Its address stays.",
     WRITE,
-);
+)
+.dangerous_but_to_turn_off("enabled");
 pub(crate) const DELETE_TRIGGER: Operation<Nothing, Empty> =
     Operation::delete("/v1/triggers/{id}", "delete_trigger", "Delete a trigger; its runs go on.", WRITE)
         .answers_nothing();

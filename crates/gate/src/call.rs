@@ -5,7 +5,7 @@ use ambient::{Millis, RequestId};
 use http::{HeaderMap, HeaderValue, Uri, header};
 use store::AuditEntry;
 
-use crate::{Meta, Method, OwnPages, Problem, Sent, TokenDoor, Upload, cors, idempotency, upgrade::Handshake};
+use crate::{Meta, Method, OwnPages, Problem, Sent, TokenDoor, Upload, cors, idempotency, member, upgrade::Handshake};
 
 /// What the gate knows of a request besides who it is and what it asks.
 #[derive(Clone)]
@@ -79,6 +79,14 @@ impl<I> Call<I> {
     /// 404.
     pub fn id<T: FromStr>(&self, name: &str) -> Result<T, Problem> {
         self.request.param(name).and_then(|text| text.parse().ok()).ok_or_else(Problem::not_found)
+    }
+
+    /// Whether the caller may do what takes a proof of who it is: a person who gave one within the last 15 minutes, or
+    /// nobody who could be asked. For what is dangerous to some of what an operation touches;
+    /// [`crate::Operation::dangerous`] is for what always is.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        member::is_confirmed(&self.caller, self.request.now)
     }
 
     /// Who did it, for the audit record.

@@ -79,6 +79,7 @@ const SENDS_OUT: &[&str] = &[
     "update_channel",
     "update_connection",
     "update_service_account",
+    "update_trigger",
     "update_webhook",
 ];
 
@@ -157,6 +158,7 @@ const TAKES_A_PROOF: &[&str] = &[
     "export_contacts",
     "export_conversations",
     "export_deployment_results",
+    "grant_credits",
     "renew_recovery_codes",
     "rotate_api_key",
     "rotate_channel_secret",
@@ -166,9 +168,11 @@ const TAKES_A_PROOF: &[&str] = &[
     "update_api_key",
     "update_channel",
     "update_connection",
+    "update_credits",
     "update_integration",
     "update_member",
     "update_service_account",
+    "update_trigger",
     "update_webhook",
     "update_workspace",
 ];
@@ -182,7 +186,7 @@ async fn these_operations_and_no_others_take_a_proof_of_who_it_is() {
 }
 
 /// Operations that turn something off by one field: alone, that asks nobody for a proof.
-const SWITCHES: &[&str] = &["update_channel", "update_service_account", "update_webhook"];
+const SWITCHES: &[&str] = &["update_channel", "update_service_account", "update_trigger", "update_webhook"];
 
 #[tokio::test]
 async fn what_only_cuts_does_not_wait_for_a_proof() {
@@ -195,7 +199,8 @@ async fn what_only_cuts_does_not_wait_for_a_proof() {
         let operation = &document["paths"][row.path]["patch"];
         assert!(row.dangerous && row.method == Method::Patch, "{}: turned on by who proves who it is", row.id);
         let described = operation["description"].as_str().unwrap_or_default();
-        assert!(described.contains("`{\"is_active\": false}` and nothing else"), "{}: {described}", row.id);
+        let off = format!("`{{\"{}\": false}}` and nothing else", row.switch.unwrap_or_default());
+        assert!(described.contains(&off), "{}: {described}", row.id);
     }
     // It opens an account that a password alone did not.
     let asks = |row: &&gate::Meta| row.method == Method::Delete && row.dangerous;
