@@ -44,14 +44,15 @@ statements! {
         ) l CROSS JOIN api_keys k
         WHERE k.id = l.key_id AND k.workspace_id = $1 AND k.revoked_at IS NULL
         GROUP BY k.id, k.name ORDER BY 3 DESC, k.id LIMIT $4";
-    /// Keys for servers that were seen in a browser, likewise.
+    /// Keys for servers that were seen in a browser, likewise: their own request says so. What was reported as leaked
+    /// says the same event in somebody else's name, and is told above.
     EXPOSED_KEYS "exposed_keys"
         "SELECT k.id, k.name, MAX(a.created_at) AS at FROM (
-            SELECT target_id, created_at FROM audit_log
+            SELECT target_id, actor_id, created_at FROM audit_log
             WHERE workspace_id = $1 AND environment = $2 AND action = 'api_key.exposed' AND id >= $3
             ORDER BY id DESC LIMIT 200
         ) a CROSS JOIN api_keys k
-        WHERE k.id = a.target_id AND k.workspace_id = $1 AND k.revoked_at IS NULL
+        WHERE k.id = a.target_id AND a.actor_id = a.target_id AND k.workspace_id = $1 AND k.revoked_at IS NULL
         GROUP BY k.id, k.name ORDER BY 3 DESC, k.id LIMIT $4";
     WEBHOOKS_AT_REST "webhooks_at_rest"
         "SELECT id, url, disabled_at, disabled_reason FROM webhooks

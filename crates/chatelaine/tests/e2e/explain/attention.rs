@@ -55,6 +55,8 @@ async fn what_wants_attention_is_told_of_the_own_data_alone(backend: Backend) {
             assert!(told(&shown, kind, "name").iter().all(|of| of == name), "{kind}: {shown}");
             assert!(!told(&shown, kind, "name").is_empty(), "{kind}");
         }
+        let leaked = told(&shown, "leaked", "id");
+        assert!(told(&shown, "exposed", "id").iter().all(|id| !leaked.contains(id)), "told twice: {shown}");
         assert_eq!(told(&shown, "webhooks", "host"), [format!("{name}.example.com")]);
         assert!(told(&shown, "unused", "name").is_empty());
     }
