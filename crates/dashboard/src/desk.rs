@@ -83,7 +83,7 @@ impl<'a> Desk<'a> {
     /// A page of a list, and where the others are: at `path`, which is asked for with these other parameters.
     ///
     /// # Errors
-    /// Those of the operation.
+    /// Those of the operation; what leads to the last page ([`layout::refusal`]), where the list ends before this one.
     pub(crate) async fn list<T: DeserializeOwned>(
         &self,
         ask: Ask,
@@ -92,6 +92,9 @@ impl<'a> Desk<'a> {
         others: &[(&str, &str)],
     ) -> Result<(Vec<T>, Pager), Problem> {
         let Paged { data, meta } = self.get(ask.query("per_page", PER_PAGE).query_if("page", page)).await?;
+        if data.is_empty() && meta.page > meta.last() {
+            return Err(Problem::past_the_end(meta.last()));
+        }
         Ok((data, Pager::new(meta, path, others)))
     }
 

@@ -112,7 +112,7 @@ async fn set_up(_: App, call: Call<Form>) -> Result<Raw, Problem> {
                 email: form.text("email").to_owned(),
                 trouble: trouble_of(&problem, old),
             })?;
-            Ok(page.with_status(problem.status()))
+            Ok(page.with_status(problem.outcome()))
         }
     }
 }
@@ -137,7 +137,7 @@ async fn join(_: App, call: Call<Form>) -> Result<Raw, Problem> {
         Err(problem) => {
             let old = "This link is wrong, used, taken back, or too old. Ask whoever invited you for a new one.";
             let page = InvitationPage { name: form.text("name").to_owned(), trouble: trouble_of(&problem, old) };
-            Ok(layout::html(&page)?.with_status(problem.status()))
+            Ok(layout::html(&page)?.with_status(problem.outcome()))
         }
     }
 }

@@ -74,9 +74,22 @@ fn leading_to(page: &str, asked: RefusedRequest<'_>) -> String {
     format!("{page}?{next}")
 }
 
+/// The same page of another part of its list.
+fn with_page(uri: &http::Uri, page: u64) -> String {
+    let asked = serde_urlencoded::from_str::<Vec<(String, String)>>(uri.query().unwrap_or_default());
+    let mut query = asked.unwrap_or_default();
+    query.retain(|(name, _)| name != "page");
+    query.push(("page".to_owned(), page.to_string()));
+    let query = serde_urlencoded::to_string(query).unwrap_or_default();
+    local(&format!("{}?{query}", uri.path())).to_owned()
+}
+
 /// The page that says why it is not the one that was asked for.
 pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
     let is_read = asked.is_read;
+    if let Some(last) = problem.last_page().filter(|_| is_read) {
+        return Raw::see_other(&with_page(asked.uri, last));
+    }
     let path = asked.uri.path();
     let above = frame::list_of(path).filter(|(list, _)| !is_read || *list != path);
     let back = || {
@@ -191,6 +204,21 @@ mod tests {
         let other = refused(&Problem::other_environment(Environment::Test), false, "/_/channels/chn_1");
         assert!(other.contains("name=\"environment\" value=\"test\">Show test data<"), "{other}");
         assert!(other.contains("name=\"next\" value=\"/_/bots\"") && !other.contains("href=\"/_/"), "{other}");
+    }
+
+    #[test]
+    fn a_page_past_the_end_of_a_list_leads_to_the_last_one() {
+        let past = |is_read, path: &'static str| {
+            let id = ambient::RequestId(ambient::Ulid(1));
+            let page =
+                refusal(&Problem::past_the_end(3), RefusedRequest { id, is_read, uri: &http::Uri::from_static(path) });
+            let location = page.headers.get("location").map(|value| value.to_str().unwrap().to_owned());
+            (page.status.map(|status| status.as_u16()), location)
+        };
+        let led = |to: &str| (Some(303), Some(to.to_owned()));
+        assert_eq!(past(true, "/_/bots?page=7"), led("/_/bots?page=3"));
+        assert_eq!(past(true, "/_/api-keys?q=a+b%26c&page=7&kind=x"), led("/_/api-keys?q=a+b%26c&kind=x&page=3"));
+        assert_eq!(past(false, "/_/bots?page=7"), (None, None));
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::fmt;
 
 use ambient::Millis;
 use askama::filters::HtmlSafe;
-use gate::{FieldError, Problem};
-use http::StatusCode;
+use gate::{FieldError, Outcome, Problem};
 use jiff::{Timestamp, tz::TimeZone};
 use serde::Deserialize;
 
@@ -117,13 +116,13 @@ pub(crate) struct Trouble {
     pub(crate) message: String,
     pub(crate) code: &'static str,
     pub(crate) fields: Vec<FieldError>,
-    /// Of the page that says it.
-    pub(crate) status: StatusCode,
+    /// Of the page that says it; with when to try again.
+    pub(crate) status: Outcome,
 }
 
 impl Trouble {
     pub(crate) fn of(problem: &Problem) -> Self {
-        let (message, code, status) = (problem.message().to_owned(), problem.code(), problem.status());
+        let (message, code, status) = (problem.message().to_owned(), problem.code(), problem.outcome());
         Self { message, code, fields: problem.errors().to_vec(), status }
     }
 
@@ -176,8 +175,11 @@ mod tests {
             Problem::confirmation_required(),
         ] {
             let status = problem.status();
-            assert_eq!(Trouble::again(problem).unwrap().status, status);
+            assert_eq!(Trouble::again(problem).unwrap().status.status, status);
         }
+        let wait = Trouble::again(Problem::rate_limited(7)).unwrap().status;
+        let page = gate::Raw::new("text/html", "").with_status(wait);
+        assert_eq!((page.status.unwrap().as_u16(), &page.headers["retry-after"]), (429, &"7".parse().unwrap()));
         for problem in [Problem::not_found(), Problem::unavailable("gone")] {
             assert!(Trouble::again(problem).is_err());
         }

@@ -49,7 +49,7 @@ pub use member::{SIGN_IN_PURPOSE, SignInCookie};
 pub use metrics::Metrics;
 pub use openapi::document as openapi_document;
 pub use operation::{Meta, Method, Operation, Refused, RefusedRequest, Surface};
-pub use output::{Bare, Data, Empty, EventStream, List, ListMeta, LogQuery, Output, PageQuery, Raw};
+pub use output::{Bare, Data, Empty, EventStream, List, ListMeta, LogQuery, Outcome, Output, PageQuery, Raw};
 pub use places::SocketPlaces;
 pub use problem::{FieldError, Problem};
 pub use reason::{Check, Reason};

@@ -252,6 +252,21 @@ pub struct Raw {
     pub status: Option<StatusCode>,
 }
 
+/// How a page that says a [`crate::Problem`] answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its status.
+    pub status: StatusCode,
+    /// After how many seconds it may be tried again (`Retry-After`).
+    pub retry_after: Option<u32>,
+}
+
+impl From<StatusCode> for Outcome {
+    fn from(status: StatusCode) -> Self {
+        Self { status, retry_after: None }
+    }
+}
+
 impl Raw {
     /// Bytes of a media type.
     pub fn new(content_type: &'static str, body: impl Into<Bytes>) -> Self {
@@ -266,10 +281,15 @@ impl Raw {
             .with_status(StatusCode::SEE_OTHER)
     }
 
-    /// With another status than the operation's: a page that says what was wrong.
+    /// With another status than the operation's: a page that says what was wrong, and when to try again.
     #[must_use]
-    pub fn with_status(self, status: StatusCode) -> Self {
-        Self { status: Some(status), ..self }
+    pub fn with_status(self, status: impl Into<Outcome>) -> Self {
+        let Outcome { status, retry_after } = status.into();
+        let page = Self { status: Some(status), ..self };
+        match retry_after {
+            Some(seconds) => page.computed_header("retry-after", &seconds.to_string()),
+            None => page,
+        }
     }
 
     /// With one more header.

@@ -44,6 +44,8 @@ struct Details {
     cause: Option<Box<dyn Error + Send + Sync>>,
     /// Which half of the data the page showed that a form is of.
     shown: Option<Environment>,
+    /// Of a list that ends before the page that was asked for.
+    last_page: Option<u64>,
     /// What the drop-in surface says, where that does not follow from the status.
     said_as: Option<(StatusCode, &'static str)>,
 }
@@ -92,6 +94,7 @@ impl Problem {
             puzzle: None,
             cause: None,
             shown: None,
+            last_page: None,
             said_as: None,
         }))
     }

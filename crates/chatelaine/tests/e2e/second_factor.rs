@@ -10,7 +10,7 @@ use testkit::{Answer, Backend, Options, PASSWORD, Persona, Request, World, id_of
 
 use crate::{
     pages::{leads_to, says, submit},
-    rotation,
+    rotation, triggers,
 };
 
 on_each! {
@@ -20,6 +20,7 @@ on_each! {
     codes_that_are_guessed_end_for_the_day;
     a_stranger_who_guesses_all_day_is_locked_out_and_the_owner_is_not;
     what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour;
+    a_browser_that_was_left_open_changes_no_trigger_and_removes_no_owner;
     a_browser_in_which_somebody_guesses_is_signed_out_and_no_other;
     a_new_secret_of_the_installation_seals_the_apps_anew;
     proofs_have_a_budget_by_the_minute;
@@ -235,7 +236,7 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
     let switches = switches(&world, &ada).await;
     clock.advance(Duration::from_secs(1));
     let key = made["id"].as_str().unwrap();
-    let refused: [(&str, String, Value); 12] = [
+    let refused: [(&str, String, Value); 14] = [
         ("POST", "/v1/api-keys".into(), json!({"name": "L"})),
         ("POST", format!("/v1/api-keys/{key}/rotate"), json!({})),
         ("POST", "/v1/service-accounts".into(), json!({"name": "S"})),
@@ -248,6 +249,8 @@ async fn what_is_dangerous_asks_a_person_again_after_a_quarter_of_an_hour(backen
         ("PATCH", format!("/v1/api-keys/{key}"), json!({"scopes": ["admin"]})),
         ("POST", "/v1/webhooks".into(), json!({"url": "https://evil.example/"})),
         ("POST", "/v1/connections".into(), json!({"name": "C"})),
+        ("PATCH", "/v1/credits".into(), json!({"metered": false})),
+        ("POST", "/v1/credits/grants".into(), json!({"amount": 5})),
     ];
     for (method, path, body) in &refused {
         let answer = ada.request(method, path).json(body).send().await;
@@ -324,6 +327,48 @@ async fn turning_off_must_not_wait(ada: &Persona, switches: &[String]) {
     let _ = submit(ada, &channel, &on).await.expect(403);
 }
 
+async fn a_browser_that_was_left_open_changes_no_trigger_and_removes_no_owner(backend: Backend) {
+    let (world, clock) = still(backend).await;
+    let (ada, admin) = (world.member("ada", "owner").await, world.member("adam", "admin").await);
+    let (bob, eve) = (world.member("bob", "owner").await, world.member("eve", "member").await);
+    let path_of = async |person: &Persona| {
+        let me = person.get("/v1/me").await.expect(200).data();
+        format!("/v1/members/{}", me["id"].as_str().unwrap())
+    };
+    let (admins, bobs, eves) = (path_of(&admin).await, path_of(&bob).await, path_of(&eve).await);
+    let deployment = triggers::deploy(&world, &triggers::design(), json!({"name": "D"})).await;
+    let hook = json!({"kind": "webhook", "name": "Shop", "signing": "standard_webhooks"});
+    let hook = triggers::make(&world, &deployment, hook).await;
+    let hook = format!("/v1/triggers/{}", hook["id"].as_str().unwrap());
+    clock.advance(Duration::from_secs(15 * 60));
+    // Who knows the secret starts runs, as who knows a key does.
+    for body in [
+        json!({"secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),
+        json!({"enabled": false, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),
+        json!({"enabled": true}),
+    ] {
+        let _ = ada.patch(&hook, &body).await.refused(403, "CONFIRMATION_REQUIRED");
+    }
+    let _ = ada.patch(&hook, &json!({"enabled": false})).await.expect(200);
+    let _ = ada.patch(&hook, &json!({"enabled": true})).await.refused(403, "CONFIRMATION_REQUIRED");
+    assert_eq!(ada.get(&hook).await.expect(200).data()["enabled"], false);
+    // Whoever sits before an owner's browser would be the only owner, with those who could end that removed.
+    let _ = ada.delete(&bobs).await.refused(403, "CONFIRMATION_REQUIRED");
+    let page = format!("{}/remove", bobs.replace("/v1/", "/_/"));
+    let again = submit(&ada, &page, &[]).await.expect(403);
+    assert!(says(&again, "Confirm in a new tab"), "{}", again.text());
+    let lacks = admin.delete(&bobs).await.refused(403, "INSUFFICIENT_PERMISSIONS");
+    assert_eq!(lacks.json()["error"]["required_role"], "owner", "a proof would not help");
+    let _ = bob.get("/v1/me").await.expect(200);
+    for others in [&eves, &admins] {
+        let _ = ada.delete(others).await.expect(204);
+    }
+    let ada = ada.after(&ada.post("/v1/me/confirm", &json!({"password": PASSWORD})).await.expect(204));
+    let _ = ada.patch(&hook, &json!({"enabled": true})).await.expect(200);
+    let _ = ada.delete(&bobs).await.expect(204);
+    world.end().await;
+}
+
 async fn a_browser_in_which_somebody_guesses_is_signed_out_and_no_other(backend: Backend) {
     let (world, clock) = still(backend).await;
     let ada = world.member("ada", "member").await;
@@ -378,6 +423,10 @@ async fn proofs_have_a_budget_by_the_minute(backend: Backend) {
         }
         let _ = ada.post(path, &right).await.refused(429, "RATE_LIMITED");
     }
+    // A form that comes back says it, too.
+    let again = submit(&ada, "/_/confirm", &[("password", PASSWORD)]).await.expect(429);
+    assert!(says(&again, "Nothing was changed."), "{}", again.text());
+    assert!(again.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0), "{:?}", again.headers);
     world.end().await;
 }
 

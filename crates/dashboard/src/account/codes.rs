@@ -94,7 +94,7 @@ async fn confirm(_: App, call: Call<Form>) -> Result<Raw, Problem> {
         Err(problem) => {
             let (frame, trouble) = (desk.frame("Set up an app", "show_account_page"), Trouble::of(&problem));
             let page = desk.render(&AppPage { frame, setup: None, picture: String::new(), trouble })?;
-            Ok(page.with_status(problem.status()))
+            Ok(page.with_status(problem.outcome()))
         }
     }
 }

@@ -77,7 +77,7 @@ async fn confirm(_: App, call: Call<Form>) -> Result<Raw, Problem> {
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Err(problem),
         Err(problem) => {
             let page = show(&desk, next, Trouble::of(&problem)).await?;
-            Ok(page.with_status(problem.status()))
+            Ok(page.with_status(problem.outcome()))
         }
     }
 }

@@ -95,7 +95,7 @@ async fn rename(_: App, call: Call<Form>) -> Result<Raw, Problem> {
         Ok(_) => Ok(Raw::see_other("/_/account?done=saved")),
         Err(problem) => {
             let page = show(&desk, Some(name), Trouble::of(&problem), Trouble::default()).await?;
-            Ok(page.with_status(problem.status()))
+            Ok(page.with_status(problem.outcome()))
         }
     }
 }
@@ -114,7 +114,7 @@ async fn change_password(_: App, call: Call<Form>) -> Result<Raw, Problem> {
         Err(problem) if problem.status() == StatusCode::UNAUTHORIZED => Err(problem),
         Err(problem) => {
             let page = show(&desk, None, Trouble::default(), Trouble::of(&problem)).await?;
-            Ok(page.with_status(problem.status()))
+            Ok(page.with_status(problem.outcome()))
         }
     }
 }

@@ -68,11 +68,7 @@ async fn sign_in(_: App, call: Call<Form>) -> Result<Raw, Problem> {
             .clone_into(&mut trouble.message);
     }
     let page = layout::html(&SignInPage { email, next, asks_for_code, is_out: false, trouble })?;
-    let page = match problem.retry_after() {
-        Some(seconds) => page.computed_header("retry-after", &seconds.to_string()),
-        None => page,
-    };
-    Ok(page.with_status(problem.status()))
+    Ok(page.with_status(problem.outcome()))
 }
 
 async fn sign_out(_: App, call: Call<Form>) -> Result<Raw, Problem> {

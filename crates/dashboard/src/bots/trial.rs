@@ -130,7 +130,7 @@ async fn say(_: App, call: Call<Form>) -> Result<Raw, Problem> {
                 let path = format!("/_/bots/{bot}/try?conversation={conversation}#message");
                 return Ok(Raw::see_other(&path));
             }
-            failure => (Tried { failure, ..Tried::default() }, StatusCode::OK),
+            failure => (Tried { failure, ..Tried::default() }, StatusCode::OK.into()),
         },
         Err(problem) => {
             let trouble = Trouble::again(problem)?;

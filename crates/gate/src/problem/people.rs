@@ -30,6 +30,13 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "CONFIRMATION_REQUIRED", message)
     }
 
+    /// 404 `NOT_FOUND`: a page of a list that ends before it.
+    #[must_use]
+    pub fn past_the_end(last_page: u64) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", format!("The last page of this list is {last_page}"))
+            .with(|details| details.last_page = Some(last_page))
+    }
+
     /// 409 `OTHER_ENVIRONMENT`: a form of a page that showed this half of the data, from a browser that is shown the
     /// other one by now.
     #[must_use]

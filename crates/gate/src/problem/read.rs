@@ -7,6 +7,7 @@ use credential::key::Environment;
 use http::StatusCode;
 
 use super::{FieldError, Problem};
+use crate::Outcome;
 
 impl Problem {
     /// The role that would do, of a refusal for want of one.
@@ -69,6 +70,18 @@ impl Problem {
     #[must_use]
     pub fn retry_after(&self) -> Option<u32> {
         self.0.retry_after
+    }
+
+    /// How a page answers that says it.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        Outcome { status: self.0.status, retry_after: self.0.retry_after }
+    }
+
+    /// The last page that there is, of a refusal for want of the one that was asked for.
+    #[must_use]
+    pub fn last_page(&self) -> Option<u64> {
+        self.0.last_page
     }
 
     /// What the operator should know; never part of the answer.

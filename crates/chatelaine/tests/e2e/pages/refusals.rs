@@ -2,11 +2,12 @@
 
 use testkit::{Answer, Backend, Options, World};
 
-use super::{page, says, submit};
+use super::{leads_to, page, says, submit};
 
 on_both! {
     what_is_no_page_is_refused_by_a_page;
     a_form_that_cannot_be_read_is_refused_by_a_page;
+    a_page_past_the_end_of_a_list_leads_to_its_last_one;
 }
 
 on_each! {
@@ -71,6 +72,20 @@ async fn a_form_that_cannot_be_read_is_refused_by_a_page(world: &World) {
     let strange = strange.body("text/plain", "name=n&seen=live").send().await;
     is_page(&strange, 415, "Send a form");
     assert!(back(&strange));
+}
+
+async fn a_page_past_the_end_of_a_list_leads_to_its_last_one(world: &World) {
+    let ada = world.member("ada", "owner").await;
+    for _ in 0..26 {
+        let _ = world.bot().await;
+    }
+    assert_eq!(leads_to(&page(&ada, "/_/bots?page=7").await), "/_/bots?page=2");
+    let last = page(&ada, "/_/bots?page=2").await.expect(200);
+    assert!(says(&last, "Page 2 of 2, 26 in all") && says(&last, "New bot"), "{}", last.text());
+    // Of what there is none of, the first page says so; what else was asked for is kept.
+    assert_eq!(leads_to(&page(&ada, "/_/api-keys?q=a+b%26c&page=2").await), "/_/api-keys?q=a+b%26c&page=1");
+    let _ = page(&ada, "/_/api-keys?q=a+b%26c&page=1").await.expect(200);
+    let _ = ada.get("/_/bots?page=7").await.refused(404, "NOT_FOUND");
 }
 
 async fn too_many_requests_are_refused_by_a_page(backend: Backend) {
