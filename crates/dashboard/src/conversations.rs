@@ -33,7 +33,7 @@ const EXPORT_CONVERSATION: Operation<ExportQuery, Download> =
 const EXPORT_CONVERSATIONS: Operation<ExportQuery, Download> =
     file("/_/conversations/export", "export_conversations_page", "All conversations as a file.");
 
-/// Links and forms name no environment: the page does.
+/// The API is asked in the half of the data that is shown.
 const fn file(path: &'static str, id: &'static str, summary: &'static str) -> Operation<ExportQuery, Download> {
     Operation::get(path, id, summary, Access::closed(Limit::Read).member(Role::Member)).page(layout::refusal)
 }

@@ -98,11 +98,13 @@ impl<'a> Desk<'a> {
         Ok((data, Pager::new(meta, path, others)))
     }
 
-    /// A file that an operation writes, sent on while it is written.
+    /// A file that an operation writes, sent on while it is written; what asks for it is checked first
+    /// ([`seen::check_file`]).
     ///
     /// # Errors
-    /// Those of the operation.
+    /// Those of the operation; 403 from elsewhere, and 409 for a link of the other half of the data.
     pub(crate) async fn file(&self, ask: Ask) -> Result<Download, Problem> {
+        seen::check_file(self.request, self.environment)?;
         self.request.ask_for_file(self.caller, ask.seen_in(self.environment)).await
     }
 

@@ -19,6 +19,13 @@ pub(crate) struct Frame {
     pub(crate) nonce: String,
 }
 
+impl Frame {
+    /// Which half of the data the page shows, as what acts in it says: `seen=live`.
+    pub(crate) const fn half(&self) -> &'static str {
+        if self.is_test { "test" } else { "live" }
+    }
+}
+
 /// A group of the menu.
 #[derive(Clone, Debug)]
 pub(crate) struct Menu {

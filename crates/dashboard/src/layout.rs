@@ -114,6 +114,11 @@ pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
              send it once more.",
             Some(("/_/confirm", "Confirm".to_owned())),
         ),
+        (403, "ORIGIN_NOT_ALLOWED") if is_read => (
+            "Another site led here",
+            "To be safe, no file was made. Open the page, and take the file from there.",
+            back(),
+        ),
         (403, "ORIGIN_NOT_ALLOWED") => (
             "This did not come from our page",
             "To be safe, nothing was changed. Open the page again, and send it from there.",
@@ -139,11 +144,16 @@ pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
         (409, "OTHER_ENVIRONMENT") => {
             let shown = problem.shown_environment().unwrap_or(Environment::Live);
             switch = Some((shown, above.map_or("/_/", |(path, _)| path)));
+            let (done, what, title, again) = if is_read {
+                ("No file was made", "link", "This file is of the other half of your data", "take the file")
+            } else {
+                ("Nothing was changed", "form", "This form is of the other half of your data", "send the form")
+            };
             wait = format!(
-                "Nothing was changed. The page of this form showed the {shown} data, and by now this browser is shown the \
-                 other half: it was switched in another tab. Show the {shown} data again, and send the form from its page."
+                "{done}. The page of this {what} showed the {shown} data, and by now this browser is shown the other half: \
+                 it was switched in another tab. Show the {shown} data again, and {again} from its page."
             );
-            ("This form is of the other half of your data", wait.as_str(), None)
+            (title, wait.as_str(), None)
         }
         (429, _) => {
             wait = format!("Try again in {} seconds.", problem.retry_after().unwrap_or(1));

@@ -1,12 +1,14 @@
-//! A form acts in the half of the data that its page showed.
+//! A form acts in the half of the data that its page showed, and a file is of that half.
 //!
 //! Which half a browser is shown says a cookie, and another tab may have changed that after the page was read. So each
-//! form says in `seen` what its page showed (`templates/seen.html`), and where that is no longer so nothing is done.
+//! form, and each address of a file, says in `seen` what its page showed (`templates/seen.html`), and where that is no
+//! longer so nothing is done.
 
 use std::any::Any;
 
+use access::Refusal;
 use credential::key::Environment;
-use gate::{Call, Problem};
+use gate::{Call, Problem, RequestContext};
 
 use crate::Form;
 
@@ -29,15 +31,31 @@ pub(crate) fn check<I: 'static>(call: &Call<I>, environment: Environment) -> Res
     }
 }
 
+/// A file is made for a page of ours, or for who typed the address: no page of another site makes a browser take one.
+///
+/// # Errors
+/// 403 `ORIGIN_NOT_ALLOWED` from another site; 409 `OTHER_ENVIRONMENT` where the page with the link showed the other
+/// half; 400 where the address does not say.
+pub(crate) fn check_file(request: &RequestContext, environment: Environment) -> Result<(), Problem> {
+    if request.is_led_from_elsewhere {
+        return Err(Refusal::OriginNotAllowed.into());
+    }
+    let unsaid = "No file was made: its address does not say whether its page showed the live data or the test data. Open \
+                  the page again, and take the file from there.";
+    check_shown(&request.query("seen").unwrap_or_default(), environment, unsaid)
+}
+
 fn check_form(form: &Form, environment: Environment) -> Result<(), Problem> {
-    let shown = match form.text("seen") {
+    let unsaid = "Nothing was changed: it does not say whether its page showed the live data or the test data. Open the \
+                  page again, and send it from there.";
+    check_shown(form.text("seen"), environment, unsaid)
+}
+
+fn check_shown(shown: &str, environment: Environment, unsaid: &'static str) -> Result<(), Problem> {
+    let shown = match shown {
         "live" => Environment::Live,
         "test" => Environment::Test,
-        _ => {
-            let said = "Nothing was changed: it does not say whether its page showed the live data or the test data. Open \
-                        the page again, and send it from there.";
-            return Err(Problem::invalid_request(said));
-        }
+        _ => return Err(Problem::invalid_request(unsaid)),
     };
     if shown == environment { Ok(()) } else { Err(Problem::other_environment(shown)) }
 }
@@ -71,16 +89,18 @@ mod tests {
     /// switch itself with the colours.
     const ELSEWHERE: [&str; 5] = ["/_/sign-in", "/_/sign-out", "/setup", "/invitations", "/_/view"];
 
-    /// Its forms that are sent by `POST`, with what is inside, and say nothing of the half that was shown.
+    /// Its forms that are sent by `POST` or ask for a file, with what is inside, and its links to files, that say nothing
+    /// of the half that was shown.
     fn silent(text: &str) -> Vec<&str> {
         let forms = text.split("<form").skip(1).map(|rest| rest.split("</form>").next().unwrap_or(rest));
-        forms
-            .filter(|form| form.to_ascii_lowercase().contains("method=\"post\""))
-            .filter(|form| {
-                let action = form.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
-                must_say(action) && !ELSEWHERE.contains(&action) && !form.contains("{% include \"seen.html\" %}")
-            })
-            .collect()
+        let forms = forms.filter(|form| {
+            let action = form.split("action=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+            let acts = form.to_ascii_lowercase().contains("method=\"post\"") || action.ends_with("/export");
+            acts && must_say(action) && !ELSEWHERE.contains(&action) && !form.contains("{% include \"seen.html\" %}")
+        });
+        let links = text.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let files = links.filter(|link| link.split('?').next().is_some_and(|path| path.ends_with("/export")));
+        forms.chain(files.filter(|link| !link.contains("seen={{ frame.half() }}"))).collect()
     }
 
     fn templates(folder: &Path, found: &mut Vec<(String, String)>) {
@@ -101,7 +121,10 @@ mod tests {
         assert!(found.len() > 60, "{}", found.len());
         let silent: Vec<_> =
             found.iter().flat_map(|(path, text)| silent(text).into_iter().map(move |form| (path, form))).collect();
-        assert!(silent.is_empty(), "put {{% include \"seen.html\" %}} into {silent:#?}");
+        assert!(
+            silent.is_empty(),
+            "put {{% include \"seen.html\" %}}, or seen={{{{ frame.half() }}}}, into {silent:#?}"
+        );
     }
 
     #[test]
@@ -111,5 +134,7 @@ mod tests {
         assert_eq!(planted("<form method=\"POST\" action=\"{{ action }}\"></form>{% include \"seen.html\" %}"), 1);
         assert_eq!(planted("<form method=\"post\" action=\"/_/bots\">{% include \"seen.html\" %}</form>"), 0);
         assert_eq!(planted("<form method=\"post\" action=\"/_/account/name\"></form><form method=\"get\"></form>"), 0);
+        assert_eq!(planted("<form method=\"get\" action=\"/_/bots/export\"></form><a href=\"/_/x/export?a=b\">"), 2);
+        assert_eq!(planted("<a href=\"/_/x/export?a=b&amp;seen={{ frame.half() }}\"><a href=\"/_/exported\">"), 0);
     }
 }

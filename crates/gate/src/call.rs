@@ -28,6 +28,8 @@ pub struct RequestContext {
     pub user_agent: Option<String>,
     /// Whether `Accept` names `application/x-ndjson`.
     pub wants_ndjson: bool,
+    /// Whether a page that is not of this server's origin made the browser ask (`Sec-Fetch-Site`).
+    pub is_led_from_elsewhere: bool,
     /// Whether `Accept-Encoding` names `gzip`.
     pub accepts_gzip: bool,
     /// Which bytes the client has (`If-None-Match`).
@@ -136,6 +138,7 @@ impl RequestContext {
             idempotency_key: if is_post { idempotency::read_key(headers)? } else { None },
             user_agent: visible(headers, "user-agent", 256),
             wants_ndjson: lists(headers, header::ACCEPT, "application/x-ndjson"),
+            is_led_from_elsewhere: is_led_from_elsewhere(headers),
             accepts_gzip: lists(headers, header::ACCEPT_ENCODING, "gzip"),
             if_none_match: visible(headers, "if-none-match", 1024),
             sent: None,
@@ -193,6 +196,11 @@ impl RequestContext {
     }
 }
 
+/// `none` is an address that the person typed or kept; what is no browser says nothing.
+fn is_led_from_elsewhere(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none")
+}
+
 /// Never in a `Debug`.
 fn sensitive(value: &HeaderValue) -> HeaderValue {
     let mut value = value.clone();
@@ -240,6 +248,13 @@ mod tests {
             assert_eq!(read(bad), None, "{bad:?}");
         }
         assert_eq!(visible(&HeaderMap::new(), "last-event-id", 128), None);
+    }
+
+    #[test]
+    fn a_page_of_another_origin_leads_from_elsewhere() {
+        let led = |site: &str| is_led_from_elsewhere(&headers("sec-fetch-site", site));
+        assert!(led("cross-site") && led("same-site") && led("later") && led(""));
+        assert!(!led("same-origin") && !led("none") && !is_led_from_elsewhere(&HeaderMap::new()));
     }
 
     #[test]

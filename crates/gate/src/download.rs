@@ -48,6 +48,7 @@ impl fmt::Debug for Download {
 
 impl Output for Download {
     const MEDIA_TYPE: Option<&'static str> = Some("*/*");
+    const IS_FILE: bool = true;
 
     fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
         None

@@ -15,6 +15,9 @@ pub trait Output: Send + 'static {
     /// The media type of the answer.
     const MEDIA_TYPE: Option<&'static str>;
 
+    /// Whether it is a file that is written for whoever asks, and recorded: `HEAD` asks for none.
+    const IS_FILE: bool = false;
+
     /// The answer's schema.
     fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
 

@@ -11,7 +11,7 @@ use axum::{
     routing::{MethodFilter, MethodRouter},
 };
 use futures_util::FutureExt;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use tower::service_fn;
@@ -30,6 +30,7 @@ pub(crate) struct Row {
     pub(crate) input: SchemaOf,
     pub(crate) output: SchemaOf,
     pub(crate) media_type: Option<&'static str>,
+    is_file: bool,
     run: Run,
 }
 
@@ -84,6 +85,7 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
             input: |generator| Some(generator.subschema_for::<I>()),
             output: O::schema,
             media_type: O::MEDIA_TYPE,
+            is_file: O::IS_FILE,
             run,
         });
     }
@@ -104,6 +106,12 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
         let (unknown_drop_in, pages) = (drop_in_prefixes(&self.rows), self.pages);
         let page = move |path: &str| pages.filter(|(prefix, _)| path.starts_with(prefix)).map(|(_, page)| page);
         let mut paths: BTreeMap<&'static str, (MethodRouter, Vec<&'static str>, bool)> = BTreeMap::new();
+        let files: BTreeSet<&'static str> = self
+            .rows
+            .iter()
+            .filter(|row| row.is_file && row.meta.method == Method::Get)
+            .map(|row| row.meta.path)
+            .collect();
         let drop_in: BTreeSet<&'static str> =
             self.rows.iter().filter(|row| row.meta.surface == Surface::DropIn).map(|row| row.meta.path).collect();
         let mut operations = Table::new();
@@ -128,6 +136,19 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
                     MethodFilter::OPTIONS,
                     service_fn(move |_: Request| std::future::ready(Ok(cors::preflight(&allow)))),
                 );
+            }
+            if files.contains(path) {
+                let (gate, allow) = (gate.clone(), names.join(", "));
+                let without = service_fn(move |request: Request| {
+                    let house = (Surface::House, page(request.uri().path()));
+                    let refused = refuse(&gate, "method_not_allowed", house, Problem::method_not_allowed, request);
+                    let allow = HeaderValue::from_str(&allow);
+                    refused.map(|mut response| {
+                        response.headers_mut().extend(allow.ok().map(|allow| (header::ALLOW, allow)));
+                        Ok(response)
+                    })
+                });
+                methods = methods.on_service(MethodFilter::HEAD, without);
             }
             if drop_in.contains(path) {
                 let gate = gate.clone();

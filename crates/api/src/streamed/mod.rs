@@ -5,8 +5,10 @@ mod leave;
 
 use std::{error::Error, fmt, time::Duration};
 
+use access::Tenant;
 use ambient::WorkspaceId;
 use bytes::Bytes;
+use credential::key::Environment;
 use futures_util::{Stream, stream};
 use gate::{Call, Download, Problem};
 use serde::Serialize;
@@ -52,20 +54,25 @@ impl Error for Cut {}
 /// One of a workspace's few places for a file, under the leave of whoever asked for it.
 pub(crate) struct FilePlace {
     leave: Leave,
+    environment: Environment,
     _place: Place<WorkspaceId>,
 }
 
 impl FilePlace {
     /// Waits for it.
     pub(crate) async fn take<I>(app: &App, call: &Call<I>) -> Result<Self, Problem> {
-        let place = app.exports().take(call.tenant()?.workspace).await?;
-        Ok(Self { leave: Leave::take(app, call)?, _place: place })
+        let Tenant { workspace, environment, .. } = call.tenant()?;
+        let place = app.exports().take(workspace).await?;
+        Ok(Self { leave: Leave::take(app, call)?, environment, _place: place })
     }
 
-    /// The file. It ends early when whoever asked for it no longer may, and when nobody takes it.
+    /// The file; its name says where it is of the test data. It ends early when whoever asked for it no longer may, and
+    /// when nobody takes it.
     pub(crate) fn file(self, parts: impl Parts, content_type: &'static str, name: &str) -> Download {
+        let half = if self.environment == Environment::Test { "test-" } else { "" };
+        let name = format!("{half}{name}");
         let writing = Writing { stage: Stage::Parts, parts, place: self };
-        Download::new(content_type, name, idle::cut(stream_of(writing), IDLE, Cut("idle")))
+        Download::new(content_type, &name, idle::cut(stream_of(writing), IDLE, Cut("idle")))
     }
 }
 

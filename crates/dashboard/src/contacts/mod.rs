@@ -129,20 +129,21 @@ async fn show_contacts(_: App, call: Call<ContactsQuery>) -> Result<Raw, Problem
     let parameters = call.input.parameters();
     let ask = call.input.ask("list_contacts");
     let (contacts, pager) = desk.list(ask, call.input.page, "/_/contacts", &parameters).await?;
+    let frame = desk.frame("Contacts", "show_contacts_page");
     let file = |format| {
         let [search, tag, archived] = parameters;
-        address("/_/contacts/export", &[search, tag, archived, ("format", format)])
+        address("/_/contacts/export", &[search, tag, archived, ("format", format), ("seen", frame.half())])
     };
     let [(_, search), (_, tag), (_, archived)] = parameters;
     desk.render(&ListPage {
-        frame: desk.frame("Contacts", "show_contacts_page"),
+        csv: file("csv"),
+        ndjson: file("ndjson"),
+        frame,
         search,
         tag,
         archived,
         contacts,
         pager,
-        csv: file("csv"),
-        ndjson: file("ndjson"),
         may_write: desk.may("create_contact"),
     })
 }

@@ -32,7 +32,7 @@ const SHOW_COUNTS: Operation<ResultsQuery, Raw> = page(
     Role::Member,
 );
 
-/// A link names no environment: the page does.
+/// The API is asked in the half of the data that is shown.
 const EXPORT_RESULTS: Operation<ExportQuery, Download> = Operation::get(
     "/_/deployments/{id}/results/export",
     "export_results_page",
@@ -170,7 +170,7 @@ impl ResultsPage {
     /// Where the file is.
     fn export(&self, format: &str) -> String {
         let more = if self.chosen.query.is_empty() { String::new() } else { format!("&{}", self.chosen.query) };
-        format!("{}/export?format={format}{more}", self.path)
+        format!("{}/export?format={format}{more}&seen={}", self.path, self.frame.half())
     }
 }
 

@@ -232,9 +232,11 @@ async fn show_audit_log(_: App, call: Call<AuditQuery>) -> Result<Raw, Problem> 
     let ask = call.input.ask("list_audit_log");
     let (mut records, pager) = desk.list::<Record>(ask, call.input.page, "/_/audit-log", &parameters).await?;
     name_parties(&desk, &mut records).await;
+    let frame = desk.frame("Audit log", "show_audit_log_page");
+    let export = [&parameters[..], &[("seen", frame.half())]].concat();
     let [(_, action), (_, actor), (_, target), (_, from), (_, to)] = parameters;
     desk.render(&AuditPage {
-        frame: desk.frame("Audit log", "show_audit_log_page"),
+        frame,
         action,
         actor,
         target,
@@ -243,7 +245,7 @@ async fn show_audit_log(_: App, call: Call<AuditQuery>) -> Result<Raw, Problem> 
         is_filtered: parameters.iter().any(|(_, value)| !value.is_empty()),
         records,
         pager,
-        export: address("/_/audit-log/export", &parameters),
+        export: address("/_/audit-log/export", &export),
     })
 }
 

@@ -65,7 +65,10 @@ async fn send(operation: &Meta, target: &Target, column: &Column, sender: Option
         Some(session) if column.uses_own_session => session,
         _ => sender.unwrap_or(&column.by),
     };
-    let mut request = by.request(target.method, &target.path);
+    // As from a page of the live data.
+    let is_file_page = operation.path.starts_with("/_/") && operation.path.ends_with("/export");
+    let seen = if is_file_page { "?seen=live" } else { "" };
+    let mut request = by.request(target.method, &format!("{}{seen}", target.path));
     if let Some(second) = &column.second {
         request = request.header("x-api-key", second);
     }

@@ -156,8 +156,8 @@ async fn what_is_dangerous_leads_to_the_page_that_asks_again(backend: Backend) {
     let mut ada = world.member("ada", "owner").await;
     clock.advance(Duration::from_secs(15 * 60));
     // What is exported comes after it, and what was typed stays.
-    let export = page(&ada, "/_/audit-log/export").await;
-    assert_eq!(leads_to(&export), "/_/confirm?next=%2F_%2Faudit-log%2Fexport");
+    let export = page(&ada, "/_/audit-log/export?seen=live").await;
+    assert_eq!(leads_to(&export), "/_/confirm?next=%2F_%2Faudit-log%2Fexport%3Fseen%3Dlive");
     let again = submit(&ada, "/_/api-keys", &[("name", "Typed")]).await.expect(403);
     assert!(says(&again, "Confirm in a new tab") && again.text().contains("value=\"Typed\""), "{}", again.text());
     let began = submit(&ada, "/_/account/codes", &[]).await;

@@ -75,17 +75,17 @@ async fn contacts_are_searched_and_leave_as_a_file_of_the_half_that_is_shown(wor
     let _ = test.send().await.expect(201);
     let found = page(&ada, "/_/contacts?search=grace&tag=&archived=").await.expect(200);
     assert!(says(&found, "Grace & Co") && !says(&found, "Linus"), "{}", found.text());
-    assert!(found.text().contains("/_/contacts/export?search=grace&#38;format=csv"), "{}", found.text());
+    assert!(found.text().contains("/_/contacts/export?search=grace&#38;format=csv&#38;seen=live"), "{}", found.text());
     assert!(says(&page(&ada, "/_/contacts?search=nobody").await, "No contact matches."));
-    let file = page(&ada, "/_/contacts/export?search=grace&format=csv").await.expect(200);
+    let file = page(&ada, "/_/contacts/export?search=grace&format=csv&seen=live").await.expect(200);
     assert!(file.header("content-disposition").contains("contacts-") && file.header("content-type").contains("csv"));
     assert!(file.text().contains("Grace & Co") && !file.text().contains("Linus"), "{}", file.text());
-    let file = ada.request("GET", "/_/contacts/export").header("cookie", "chatelaine-environment=test");
+    let file = ada.request("GET", "/_/contacts/export?seen=test").header("cookie", "chatelaine-environment=test");
     let file = file.send().await.expect(200).text();
     assert!(file.contains("Tess") && !file.contains("Linus"), "{file}");
     let log = world.secret().get("/v1/audit-log?action=export_contacts").await.expect(200).data();
     assert_eq!(log.as_array().unwrap().len(), 2, "{log}");
-    let _ = page(&ada, "/_/contacts/export?format=pdf").await.expect(400);
+    let _ = page(&ada, "/_/contacts/export?format=pdf&seen=live").await.expect(400);
 }
 
 async fn a_member_reads_contacts_and_changes_none(world: &World) {

@@ -86,17 +86,24 @@ async fn a_conversation_leaves_as_a_file_of_the_half_that_is_looked_at(world: &W
     let test = world.test_secret().await;
     let session = world.open_session("session", &test, &world.bot_of(&test).await).await;
     let _ = session.say("only a test").await.rest().await;
-    let path = format!("/_/conversations/{}/export?format=markdown", session.id());
-    let _ = page(&bob, &path).await.expect(404);
+    let path = format!("/_/conversations/{}/export?format=markdown&seen=test", session.id());
+    let _ = page(&bob, &path.replace("=test", "=live")).await.expect(404);
     let in_test = |path: &str| bob.request("GET", path).header("cookie", "chatelaine-environment=test").send();
     let file = in_test(&path).await.expect(200);
     assert_eq!(file.header("content-type"), "text/markdown; charset=utf-8");
-    assert_eq!(file.header("content-disposition"), format!("attachment; filename=\"{}.md\"", session.id()));
+    assert_eq!(file.header("content-disposition"), format!("attachment; filename=\"test-{}.md\"", session.id()));
     assert!(file.text().contains("only a test"));
-    let all = in_test("/_/conversations/export?format=csv&bot_id=&from=&to=").await.expect(200);
+    let all = in_test("/_/conversations/export?format=csv&bot_id=&from=&to=&seen=test").await.expect(200);
     assert!(all.header("content-type").starts_with("text/csv") && all.text().contains("only a test"));
-    let live = page(&bob, "/_/conversations/export").await.expect(200);
+    assert!(all.header("content-disposition").contains("\"test-conversations-"));
+    let live = page(&bob, "/_/conversations/export?seen=live").await.expect(200);
     assert!(!live.text().contains("only a test"));
+    assert!(live.header("content-disposition").contains("\"conversations-"));
+    let list = in_test("/_/conversations").await.expect(200).text();
+    let form = list.split("action=\"/_/conversations/export\"").nth(1).and_then(|rest| rest.split("</form>").next());
+    assert!(form.is_some_and(|form| form.contains("name=\"seen\" value=\"test\"")), "{list}");
+    let shown = in_test(&format!("/_/conversations/{}", session.id())).await.expect(200).text();
+    assert_eq!(shown.matches("&amp;seen=test\"").count(), 2, "{shown}");
     let log = world.secret().get("/v1/audit-log?action=export_conversations").await.expect(200).data();
     assert_eq!(log[0]["actor"]["id"], bob.id(), "{log}");
 }
@@ -119,7 +126,7 @@ async fn nobody_reads_another_workspace_s_conversations(world: &World) {
     let list = world.secret().get("/v1/conversations").await.expect(200).data();
     let path = format!("/_/conversations/{}", list[0]["id"].as_str().unwrap());
     let _ = page(&eve, &path).await.expect(404);
-    let _ = page(&eve, &format!("{path}/export")).await.expect(404);
+    let _ = page(&eve, &format!("{path}/export?seen=live")).await.expect(404);
     let _ = submit(&eve, &format!("{path}/delete"), &[]).await.expect(404);
     assert!(listed(&page(&eve, "/_/conversations").await.text()).is_empty());
 }

@@ -12,6 +12,7 @@ on_both! {
     a_form_acts_in_the_half_of_the_data_that_its_page_showed;
     no_form_of_the_other_half_changes_anything;
     what_a_person_does_to_itself_is_the_same_in_both_halves;
+    a_file_is_of_the_half_that_its_page_showed_and_for_no_other_site;
 }
 
 const TEST: &str = "chatelaine-environment=test";
@@ -95,6 +96,8 @@ fn path_of(operation: &Meta) -> String {
     let id = |prefix: &str| format!("{prefix}_00000000000000000000000001");
     let part = |part: &str| match part {
         "{attempt}" => id("att"),
+        "{id}" if operation.path.starts_with("/_/conversations/") => id("conv"),
+        "{id}" if operation.path.starts_with("/_/deployments/") => id("dep"),
         part if part.starts_with('{') => id("key"),
         part => part.to_owned(),
     };
@@ -130,6 +133,40 @@ async fn no_form_of_the_other_half_changes_anything(world: &World) {
     }
     assert!(checked > 45, "{checked}");
     assert_eq!(log().await, before, "nothing was changed");
+}
+
+async fn a_file_is_of_the_half_that_its_page_showed_and_for_no_other_site(world: &World) {
+    let ada = world.member("ada", "owner").await;
+    let table = table(world);
+    let files = || table.iter().filter(|row| row.path.starts_with("/_/") && row.path.ends_with("/export"));
+    assert_eq!(files().count(), 5, "{:?}", files().map(|row| row.id).collect::<Vec<_>>());
+    let log = async || world.secret().get("/v1/audit-log?per_page=1").await.expect(200).json()["meta"]["total"].clone();
+    let before = log().await;
+    let asked = |method: &'static str, path: &str| ada.request(method, path).header("accept", "text/html");
+    for operation in files() {
+        let (path, id) = (path_of(operation), operation.id);
+        let other = asked("GET", &format!("{path}?seen=test")).send().await;
+        assert!(other.status == 409 && says(&other, "No file was made."), "{id}: {}", other.text());
+        assert!(says(&other, "Show test data") && !says(&other, "form"), "{id}: {}", other.text());
+        let unsaid = asked("GET", &path).send().await;
+        assert!(unsaid.status == 400 && says(&unsaid, "does not say whether"), "{id}: {}", unsaid.text());
+        let whole = format!("{path}?seen=live");
+        for site in ["cross-site", "same-site"] {
+            let led = asked("GET", &whole).header("sec-fetch-site", site).send().await;
+            assert!(led.status == 403 && says(&led, "Another site led here"), "{id}: {}", led.text());
+        }
+        let head = asked("HEAD", &whole).send().await;
+        assert_eq!((head.status, head.header("allow"), head.body.len()), (405, "GET", 0), "{id}");
+    }
+    // The same of the API's own.
+    let head = world.secret().request("HEAD", "/v1/contacts/export").send().await;
+    assert_eq!((head.status, head.header("allow")), (405, "GET"));
+    assert_eq!(log().await, before, "nothing was started");
+    for site in ["same-origin", "none"] {
+        let file = asked("GET", "/_/contacts/export?seen=live").header("sec-fetch-site", site).send().await.expect(200);
+        assert!(file.header("content-disposition").contains("\"contacts-"), "{site}");
+    }
+    assert_ne!(log().await, before);
 }
 
 async fn what_a_person_does_to_itself_is_the_same_in_both_halves(world: &World) {

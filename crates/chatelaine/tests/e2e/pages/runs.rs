@@ -110,16 +110,20 @@ async fn answers_are_listed_counted_and_downloaded(world: &World) {
     assert_eq!(all.text().matches("data-label=\"score\">9<").count(), 2, "{}", all.text());
     let some = page(&ada, &format!("{path}?status=completed&from=2020-01-01&to=")).await.expect(200);
     assert_eq!(some.text().matches("data-label=\"score\">").count(), 3, "the one that waits is left out");
-    assert!(some.text().contains("export?format=csv&#38;from=2020-01-01&#38;status=completed"), "{}", some.text());
+    assert!(
+        some.text().contains("export?format=csv&#38;from=2020-01-01&#38;status=completed&#38;seen=live"),
+        "{}",
+        some.text()
+    );
     assert!(says(&page(&ada, &format!("{path}?from=2090-01-01")).await.expect(200), "No run matches."));
     let _ = page(&ada, &format!("{path}?from=soon")).await.expect(400);
     let counts = page(&ada, &format!("{path}/counts")).await.expect(200);
     assert!(says(&counts, "4 runs were counted: 3 completed, 1 waiting."), "{}", counts.text());
     assert!(says(&counts, "9 2 66.67 %") && says(&counts, "2 1 33.33 %"), "{}", counts.text());
     assert!(says(&counts, "3 answered") && counts.text().contains("width=\"50\""), "{}", counts.text());
-    let csv = page(&ada, &format!("{path}/export?format=csv")).await.expect(200);
+    let csv = page(&ada, &format!("{path}/export?format=csv&seen=live")).await.expect(200);
     assert!(csv.header("content-disposition").contains("attachment") && csv.text().contains("How likely?"));
-    let lines = page(&ada, &format!("{path}/export?format=ndjson&status=completed")).await.expect(200);
+    let lines = page(&ada, &format!("{path}/export?format=ndjson&status=completed&seen=live")).await.expect(200);
     assert_eq!(lines.text().lines().filter(|line| line.contains("run_id")).count(), 3, "{}", lines.text());
 }
 

@@ -62,8 +62,8 @@ async fn the_audit_log_leaves_line_by_line(world: &World) {
     }
     let _ = world.other_workspace_secret().post("/v1/bots", &json!({"name": "Theirs"})).await.expect(201);
     let shown = page(&ada, "/_/audit-log?action=create_bot").await.expect(200);
-    assert!(shown.text().contains("/_/audit-log/export?action=create_bot"), "{}", shown.text());
-    let file = page(&ada, "/_/audit-log/export?action=create_bot").await.expect(200);
+    assert!(shown.text().contains("/_/audit-log/export?action=create_bot&#38;seen=live"), "{}", shown.text());
+    let file = page(&ada, "/_/audit-log/export?action=create_bot&seen=live").await.expect(200);
     assert!(file.header("content-disposition").contains(".ndjson"), "{}", file.header("content-disposition"));
     let rows = lines(&file.text());
     let names: Vec<_> = rows.iter().map(|row| row["detail"]["name"].as_str().unwrap_or_default()).collect();
