@@ -1,5 +1,7 @@
 //! The end of one key or of several: first what it would cut, then how long it took.
 
+use std::collections::BTreeSet;
+
 use access::Role;
 use ambient::KeyId;
 use api::App;
@@ -26,7 +28,7 @@ const REVOKE_API_KEYS: Operation<Form, Raw> = form(
     Role::Owner,
 );
 
-/// As many as a page of the API has.
+/// As many as a page of the API has, at once.
 const MOST: usize = 100;
 
 pub(super) fn mount(routes: &mut Routes<App>) {
@@ -74,14 +76,23 @@ async fn show_revocation(_: App, call: Call<Nothing>) -> Result<Raw, Problem> {
 
 async fn revoke_api_keys(_: App, call: Call<Form>) -> Result<Raw, Problem> {
     let desk = Desk::open(&call).await?;
-    let ids: Result<Vec<KeyId>, _> = call.input.all("id").into_iter().take(MOST).map(str::parse).collect();
-    let ids = ids.map_err(|_| Problem::not_found())?;
+    let ids: Result<BTreeSet<KeyId>, _> = call.input.all("id").into_iter().map(str::parse).collect();
+    let ids: Vec<KeyId> = ids.map_err(|_| Problem::not_found())?.into_iter().collect();
+    if ids.len() > MOST {
+        return Err(Problem::invalid_request(
+            "At most 100 keys are revoked at once. Nothing was revoked: choose fewer.",
+        ));
+    }
     if !call.input.flag("confirmed") {
         return ask_once_more(&desk, &ids).await;
     }
-    let (mut done, mut left) = (Vec::new(), Vec::new());
+    // Each is found before the first is revoked: what is not there stops all of it, and not the half.
+    let mut keys = Vec::with_capacity(ids.len());
     for id in ids {
-        let key = find_key(&desk, id).await?;
+        keys.push((id, find_key(&desk, id).await?));
+    }
+    let (mut done, mut left) = (Vec::new(), Vec::new());
+    for (id, key) in keys {
         match desk.get::<One<Receipt>>(Ask::to("revoke_api_key").at("id", id)).await {
             Ok(receipt) => done.push((key, receipt.data)),
             // Those before it are revoked: the person is to know of each.

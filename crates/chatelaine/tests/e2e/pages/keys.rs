@@ -245,6 +245,17 @@ async fn several_keys_are_revoked_at_once(world: &World) {
     assert!(!works(world, one.credential()).await && !works(world, two.credential()).await);
     assert!(says(&submit(&ada, "/_/api-keys/revoke", &[]).await.expect(200), "No key was chosen."));
     let _ = submit(&ada, "/_/api-keys/revoke", &[("id", "key_nonsense"), ("confirmed", "yes")]).await.expect(404);
+
+    // All are found, or none is revoked: also where the one that is not there comes last.
+    let key = world.key("stays", json!({"name": "Stays"})).await;
+    let absent = "key_7zzzzzzzzzzzzzzzzzzzzzzzzz";
+    let chosen = [("id", key.id()), ("id", absent), ("confirmed", "yes")];
+    let _ = submit(&ada, "/_/api-keys/revoke", &chosen).await.expect(404);
+    let many: Vec<String> = (0..100).map(|n| format!("key_{n:026}")).collect();
+    let many = many.iter().map(|id| ("id", id.as_str())).chain([("id", key.id()), ("confirmed", "yes")]);
+    let refused = submit(&ada, "/_/api-keys/revoke", &many.collect::<Vec<_>>()).await.expect(400);
+    assert!(says(&refused, "At most 100 keys are revoked at once."), "{}", refused.text());
+    assert!(works(world, key.credential()).await);
 }
 
 async fn refused(person: &Persona, key: &str, status: u16) {
