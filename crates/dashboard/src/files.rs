@@ -28,7 +28,7 @@ impl File {
         Self { content_type, text, made: OnceLock::new() }
     }
 
-    /// The file; asked for again after five minutes.
+    /// The file. Pages and their scripts change together, so a browser asks each time whether it has the newest.
     fn answer(&'static self, call: &Call<Nothing>) -> Raw {
         let (tag, zipped) = self.made.get_or_init(|| {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
@@ -38,9 +38,8 @@ impl File {
         // Nothing in memory fails to be written; what is empty was not.
         let is_zipped = call.request.accepts_gzip && !zipped.is_empty();
         let body = if is_zipped { zipped.clone() } else { Bytes::from_static(self.text.as_bytes()) };
-        let raw = Raw::new(self.content_type, body)
-            .header("cache-control", "public, max-age=300")
-            .header("vary", "accept-encoding");
+        let raw =
+            Raw::new(self.content_type, body).header("cache-control", "no-cache").header("vary", "accept-encoding");
         let (raw, tag) =
             if is_zipped { (raw.header("content-encoding", "gzip"), format!("{tag}-gz")) } else { (raw, tag.clone()) };
         raw.tagged(&tag, call.request.if_none_match.as_deref())

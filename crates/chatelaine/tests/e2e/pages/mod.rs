@@ -23,6 +23,7 @@ on_both! {
     a_page_is_for_who_is_signed_in;
     a_page_shows_the_half_of_the_data_that_was_chosen;
     one_is_led_to_pages_of_ours_alone;
+    a_page_s_script_is_never_older_than_the_page;
 }
 
 /// A page, as a browser asks for it.
@@ -98,6 +99,16 @@ async fn a_page_shows_the_half_of_the_data_that_was_chosen(world: &World) {
     let shown = ada.request("GET", "/_/").header("cookie", "chatelaine-environment=test").send().await.expect(200);
     assert!(says(&shown, "Show live data"), "{}", shown.text());
     let _ = submit(&ada, "/_/view", &[("environment", "prod")]).await.expect(400);
+}
+
+async fn a_page_s_script_is_never_older_than_the_page(world: &World) {
+    for path in ["/static/dashboard.js", "/static/dashboard.css", "/static/import.js"] {
+        let first = world.client().get(path).send().await.expect(200);
+        assert_eq!(first.header("cache-control"), "no-cache", "{path}");
+        let tag = first.header("etag").to_owned();
+        let again = world.client().get(path).header("if-none-match", &tag).send().await.expect(304);
+        assert!(again.body.is_empty() && again.header("etag") == tag, "{path}");
+    }
 }
 
 async fn one_is_led_to_pages_of_ours_alone(world: &World) {
