@@ -198,6 +198,7 @@ async fn show_usage(_: App, call: Call<UsageQuery>) -> Result<Raw, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{desk::Me, show::PagedMeta};
 
     fn date(text: &str) -> Date {
         text.parse().unwrap()
@@ -223,6 +224,48 @@ mod tests {
         let days = [row("2024-02-29"), row("2024-01-31")];
         assert_eq!(last_month(&days, date("2024-05-01")), (date("2024-02-01"), date("2024-02-29")));
         assert_eq!(last_month(&[], date("2024-05-07")), (date("2024-05-01"), date("2024-05-31")));
+    }
+
+    #[test]
+    fn the_table_of_keys_names_its_month_where_that_is_not_what_was_chosen() {
+        let me =
+            Me { id: String::new(), email: "ada@people.example".to_owned(), name: String::new(), role: Role::Owner };
+        let caption = |month| {
+            let page = UsagePage {
+                frame: Frame {
+                    title: "Usage".to_owned(),
+                    menu: Vec::new(),
+                    me: me.clone(),
+                    workspace: String::new(),
+                    is_test: false,
+                    theme: "auto",
+                    done: None,
+                    path: String::new(),
+                    nonce: String::new(),
+                },
+                from: "2026-01-02".to_owned(),
+                to: "2026-01-31".to_owned(),
+                key: "",
+                days: vec![Row {
+                    day: Some("2026-01-04".into()),
+                    key_id: None,
+                    key_name: None,
+                    requests: 1,
+                    refused: 0,
+                }],
+                bars: Vec::new(),
+                requests: 1,
+                refused: 0,
+                keys: Vec::new(),
+                month,
+                pager: Pager::new(PagedMeta { page: 1, per_page: 25, total: 0, capped: false }, "/_/usage", &[]),
+            };
+            let text = page.render().unwrap();
+            text.rsplit_once("<caption>").unwrap().1.split('<').next().unwrap().to_owned()
+        };
+        assert_eq!(caption(None), "The most used first");
+        let month = (date("2026-01-01"), date("2026-01-31"));
+        assert_eq!(caption(Some(month)), "The most used first, from 2026-01-01 to 2026-01-31 alone");
     }
 
     #[test]
