@@ -311,6 +311,75 @@ mod tests {
         Cli::command().debug_assert();
     }
 
+    /// What a page shows of command lines: from `chatelaine` on in an indented line or between backticks, and what
+    /// between those begins with a flag.
+    fn commands(page: &str) -> Vec<&str> {
+        fn command(part: &str) -> Option<&str> {
+            let from = part.starts_with("--").then_some(part);
+            let from = from.or_else(|| part.split_once("chatelaine ").map(|(_, rest)| rest))?;
+            from.split([';', '#', ')', '<', '>']).next()?.split(" | ").next()
+        }
+        let parts = page.lines().flat_map(|line| match line.strip_prefix("    ") {
+            Some(line) => vec![line],
+            None => line.split('`').skip(1).step_by(2).collect(),
+        });
+        parts.filter_map(command).collect()
+    }
+
+    /// The flags of a page that no command takes, or not this one.
+    fn unknown_flags(page: &str) -> Vec<String> {
+        let mut all = vec![Cli::command()];
+        let mut at = 0;
+        while at < all.len() {
+            let below: Vec<clap::Command> = all[at].get_subcommands().cloned().collect();
+            all.extend(below);
+            at += 1;
+        }
+        let takes = |commands: &[clap::Command], flag: &str| {
+            let mut flags = commands.iter().flat_map(|command| command.get_arguments());
+            flag == "help" || flag == "version" || flags.any(|argument| argument.get_long() == Some(flag))
+        };
+        let mut unknown = Vec::new();
+        for line in commands(page) {
+            let mut on_the_way = vec![Cli::command()];
+            for word in line.split_whitespace() {
+                let is_known = |flag| match on_the_way.as_slice() {
+                    [_] => takes(&all, flag),
+                    commands => takes(commands, flag),
+                };
+                match word.strip_prefix("--") {
+                    Some(flag) if !is_known(flag.split('=').next().unwrap_or(flag)) => unknown.push(line.to_owned()),
+                    Some(_) => {}
+                    None => on_the_way.extend(on_the_way.last().and_then(|last| last.find_subcommand(word)).cloned()),
+                }
+            }
+        }
+        unknown
+    }
+
+    #[test]
+    fn every_flag_that_a_page_names_is_one() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let docs = std::fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+        let pages = docs.filter(|path| path.extension().is_some_and(|end| end == "md")).chain([root.join("README.md")]);
+        let pages: Vec<(PathBuf, String)> =
+            pages.map(|path| (path.clone(), std::fs::read_to_string(path).unwrap())).collect();
+        let shown: usize = pages.iter().map(|(_, page)| commands(page).len()).sum();
+        assert!(pages.len() > 20 && shown > 30, "{} pages, {shown} commands: the reading is broken", pages.len());
+        for (path, page) in pages {
+            assert_eq!(unknown_flags(&page), [""; 0], "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_flag_that_is_none_is_noticed() {
+        let unknown = |page: &str| unknown_flags(page).len();
+        assert_eq!(unknown("say `--public-url https://x` or `chatelaine serve --public-url x`"), 2);
+        assert_eq!(unknown("    chatelaine keys create Shop --grace 1h   # --anything"), 1, "another command's");
+        assert_eq!(unknown("`chatelaine serve --listen 127.0.0.1:1` or `--listen`, `kingfisher --rules-path x`"), 0);
+        assert_eq!(unknown("    ./chatelaine keys rotate ID --grace 1h --json; --nothing"), 0);
+    }
+
     #[test]
     fn no_credential_is_taken_as_a_flag() {
         let flags = |command: &clap::Command| -> Vec<String> {
