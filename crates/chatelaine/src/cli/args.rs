@@ -336,7 +336,7 @@ mod tests {
             at += 1;
         }
         let takes = |commands: &[clap::Command], flag: &str| {
-            let mut flags = commands.iter().flat_map(|command| command.get_arguments());
+            let mut flags = commands.iter().flat_map(clap::Command::get_arguments);
             flag == "help" || flag == "version" || flags.any(|argument| argument.get_long() == Some(flag))
         };
         let mut unknown = Vec::new();
