@@ -61,15 +61,17 @@ async fn list_contacts(app: App, call: Call<ContactQuery>) -> Result<List<Contac
     let request = call.input.page.request()?;
     let filter = call.input.filter.filter()?;
     let data = app.workspace(&call)?;
-    let _place = app.contact_searches().take(data.tenant().workspace).await?;
-    Ok(List::of(data.contacts(&filter, request).await?, request, Contact::from))
+    let place = app.contact_searches().take(data.tenant().workspace).await?;
+    let found = place.held_for(async move { data.contacts(&filter, request).await }).await??;
+    Ok(List::of(found, request, Contact::from))
 }
 
 async fn count_contacts(app: App, call: Call<FilterQuery>) -> Result<Data<Count>, Problem> {
     let filter = call.input.filter()?;
     let data = app.workspace(&call)?;
-    let _place = app.contact_searches().take(data.tenant().workspace).await?;
-    Ok(Data::new(Count { count: data.contact_count(&filter).await? }))
+    let place = app.contact_searches().take(data.tenant().workspace).await?;
+    let count = place.held_for(async move { data.contact_count(&filter).await }).await??;
+    Ok(Data::new(Count { count }))
 }
 
 async fn create_contact(app: App, call: Call<NewContact>) -> Result<Data<Contact>, Problem> {

@@ -23,11 +23,12 @@ macro_rules! has_tag {
     };
 }
 
-/// What every filter asks: `$3` archived, `$4` a pattern; empty when it is not asked.
+/// What every filter asks: `$3` archived, `$4` a part of `search`; empty when it is not asked. `LIKE` would compare the
+/// whole part at each character.
 macro_rules! stands {
     () => {
         "($3 = 'any' OR ($3 = 'false' AND archived_at IS NULL) OR ($3 = 'true' AND archived_at IS NOT NULL))
-            AND ($4 = '' OR search LIKE $4 ESCAPE '!')"
+            AND ($4 = '' OR REPLACE(search, $4, '') <> search)"
     };
 }
 

@@ -200,7 +200,7 @@ impl Workspace {
             By::Email
         } else if filter.tags.is_empty() {
             By::All
-        } else if filter.tags.len() > 1 || filter.pattern().is_some() {
+        } else if filter.tags.len() > 1 || filter.part().is_some() {
             let mut tags = Vec::with_capacity(filter.tags.len());
             for tag in filter.tags {
                 tags.push((self.store.total(self.tag_count(Archived::Any, &tag)).await?, tag));
@@ -208,7 +208,7 @@ impl Workspace {
             tags.sort();
             let fewest = tags.first().map_or(0, |(count, _)| *count);
             filter.tags = tags.into_iter().map(|(_, tag)| tag).collect();
-            if fewest > MANY && filter.pattern().is_some() { By::Search } else { By::Tags }
+            if fewest > MANY && filter.part().is_some() { By::Search } else { By::Tags }
         } else {
             By::Tags
         };
@@ -230,13 +230,13 @@ impl Workspace {
 
     fn planned_count(&self, plan: &ContactPlan) -> Bound {
         match (plan.by, plan.filter.tags.as_slice()) {
-            (By::Tags, [tag]) if plan.filter.pattern().is_none() => self.tag_count(plan.filter.archived, tag),
+            (By::Tags, [tag]) if plan.filter.part().is_none() => self.tag_count(plan.filter.archived, tag),
             _ => self.planned(plan.count, plan),
         }
     }
 
     pub(super) fn planned(&self, statement: &Statement, ContactPlan { filter, by, .. }: &ContactPlan) -> Bound {
-        let bound = self.own(statement).text(filter.archived.as_str()).text(filter.pattern().unwrap_or_default());
+        let bound = self.own(statement).text(filter.archived.as_str()).text(filter.part().unwrap_or_default());
         if *by == By::All {
             return bound;
         }
@@ -257,8 +257,8 @@ impl ContactFilter {
     }
 
     /// None when every text fits.
-    fn pattern(&self) -> Option<String> {
-        self.search.as_deref().map(pattern).filter(|pattern| !pattern.is_empty())
+    fn part(&self) -> Option<String> {
+        self.search.as_deref().map(|search| search.trim().to_lowercase()).filter(|part| !part.is_empty())
     }
 }
 
@@ -280,24 +280,6 @@ pub(super) struct ContactPlan {
     page: &'static Statement,
     count: &'static Statement,
     pub(super) after: &'static Statement,
-}
-
-/// For `LIKE` with `!` before what means itself.
-fn pattern(search: &str) -> String {
-    let search = search.trim().to_lowercase();
-    if search.is_empty() {
-        return search;
-    }
-    let mut pattern = String::with_capacity(search.len() + 2);
-    pattern.push('%');
-    for letter in search.chars() {
-        if matches!(letter, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(letter);
-    }
-    pattern.push('%');
-    pattern
 }
 
 fn search_text(contact: &ContactRecord) -> String {
@@ -360,13 +342,6 @@ pub(super) fn contact_record(row: &Row) -> Result<ContactRecord, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_means_something_to_like_means_itself() {
-        assert_eq!(pattern("  50%_off! "), "%50!%!_off!!%");
-        assert_eq!(pattern("ÄÖ"), "%äö%");
-        assert_eq!(pattern(" "), "");
-    }
 
     #[test]
     fn what_is_searched_is_cut_between_letters() {
