@@ -252,7 +252,7 @@ pub(crate) const WORKSPACES: &[&str] = &[
         FOREIGN KEY (workspace_id, environment, execution_id)
             REFERENCES executions (workspace_id, environment, id) ON DELETE CASCADE
     ) STRICT",
-    // `search`: name, email, phone and external id in lower case, for `LIKE`.
+    // `search`: name, email, phone and external id in lower case.
     "CREATE TABLE contacts (
         workspace_id TEXT COLLATE \"C\" NOT NULL REFERENCES workspaces (id),
         environment TEXT COLLATE \"C\" NOT NULL,
