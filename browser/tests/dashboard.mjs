@@ -74,7 +74,7 @@ async function makesAndUsesAKey() {
 
 async function rotatesIt() {
   await owner.follow('Rotate');
-  await owner.sees('Rotate Website');
+  await owner.sees('Rotate “Website”');
   await owner.follow('Make the new secret');
   const renewed = await owner.copies('key');
   assert.notEqual(renewed, made.key);
@@ -87,7 +87,7 @@ async function rotatesIt() {
   });
   assert.equal(await status(renewed), 200);
   await until('the figures follow by themselves', async () => Number(Object.fromEntries(await rows()).New) === 2);
-  await owner.follow('End the grace now');
+  await owner.follow('End the old secret now');
   assert.deepEqual([await status(made.key), await status(renewed)], [401, 200], 'the old one is over');
   made.key = renewed;
 }

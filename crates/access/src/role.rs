@@ -9,7 +9,7 @@ use crate::{Scope, ScopeSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Reads, answers conversations; sees keys.
+    /// Reads; tries bots out, or opens chat sessions as a service account; sees keys.
     Member,
     /// Everything but creating, rotating and revoking keys, and changing owners; sees keys.
     Admin,
@@ -43,7 +43,7 @@ impl Role {
         match self {
             Self::Owner => ScopeSet::ADMIN,
             Self::Admin => ScopeSet::every().without(Scope::ApiKeysWrite),
-            // Reads and answers. The log of what everybody did is for admins, and `conversations:write`
+            // Reads, and opens chat sessions. The log of what everybody did is for admins, and `conversations:write`
             // deletes (seed S1).
             Self::Member => Scope::ALL
                 .iter()

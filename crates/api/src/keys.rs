@@ -215,7 +215,8 @@ async fn rotate_api_key(app: App, call: Call<Rotate>) -> Result<Data<RotatedKey>
     must_cover(call.caller.scopes(), powers(record.kind, record.scopes))?;
     let actor = call.actor();
     let audit = call.audit(&actor, Some(json!({ "grace_seconds": grace })));
-    let (record, key) = app.cluster().rotate_key(tenant, id, i64::from(grace) * 1000, audit).await?;
+    let (mut record, key) = app.cluster().rotate_key(tenant, id, i64::from(grace) * 1000, audit).await?;
+    app.cluster().fresh_uses().await.add_to(&mut record);
     let previous_expires_at = record.secrets.get(1).and_then(|secret| secret.expires_at).unwrap_or(record.updated_at);
     let Data { data: view } = show(&app, record, now).await?;
     Ok(Data::new(RotatedKey { view, key, previous_expires_at }))

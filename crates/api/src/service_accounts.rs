@@ -54,7 +54,7 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
 pub(crate) enum AccountRole {
     /// Everything but creating, rotating and revoking keys.
     Admin,
-    /// Reads, and answers conversations.
+    /// Reads, and opens chat sessions.
     #[default]
     Member,
 }

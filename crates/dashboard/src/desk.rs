@@ -69,7 +69,8 @@ impl<'a> Desk<'a> {
     /// # Errors
     /// Those of the operation.
     pub(crate) async fn ask(&self, ask: Ask) -> Result<Answered, Problem> {
-        self.request.ask(self.caller, ask.seen_in(self.environment)).await
+        let answered = self.request.ask(self.caller, ask.seen_in(self.environment)).await;
+        answered.map_err(|problem| problem.looked_for_in(self.environment))
     }
 
     /// The same, read; for what answers nothing, [`Desk::ask`].
@@ -78,6 +79,14 @@ impl<'a> Desk<'a> {
     /// Those of the operation.
     pub(crate) async fn get<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, Problem> {
         self.ask(ask).await?.json()
+    }
+
+    /// The same of this half of the data, whichever the person looks at.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub(crate) async fn get_in<T: DeserializeOwned>(&self, half: Environment, ask: Ask) -> Result<T, Problem> {
+        self.request.ask(self.caller, ask.seen_in(half)).await?.json()
     }
 
     /// A page of a list, and where the others are: at `path`, which is asked for with these other parameters.
@@ -105,7 +114,8 @@ impl<'a> Desk<'a> {
     /// Those of the operation; 403 from elsewhere, and 409 for a link of the other half of the data.
     pub(crate) async fn file(&self, ask: Ask) -> Result<Download, Problem> {
         seen::check_file(self.request, self.environment)?;
-        self.request.ask_for_file(self.caller, ask.seen_in(self.environment)).await
+        let file = self.request.ask_for_file(self.caller, ask.seen_in(self.environment)).await;
+        file.map_err(|problem| problem.looked_for_in(self.environment))
     }
 
     /// Whether the person may ask for this operation, page or not.
@@ -130,6 +140,7 @@ impl<'a> Desk<'a> {
             done: self.request.query("done").as_deref().and_then(crate::frame::done),
             path: self.request.path_and_query().to_owned(),
             nonce: self.nonce(),
+            now: self.request.now,
         }
     }
 

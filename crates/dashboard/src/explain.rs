@@ -169,6 +169,8 @@ struct ExplainPage {
     asking: Asking,
     trouble: Trouble,
     found: Option<Explanation>,
+    /// Whether the person may see what requests were made, and so what became of one.
+    may_recall: bool,
 }
 
 impl ExplainPage {
@@ -180,7 +182,8 @@ async fn show_explain(_: App, call: Call<ExplainQuery>) -> Result<Raw, Problem> 
     let request_id = call.input.request_id.clone().unwrap_or_default();
     let asking = Asking { request_id, path: "/v1/me".to_owned(), ..Asking::default() };
     let frame = desk.frame("Explain", "show_explain_page");
-    desk.render(&ExplainPage { frame, asking, trouble: Trouble::default(), found: None })
+    let (trouble, may_recall) = (Trouble::default(), desk.may("list_requests"));
+    desk.render(&ExplainPage { frame, asking, trouble, found: None, may_recall })
 }
 
 async fn explain(_: App, call: Call<Form>) -> Result<Raw, Problem> {
@@ -203,7 +206,8 @@ async fn explain(_: App, call: Call<Form>) -> Result<Raw, Problem> {
         }
         Err(problem) => return Err(problem),
     };
-    Ok(desk.render(&ExplainPage { frame, asking, trouble, found })?.with_status(status))
+    let may_recall = desk.may("list_requests");
+    Ok(desk.render(&ExplainPage { frame, asking, trouble, found, may_recall })?.with_status(status))
 }
 
 /// What the API is asked: a request's id stands alone.

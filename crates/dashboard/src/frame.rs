@@ -1,5 +1,7 @@
 //! What every page of a signed-in person has around it.
 
+use ambient::Millis;
+
 use crate::desk::Me;
 
 /// See the module.
@@ -17,6 +19,8 @@ pub(crate) struct Frame {
     pub(crate) path: String,
     /// For the form of this page, see [`gate::Ask::once`].
     pub(crate) nonce: String,
+    /// When the page was asked for.
+    pub(crate) now: Millis,
 }
 
 impl Frame {

@@ -131,11 +131,17 @@ pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
             };
             ("Your role does not allow this", wait.as_str(), home())
         }
-        (404, _) => (
-            "There is nothing here",
-            "It was deleted, it never was, or it belongs to the other environment: see the switch between live and test.",
-            back(),
-        ),
+        (404, _) => {
+            let here = asked.uri.path_and_query().map_or("/_/", |path| local(path.as_str()));
+            let next = if is_read { here } else { above.map_or("/_/", |(path, _)| path) };
+            // Known where a person is signed in, and shown one of the halves.
+            switch = problem.shown_environment().map(|shown| (other_half(shown), next));
+            let sentence = match switch {
+                Some(_) => "It was deleted, it never was, or it is in the other half of your data.",
+                None => "It was deleted, or it never was.",
+            };
+            ("There is nothing here", sentence, back())
+        }
         (405, _) if is_read => (
             "There is nothing to read here",
             "This address takes what a form sends. Open the page of the form, and send it from there.",
@@ -166,6 +172,13 @@ pub(crate) fn refusal(problem: &Problem, asked: RefusedRequest<'_>) -> Raw {
     };
     let page = Refusal { title, sentence, link, switch, request: asked.id.to_string() };
     page.render().map_or_else(|_| whole(title.to_owned()), whole)
+}
+
+const fn other_half(half: Environment) -> Environment {
+    match half {
+        Environment::Live => Environment::Test,
+        Environment::Test => Environment::Live,
+    }
 }
 
 const fn a_role(role: Role) -> &'static str {
@@ -214,6 +227,14 @@ mod tests {
         let other = refused(&Problem::other_environment(Environment::Test), false, "/_/channels/chn_1");
         assert!(other.contains("name=\"environment\" value=\"test\">Show test data<"), "{other}");
         assert!(other.contains("name=\"next\" value=\"/_/bots\"") && !other.contains("href=\"/_/"), "{other}");
+        let nowhere = refused(&Problem::not_found(), true, "/_/bots/bot_1");
+        assert!(nowhere.contains("It was deleted, or it never was.") && !nowhere.contains("<form"), "{nowhere}");
+        for (is_read, next) in [(true, "/_/bots/bot_1?done=saved"), (false, "/_/bots")] {
+            let missing = Problem::not_found().looked_for_in(Environment::Test);
+            let missing = refused(&missing, is_read, "/_/bots/bot_1?done=saved");
+            assert!(missing.contains("name=\"environment\" value=\"live\">Show live data<"), "{missing}");
+            assert!(missing.contains(&format!("name=\"next\" value=\"{next}\"")), "{missing}");
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ struct Details {
     /// What is to be solved before it is tried again.
     puzzle: Option<serde_json::Value>,
     cause: Option<Box<dyn Error + Send + Sync>>,
-    /// Which half of the data the page showed that a form is of.
+    /// Which half of the data the page showed that a form is of, or in which there is nothing.
     shown: Option<Environment>,
     /// Of a list that ends before the page that was asked for.
     last_page: Option<u64>,
@@ -128,6 +128,13 @@ impl Problem {
     #[must_use]
     pub fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", "There is nothing here, or it is not visible to this credential")
+    }
+
+    /// The same, of a person who is shown this half of the data: it may be in the other one. Other problems stay as they
+    /// are.
+    #[must_use]
+    pub fn looked_for_in(self, shown: Environment) -> Self {
+        if self.0.status == StatusCode::NOT_FOUND { self.with(|details| details.shown = Some(shown)) } else { self }
     }
 
     /// 405 `METHOD_NOT_ALLOWED`; the router adds `Allow`.

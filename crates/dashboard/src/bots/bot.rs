@@ -8,14 +8,18 @@ use gate::{Ask, Call, Nothing, Operation, PageQuery, Problem, Raw, Routes};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Bot, integration::Integration, long_text};
+use super::{
+    Bot,
+    integration::{Integration, is_connected},
+    long_text,
+};
 use crate::{
     Form,
     desk::Desk,
     form,
     frame::Frame,
     page,
-    show::{One, Paged, Pager, Trouble},
+    show::{One, Pager, Trouble},
 };
 
 const SHOW_BOTS: Operation<PageQuery, Raw> = page("/_/bots", "show_bots_page", "The list of bots.", Role::Member);
@@ -133,6 +137,8 @@ struct BotPage {
     here: &'static str,
     bot: Bot,
     integrations: Vec<Integration>,
+    /// See [`is_connected`].
+    is_connected: bool,
     fields: Fields,
     trouble: Trouble,
     may_change: bool,
@@ -182,12 +188,12 @@ async fn show_bot(_: App, call: Call<Nothing>) -> Result<Raw, Problem> {
 }
 
 async fn one_bot(desk: &Desk<'_>, bot: Bot, fields: Fields, trouble: Trouble) -> Result<Raw, Problem> {
-    let list = Ask::to("list_integrations").at("bot_id", &bot.id).query("per_page", 100);
-    let integrations = desk.get::<Paged<Integration>>(list).await?.data;
+    let integrations = Integration::all_of(desk, &bot.id).await?;
     desk.render(&BotPage {
         frame: desk.frame(bot.name.clone(), "show_bots_page"),
         here: "bot",
         bot,
+        is_connected: is_connected(&integrations),
         integrations,
         fields,
         trouble,

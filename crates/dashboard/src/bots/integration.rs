@@ -17,7 +17,7 @@ use crate::{
     form,
     frame::Frame,
     page,
-    show::{One, Trouble, When},
+    show::{One, Paged, Trouble, When},
 };
 
 const SHOW_NEW_INTEGRATION: Operation<Nothing, Raw> = page(
@@ -65,6 +65,23 @@ pub(super) struct Integration {
     pub(super) fallback: bool,
     pub(super) previous_secret_expires_at: Option<When>,
     pub(super) updated_at: When,
+}
+
+impl Integration {
+    /// Of a bot.
+    pub(super) async fn all_of(desk: &Desk<'_>, bot: &str) -> Result<Vec<Self>, Problem> {
+        let list = Ask::to("list_integrations").at("bot_id", bot).query("per_page", 100);
+        Ok(desk.get::<Paged<Self>>(list).await?.data)
+    }
+
+    pub(super) fn is_echo(&self) -> bool {
+        self.kind == "echo"
+    }
+}
+
+/// Whether anything but echo has a share of the traffic: then echo has none, whatever its weight.
+pub(super) fn is_connected(integrations: &[Integration]) -> bool {
+    integrations.iter().any(|integration| integration.weight > 0 && !integration.is_echo())
 }
 
 /// One that was just made, or has a new secret.

@@ -10,7 +10,10 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Bot, Message, Thread};
+use super::{
+    Bot, Message, Thread,
+    integration::{Integration, is_connected},
+};
 use crate::{
     Form,
     desk::Desk,
@@ -55,6 +58,8 @@ struct TrialPage {
     frame: Frame,
     here: &'static str,
     bot: Bot,
+    /// See [`is_connected`].
+    is_connected: bool,
     conversation: Option<ConversationId>,
     messages: Vec<Message>,
     /// There are earlier ones than are shown.
@@ -102,6 +107,7 @@ async fn trial(
     desk.render(&TrialPage {
         frame: desk.frame(format!("Try {}", bot.name), "show_bots_page"),
         here: "try",
+        is_connected: is_connected(&Integration::all_of(desk, &bot.id).await?),
         bot,
         conversation,
         messages: thread.messages,

@@ -7,7 +7,10 @@ use credential::key::Environment;
 use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
 use http::StatusCode;
 
-use super::{Checked, KeyFields, MadeKey, Owner, ShownOncePage, check_origin, new_key, shown_once::snippets};
+use super::{
+    Checked, KeyFields, MadeKey, Owner, ShownOncePage, check_origin, new_key,
+    shown_once::{Shown, snippets},
+};
 use crate::{
     Form,
     desk::Desk,
@@ -62,7 +65,7 @@ async fn create_api_key(app: App, call: Call<Form>) -> Result<Raw, Problem> {
     let body = new_key(&call.input, Owner::Workspace, When(call.request.now));
     let ask = Ask::to("create_api_key").body(&body).once(call.input.text("once"));
     match desk.get::<One<MadeKey>>(ask).await {
-        Ok(made) => show_once(&app, &desk, made.data),
+        Ok(made) => show_once(&app, &desk, made.data).await,
         Err(problem) => {
             let trouble = Trouble::again(problem)?;
             let status = trouble.status;
@@ -73,8 +76,9 @@ async fn create_api_key(app: App, call: Call<Form>) -> Result<Raw, Problem> {
 }
 
 /// The secret, the one time.
-pub(crate) fn show_once(app: &App, desk: &Desk<'_>, made: MadeKey) -> Result<Raw, Problem> {
-    let snippets = snippets(&made, &app.settings().public_url);
+pub(crate) async fn show_once(app: &App, desk: &Desk<'_>, made: MadeKey) -> Result<Raw, Problem> {
+    let shown = if made.view.is_widget() { Shown::newest(desk, &made.view).await } else { None };
+    let snippets = snippets(&made, shown.as_ref(), &app.settings().public_url);
     let title = format!("{} was made", made.view.name);
     desk.render(&ShownOncePage { frame: desk.frame(title, "show_api_keys_page"), made, snippets })
 }

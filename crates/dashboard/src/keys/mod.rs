@@ -10,6 +10,7 @@ mod rotate;
 mod scopes;
 mod shown_once;
 
+use ambient::Millis;
 use api::App;
 use gate::Routes;
 use serde::Deserialize;
@@ -30,6 +31,9 @@ pub(crate) fn mount(routes: &mut Routes<App>) {
     rotate::mount(routes);
     revoke::mount(routes);
 }
+
+/// A key that nobody has used for so long is asked about, in milliseconds: a week.
+const UNUSED_MS: i64 = 7 * 86_400_000;
 
 /// A key, as the API shows it.
 #[derive(Clone, Debug, Deserialize)]
@@ -78,6 +82,11 @@ impl Key {
         self.kind == "widget"
     }
 
+    /// Whether it is for what has to be ticked, and nothing is.
+    pub(crate) fn is_powerless(&self) -> bool {
+        self.kind == "secret" && self.scopes.is_empty()
+    }
+
     /// Whether it can be changed at all.
     pub(crate) fn is_revoked(&self) -> bool {
         self.revoked_at.is_some()
@@ -119,14 +128,16 @@ impl Key {
     }
 
     /// Why it stands so, and what to do; empty when there is nothing to do.
-    pub(crate) fn advice(&self) -> &'static str {
+    pub(crate) fn advice(&self, now: &Millis) -> &'static str {
         match self.status.as_str() {
             "revoked" => "Revoked for good. Where it is still in use, create another key.",
             "expired" => "Its time is over. Give it a later end, or create another key.",
             "disabled" => "Its service account is disabled. Enable the account, and the key works again.",
             _ if self.is_replaced() => "Its secret was reported as leaked and replaced. Rotate it to see a new one.",
             "expiring" => "Give it a later end in time, or replace it.",
-            _ if self.last_used_at.is_none() => "Not used so far. Revoke it if nobody is going to.",
+            _ if self.last_used_at.is_none() && self.created_at.0.plus(UNUSED_MS) <= *now => {
+                "Not used so far. Revoke it if nobody is going to."
+            }
             _ => "",
         }
     }
@@ -171,6 +182,8 @@ pub(crate) mod tests {
 
     #[test]
     fn each_state_has_words_and_says_what_to_do() {
+        let made = key(&[]).created_at.0;
+        let later = made.plus(UNUSED_MS);
         for (status, words, class) in [
             ("active", "Active", "good"),
             ("expiring", "Ends soon", "warn"),
@@ -180,10 +193,13 @@ pub(crate) mod tests {
         ] {
             let key = key(&[("status", json!(status))]);
             assert_eq!((key.status_words(), key.status_class()), (words, class));
-            assert!(!key.advice().is_empty(), "{status}, never used");
+            assert!(!key.advice(&later).is_empty(), "{status}, never used");
         }
         let used = key(&[("last_used_at", json!("2026-11-22T18:34:56.789Z"))]);
-        assert_eq!(used.advice(), "");
+        assert_eq!(used.advice(&later), "");
+        let new = key(&[]);
+        assert_eq!(new.advice(&made.plus(UNUSED_MS - 1)), "", "it has a week to be put in place");
+        assert!(new.advice(&made.plus(UNUSED_MS)).starts_with("Not used so far."));
         let leaked = key(&[("display", json!("sk_live_ab12…"))]);
         assert_eq!((leaked.status_words(), leaked.status_class()), ("Leaked", "wrong"));
     }

@@ -2,7 +2,7 @@
 //! where the key is used, watching both, and the end of the old one.
 
 use access::Role;
-use ambient::KeyId;
+use ambient::{KeyId, Millis};
 use api::App;
 use askama::Template;
 use gate::{Ask, Call, Nothing, Operation, Problem, Raw, Routes};
@@ -43,6 +43,8 @@ const GRACES: &[(u32, &str)] = &[
     (604_800, "7 days"),
 ];
 const USUAL_GRACE: &str = "86400";
+/// Each node writes what it has counted once a minute; this is the double of it.
+const UNKNOWN_USES_MS: i64 = 120_000;
 
 pub(super) fn mount(routes: &mut Routes<App>) {
     routes.mount(SHOW_ROTATION, show_rotation);
@@ -78,11 +80,38 @@ impl RotatePage {
         }
     }
 
-    /// Whether the old secret was not used since there is a new one. Uses are noted to the second: one of the same
-    /// second may have come after.
-    fn is_safe(&self) -> bool {
-        let Some((new, old)) = self.key.newest().zip(self.key.previous()) else { return false };
-        old.last_used_at.is_none_or(|at| at.0.seconds() < new.created_at.0.seconds())
+    fn watched(&self) -> Option<Watched> {
+        Watched::of(&self.key, self.frame.now)
+    }
+}
+
+/// What stands against the end of the old secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Watched {
+    /// It was used since there is a new one.
+    InUse,
+    /// Nobody has the new one in place.
+    NewUnused,
+    /// Uses that other nodes have counted may not be known yet.
+    TooEarly,
+    /// Nothing that is known.
+    Quiet,
+}
+
+impl Watched {
+    fn of(key: &Key, now: Millis) -> Option<Self> {
+        let (new, old) = key.newest().zip(key.previous())?;
+        let made = new.created_at.0;
+        // Uses are noted to the second: one of the same second may have come after.
+        Some(if old.last_used_at.is_some_and(|at| at.0.seconds() >= made.seconds()) {
+            Self::InUse
+        } else if new.last_used_at.is_none() {
+            Self::NewUnused
+        } else if now < made.plus(UNKNOWN_USES_MS) {
+            Self::TooEarly
+        } else {
+            Self::Quiet
+        })
     }
 }
 
@@ -122,5 +151,41 @@ async fn end_grace(_: App, call: Call<Form>) -> Result<Raw, Problem> {
             let page = RotatePage::of(&desk, find_key(&desk, id).await?, "");
             Ok(desk.render(&RotatePage { trouble, ..page })?.with_status(status))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A new secret since 10:00:00.500, and an old one; when each was used.
+    fn watched(new: Option<&str>, old: Option<&str>, now: &str) -> Option<Watched> {
+        let at = |time: &str| json!(format!("2026-11-22T{time}Z"));
+        let secret = |made: &str, used: Option<&str>, ends: Option<&str>| {
+            json!({
+                "display": "sk_live_ab12…yz89", "created_at": at(made), "expires_at": ends.map(at),
+                "last_used_at": used.map(at), "uses": 7,
+            })
+        };
+        let secrets = json!([secret("10:00:00.500", new, None), secret("09:00:00", old, Some("11:00:00"))]);
+        let key = super::super::tests::key(&[("secrets", secrets)]);
+        Watched::of(&key, serde_json::from_value(at(now)).unwrap())
+    }
+
+    #[test]
+    fn an_old_secret_is_not_safe_to_end_before_that_is_known() {
+        let late = "10:30:00";
+        for (new, old, now, expected) in [
+            (None, None, "10:00:00.600", Watched::NewUnused),
+            (None, Some("09:59:59"), late, Watched::NewUnused),
+            (Some("10:01:00"), Some("09:59:59"), "10:01:59", Watched::TooEarly),
+            (Some("10:01:00"), Some("09:59:59"), late, Watched::Quiet),
+            (Some("10:01:00"), None, late, Watched::Quiet),
+            (Some("10:01:00"), Some("10:00:00"), late, Watched::InUse),
+            (None, Some("10:00:01"), "10:00:02", Watched::InUse),
+        ] {
+            assert_eq!(watched(new, old, now), Some(expected), "{new:?} {old:?} {now}");
+        }
+        assert_eq!(Watched::of(&super::super::tests::key(&[]), Millis(0)), None, "no rotation goes on");
     }
 }

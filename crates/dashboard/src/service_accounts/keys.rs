@@ -74,7 +74,7 @@ async fn create_key(app: App, call: Call<Form>) -> Result<Raw, Problem> {
     let body = new_key(&call.input, Owner::ServiceAccount, When(call.request.now));
     let ask = Ask::to("create_service_account_key").at("id", id).body(&body).once(call.input.text("once"));
     match desk.get::<One<MadeKey>>(ask).await {
-        Ok(made) => show_once(&app, &desk, made.data),
+        Ok(made) => show_once(&app, &desk, made.data).await,
         Err(problem) => {
             let trouble = Trouble::again(problem)?;
             let status = trouble.status;

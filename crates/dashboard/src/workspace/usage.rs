@@ -242,6 +242,7 @@ mod tests {
                     done: None,
                     path: String::new(),
                     nonce: String::new(),
+                    now: ambient::Millis(0),
                 },
                 from: "2026-01-02".to_owned(),
                 to: "2026-01-31".to_owned(),

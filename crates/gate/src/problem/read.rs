@@ -22,7 +22,7 @@ impl Problem {
         self.0.required_scope
     }
 
-    /// The half of the data that the form's page showed, of a refusal for that.
+    /// The half of the data that the form's page showed, of a refusal for that; of a 404, the one that was looked in.
     #[must_use]
     pub fn shown_environment(&self) -> Option<Environment> {
         self.0.shown

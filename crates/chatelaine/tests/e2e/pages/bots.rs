@@ -12,6 +12,7 @@ on_both! {
     a_member_reads_bots_and_changes_nothing;
     a_form_that_is_sent_twice_makes_one_bot;
     an_integration_s_headers_are_written_and_never_read;
+    a_bot_is_connected_once_anything_but_echo_has_a_weight;
     the_secrets_of_an_integration_and_a_channel_are_shown_once;
     a_widget_channel_shows_its_snippet;
     a_bot_is_tried_out_without_scripts;
@@ -134,6 +135,26 @@ async fn an_integration_s_headers_are_written_and_never_read(world: &World) {
     let list = page(&ada, &format!("/_/bots/{bot}")).await.expect(200);
     assert!(says(&list, "Model") && !list.text().contains("hunter2"));
     assert_eq!(leads_to(&submit(&ada, &format!("{path}/delete"), &[]).await), format!("/_/bots/{bot}?done=deleted"));
+}
+
+async fn a_bot_is_connected_once_anything_but_echo_has_a_weight(world: &World) {
+    let (ada, upstream) = (world.member("ada", "admin").await, Upstream::start().await);
+    let bot = world.bot().await;
+    let unconnected = async || {
+        let mut said = Vec::new();
+        for path in [format!("/_/bots/{bot}"), format!("/_/bots/{bot}/try")] {
+            said.push(says(&page(&ada, &path).await.expect(200), "No model is connected yet"));
+        }
+        said
+    };
+    let aside = async || says(&page(&ada, &format!("/_/bots/{bot}")).await, "Aside, while another one has a weight");
+    assert_eq!((unconnected().await, aside().await), (vec![true, true], false));
+    // It is called as echo is.
+    world.add_integration(&bot, &upstream, "echo", json!({})).await;
+    assert_eq!(ada.get(&format!("/v1/bots/{bot}")).await.expect(200).data()["model"], "echo");
+    assert_eq!((unconnected().await, aside().await), (vec![false, false], true));
+    world.switch_off(&bot).await;
+    assert_eq!((unconnected().await, aside().await), (vec![true, true], false));
 }
 
 fn secret_of(answer: &Answer, id: &str) -> String {

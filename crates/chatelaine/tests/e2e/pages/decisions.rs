@@ -60,9 +60,12 @@ async fn what_is_pasted_is_explained_and_not_sent_back(world: &World) {
     let wrong = submit(&member, "/_/explain", &[("path", "bots")]).await.expect(422);
     assert!(says(&wrong, "must begin with") && wrong.text().contains("value=\"bots\""), "{}", wrong.text());
     // Requests that were made show addresses: for admins.
+    assert!(!says(&empty, "A request that was made") && says(&empty, "an admin of the workspace can look up"));
+    assert!(!shown.text().contains("name=\"request_id\""), "{}", shown.text());
     let refused = reader.get("/v1/contacts").await.expect(403);
     let _ = submit(&member, "/_/explain", &[("request_id", refused.header("x-request-id"))]).await.expect(403);
     let admin = world.member("ada", "admin").await;
+    assert!(says(&page(&admin, "/_/explain").await.expect(200), "A request that was made"));
     let shown = submit(&admin, "/_/explain", &[("request_id", refused.header("x-request-id"))]).await.expect(200);
     assert!(says(&shown, "It was refused") && says(&shown, "127.0.0.1"), "{}", shown.text());
     let theirs = world.other_workspace_secret().get("/v1/bots/none").await.expect(404);

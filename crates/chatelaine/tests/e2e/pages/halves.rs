@@ -11,6 +11,7 @@ use crate::matrix::table;
 on_both! {
     a_form_acts_in_the_half_of_the_data_that_its_page_showed;
     no_form_of_the_other_half_changes_anything;
+    what_is_not_in_this_half_is_looked_for_in_the_other_one;
     what_a_person_does_to_itself_is_the_same_in_both_halves;
     a_file_is_of_the_half_that_its_page_showed_and_for_no_other_site;
 }
@@ -167,6 +168,28 @@ async fn a_file_is_of_the_half_that_its_page_showed_and_for_no_other_site(world:
         assert!(file.header("content-disposition").contains("\"contacts-"), "{site}");
     }
     assert_ne!(log().await, before);
+}
+
+async fn what_is_not_in_this_half_is_looked_for_in_the_other_one(world: &World) {
+    let (ada, bot) = (world.member("ada", "admin").await, world.bot().await);
+    let path = format!("/_/bots/{bot}?done=saved");
+    let asked = ada.request("GET", &path).header("accept", "text/html").header("cookie", TEST);
+    let missing = asked.send().await.expect(404);
+    assert!(says(&missing, "it is in the other half of your data") && says(&missing, "Show live data"));
+    assert!(missing.text().contains(&format!("name=\"next\" value=\"{path}\"")), "{}", missing.text());
+    let shown = form(&ada, "/_/view", &[("environment", "live"), ("next", &path)]).header("cookie", TEST).send().await;
+    assert_eq!(leads_to(&shown), path);
+    assert!(says(&page(&ada, &path).await.expect(200), "Echo"));
+    // What a form was sent to is no page.
+    let delete = form(&ada, &format!("/_/bots/{bot}/delete"), &[("seen", "test")]).header("cookie", TEST).send().await;
+    let delete = delete.expect(404);
+    assert!(says(&delete, "Show live data") && delete.text().contains("name=\"next\" value=\"/_/bots\""));
+    // Where nobody is known to be signed in, and where there is no page in either half.
+    for by in [&ada, &world.anonymous()] {
+        let nowhere = page(by, "/_/nowhere").await.expect(404);
+        assert!(!nowhere.text().contains("/_/view") && !says(&nowhere, "other half"), "{}", nowhere.text());
+    }
+    let _ = ada.request("GET", &path).header("cookie", TEST).send().await.refused(404, "NOT_FOUND");
 }
 
 async fn what_a_person_does_to_itself_is_the_same_in_both_halves(world: &World) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
-use testkit::{Answer, Persona, World};
+use testkit::{Answer, Persona, World, id_of};
 
 use super::{leads_to, page, says, submit};
 
@@ -12,6 +12,8 @@ on_both! {
     a_form_that_is_sent_twice_makes_one_key;
     what_is_wrong_is_shown_again_and_makes_no_key;
     a_page_is_tried_before_the_key_is_made;
+    what_to_paste_into_a_page_names_the_bot;
+    a_key_that_may_do_nothing_says_so_when_it_is_made;
     scopes_that_no_operation_asks_for_are_not_offered;
     keys_are_searched_filtered_and_drawn;
     what_was_changed_alone_is_recorded;
@@ -115,7 +117,7 @@ async fn a_page_is_tried_before_the_key_is_made(world: &World) {
     assert!(passes.text().contains("id=\"origin-answer\"") && passes.text().contains("value=\"Site\""));
     let stays_out = submit(&ada, "/_/api-keys", &fields("http://www.shop.example")).await.expect(200);
     assert!(says(&stays_out, "It does not pass: shop.example allows https alone."));
-    assert!(says(&submit(&ada, "/_/api-keys", &fields("")).await.expect(200), "origin"));
+    assert!(submit(&ada, "/_/api-keys", &fields("")).await.expect(200).text().contains("id=\"e-origin\""));
     assert_eq!(ada.get("/v1/api-keys?kind=widget").await.expect(200).json()["meta"]["total"], 0, "nothing was made");
     let body = json!({"name": "Site", "kind": "widget", "allowed_domains": ["shop.example"]});
     let key = world.key("site", body).await;
@@ -124,6 +126,47 @@ async fn a_page_is_tried_before_the_key_is_made(world: &World) {
     assert!(says(&submit(&ada, &path, &tried).await.expect(200), "It passes: other.example is on the list."));
     let kept = ada.get(&format!("/v1/api-keys/{}", key.id())).await.expect(200).data();
     assert_eq!(kept["allowed_domains"], json!(["shop.example"]), "trying changes nothing");
+}
+
+async fn what_to_paste_into_a_page_names_the_bot(world: &World) {
+    let ada = world.member("ada", "owner").await;
+    let made = async |half: &str| {
+        let widget = [("kind", "widget"), ("environment", half), ("expiry", "90"), ("allowed_domains", "shop.example")];
+        submit(&ada, "/_/api-keys", &named("Site", &widget)).await.expect(200)
+    };
+    let bot = async |half: &str, name: &str| {
+        let request = ada.request("POST", "/v1/bots").header("x-environment", half).json(&json!({"name": name}));
+        id_of(&request.send().await.expect(201))
+    };
+    let none = made("live").await;
+    assert!(says(&none, "data-agent-id=\"put the Id from a bot's page here\""), "{}", none.text());
+    assert!(says(&none, "There is no bot in the live data yet."));
+    let first = bot("live", "Ada <b>").await;
+    let one = made("live").await;
+    assert!(says(&one, &format!("data-agent-id=\"{first}\"")), "{}", one.text());
+    assert!(says(&one, "The bot in it is “Ada <b>”.") && !says(&one, "the newest one"));
+    let (second, test) = (bot("live", "Grace").await, bot("test", "Trial").await);
+    let newest = made("live").await;
+    assert!(says(&newest, &format!("data-agent-id=\"{second}\"")) && says(&newest, "“Grace”, the newest one."));
+    // A key of the test data, made by somebody who looks at the live data.
+    let other = made("test").await;
+    assert!(says(&other, &format!("data-agent-id=\"{test}\"")) && says(&other, "“Trial”."), "{}", other.text());
+}
+
+async fn a_key_that_may_do_nothing_says_so_when_it_is_made(world: &World) {
+    let ada = world.member("ada", "owner").await;
+    let (account, _) = world.account("software", "member").await;
+    let of_account = format!("/_/service-accounts/{account}/api-keys");
+    for path in ["/_/api-keys", of_account.as_str()] {
+        let able = submit(&ada, path, &named("Able", &SECRET)).await.expect(200);
+        assert!(!says(&able, "It may do nothing yet"), "{path}: {}", able.text());
+        let unable = submit(&ada, path, &named("Unable", &SECRET[..3])).await.expect(200);
+        let settings = format!("href=\"/_/api-keys/{}#change\"", id_in(&unable));
+        assert!(says(&unable, "It may do nothing yet") && unable.text().contains(&settings), "{}", unable.text());
+    }
+    let widget = [("kind", "widget"), ("environment", "live"), ("expiry", "90"), ("allowed_domains", "shop.example")];
+    let widget = submit(&ada, "/_/api-keys", &named("Site", &widget)).await.expect(200);
+    assert!(!says(&widget, "It may do nothing yet"), "a widget key has no scopes");
 }
 
 async fn scopes_that_no_operation_asks_for_are_not_offered(world: &World) {
@@ -154,8 +197,7 @@ async fn keys_are_searched_filtered_and_drawn(world: &World) {
     let _ = job.get("/v1/bots").await.expect(200);
     world.server().running().app().cluster().flush_uses(true).await;
     let all = page(&ada, "/_/api-keys").await.expect(200);
-    for words in ["Website", "shop.example", "Backup job", "Owner: Bob", "Widget key", "Secret key", "Not used so far."]
-    {
+    for words in ["Website", "shop.example", "Backup job", "Owner: Bob", "Widget key", "Secret key"] {
         assert!(says(&all, words), "{words}");
     }
     assert!(all.text().contains("<path class=\"bar\" d=\"M140 2h3v22h-3z\"/>"), "{}", all.text());
@@ -170,7 +212,8 @@ async fn keys_are_searched_filtered_and_drawn(world: &World) {
         assert!(says(&page(&ada, &format!("/_/api-keys?sort={sort}")).await.expect(200), "Website"), "{sort}");
     }
     let detail = page(&ada, &format!("/_/api-keys/{}", site.id())).await.expect(200);
-    assert!(says(&detail, "No requests in the last 192 hours.") && says(&detail, "and localhost"));
+    assert!(says(&detail, "No requests in the last 192 hours. The last minute may be missing."), "{}", detail.text());
+    assert!(says(&detail, "and localhost") && !says(&detail, "Not used so far."), "it was made just now");
 }
 
 async fn what_was_changed_alone_is_recorded(world: &World) {
@@ -197,20 +240,24 @@ async fn a_key_is_rotated_in_steps_and_its_grace_ended(world: &World) {
     let path = format!("/_/api-keys/{}/rotate", key.id());
     let begin = page(&ada, &path).await.expect(200);
     assert!(begin.text().contains("value=\"86400\" checked") && says(&begin, "1. Make a new secret"));
+    assert!(works(world, key.credential()).await);
     let made = submit(&ada, &path, &[("grace_seconds", "3600"), ("once", "n-1")]).await.expect(200);
     let new = secret(&made);
+    let old = made.text().split("<th scope=\"row\">Old ").nth(1).unwrap().to_owned();
+    assert!(old.contains("data-label=\"Uses\">1<"), "what is not written yet, too: {old}");
+    assert!(!says(&made, "was not used since") && !says(&made, "Where it is used daily"), "too early to say");
     assert!(made.text().contains("data-shown-once") && new.starts_with("sk_live_"));
     assert!(works(world, &new).await && works(world, key.credential()).await, "both, for an hour");
     let watched = page(&ada, &path).await.expect(200);
     assert!(!watched.text().contains(&new), "shown once");
     assert!(says(&watched, "Old") && says(&watched, "New") && watched.text().contains("every 2s"));
-    assert!(says(&watched, "The old secret is still in use.") && says(&watched, "End the grace now"));
+    assert!(says(&watched, "The old secret is still in use.") && says(&watched, "End the old secret now"));
     for (shown, step) in [(&begin, "1. Make"), (&made, "2. Keep"), (&watched, "4. Watch")] {
         let steps: Vec<_> = shown.text().split("aria-current=\"step\"").skip(1).map(str::to_owned).collect();
         assert!(steps.len() == 1 && steps[0].starts_with(&format!("><h2>{step}")), "{step}: {}", shown.text());
     }
     let past = "<li class=\"past\"><details><summary><h2>1. Make a new secret";
-    assert!(watched.text().contains(past) && !says(&made, "End the grace now"), "{}", watched.text());
+    assert!(watched.text().contains(past) && !says(&made, "End the old secret now"), "{}", watched.text());
     let end = format!("/_/api-keys/{}/end-grace", key.id());
     assert_eq!(leads_to(&submit(&ada, &end, &[]).await), format!("/_/api-keys/{}?done=grace-ended", key.id()));
     assert!(works(world, &new).await && !works(world, key.credential()).await);

@@ -15,7 +15,8 @@ on_both! {
 async fn an_admin_makes_changes_disables_and_enables_an_account(world: &World) {
     let ada = world.member("ada", "admin").await;
     assert!(says(&page(&ada, "/_/service-accounts").await.expect(200), "No service accounts yet"));
-    let _ = page(&ada, "/_/service-accounts/new").await.expect(200);
+    let new = page(&ada, "/_/service-accounts/new").await.expect(200);
+    assert!(says(&new, "Member: reads, and opens chat sessions") && says(&new, "Cancel runs; they are started with"));
     let fields = [("name", "crm-sync"), ("description", "Syncs <all>"), ("role", "member"), ("once", "n-1")];
     let made = leads_to(&submit(&ada, "/_/service-accounts", &fields).await);
     let path = made.strip_suffix("?done=created").unwrap().to_owned();
