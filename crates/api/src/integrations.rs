@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use store::{IntegrationRecord, Page};
 
-use crate::{App, input, problem::of_chat, signing::RotateSecret};
+use crate::{App, input, overview::host_of, problem::of_chat, signing::RotateSecret};
 
 const READ: Access = Access::closed(Limit::Read).member(Role::Member).key(Scope::IntegrationsRead);
 const WRITE: Access = Access::closed(Limit::Write).member(Role::Admin).key(Scope::IntegrationsWrite).audited();
@@ -270,7 +270,9 @@ async fn create_integration(app: App, call: Call<NewIntegration>) -> Result<Data
     let (tenant, bot) = (call.tenant()?, call.id::<BotId>("bot_id")?);
     check(call.input.name.as_ref(), call.input.model.as_ref(), call.input.headers.as_ref())?;
     let actor = call.actor();
-    let audit = call.audit(&actor, Some(json!({"bot_id": bot, "kind": call.input.kind, "model": call.input.model})));
+    let host = call.input.url.as_deref().map(host_of);
+    let detail = json!({"bot_id": bot, "kind": call.input.kind, "model": call.input.model, "host": host});
+    let audit = call.audit(&actor, Some(detail));
     let input = call.input;
     let new = NewRecord {
         name: input.name,
@@ -319,7 +321,8 @@ async fn update_integration(app: App, call: Call<IntegrationPatch>) -> Result<Da
     ];
     let fields: Vec<_> = sent.into_iter().filter_map(|(name, sent)| sent.then_some(name)).collect();
     let actor = call.actor();
-    let audit = call.audit(&actor, Some(json!({ "fields": fields })));
+    let host = patch.url.as_ref().and_then(|url| url.as_deref()).map(host_of);
+    let audit = call.audit(&actor, Some(json!({"fields": fields, "host": host})));
     let patch = call.input;
     let update = IntegrationUpdate {
         name: patch.name,

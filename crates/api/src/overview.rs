@@ -88,8 +88,10 @@ pub(crate) struct Wanting {
     exposed: Vec<KeyAt>,
     /// Keys that were refused because a budget was used up, among the latest requests; `at` is the last time.
     over_budget: Vec<KeyAt>,
-    /// Endpoints that the server has disabled, because they failed for too long.
+    /// Endpoints that were disabled: by the server, because they failed for too long, or by somebody.
     webhooks: Vec<WebhookAt>,
+    /// Endpoints that are still tried, of which every attempt fails; `at` is since when.
+    failing_webhooks: Vec<WebhookAt>,
 }
 
 /// A key, and when.
@@ -107,9 +109,9 @@ pub(crate) struct WebhookAt {
     id: WebhookId,
     /// Where it is: the host of its URL; the rest of that may be a secret.
     host: String,
-    /// When it was disabled.
+    /// When it was disabled, or since when it fails.
     at: Millis,
-    /// Why.
+    /// `gone`, `failing` or `paused`, as on the endpoint.
     reason: String,
 }
 
@@ -196,14 +198,18 @@ async fn get_overview(app: App, call: Call<Nothing>) -> Result<Data<Overview>, P
             reason: found.reason,
         });
         attention.webhooks = shown.collect();
+        let failing = data.failing_webhooks(MOST).await?.into_iter();
+        let shown =
+            failing.map(|(id, url, at)| WebhookAt { id, host: host_of(&url), at, reason: "failing".to_owned() });
+        attention.failing_webhooks = shown.collect();
     }
     let (keys, bots, conversations) = data.has_any().await?;
     let has = Has { keys, bots, conversations };
     Ok(Data::new(Overview { hours: hours.collect(), refusals: by_code(&counts), attention, has }))
 }
 
-/// The host of an endpoint.
-fn host_of(url: &str) -> String {
+/// The host of an endpoint; the rest of its address may be a secret.
+pub(crate) fn host_of(url: &str) -> String {
     url.parse::<http::Uri>().ok().and_then(|url| url.host().map(str::to_owned)).unwrap_or_default()
 }
 

@@ -16,6 +16,7 @@ use crate::{
     App,
     conversations::after,
     input,
+    overview::host_of,
     signing::RotateSecret,
     webhook_scopes::{must_read, must_read_kept},
 };
@@ -390,8 +391,8 @@ async fn create_webhook(app: App, call: Call<NewWebhook>) -> Result<Data<Webhook
         secret_sealed: minted.sealed,
         is_active: call.input.is_active.unwrap_or(true),
     };
-    // Without the address: it may hold a secret.
-    let (actor, detail) = (call.actor(), json!({"events": new.events, "is_active": new.is_active}));
+    let detail = json!({"host": host_of(&new.url), "events": new.events, "is_active": new.is_active});
+    let actor = call.actor();
     let made = app.workspace(&call)?.create_webhook(new, call.audit(&actor, Some(detail))).await;
     let record = made.map_err(|error| match error {
         StoreError::Conflict("webhooks") => Problem::conflict(format!(
@@ -438,7 +439,7 @@ async fn update_webhook(app: App, call: Call<WebhookPatch>) -> Result<Data<Chang
     ];
     let fields: Vec<_> = sent.into_iter().filter_map(|(name, sent)| sent.then_some(name)).collect();
     let actor = call.actor();
-    let audit = call.audit(&actor, Some(json!({ "fields": fields })));
+    let audit = call.audit(&actor, Some(json!({"fields": fields, "host": change.url.as_deref().map(host_of)})));
     let record = data.update_webhook(id, change, audit).await?;
     let minted = minted.filter(|minted| minted.sealed == record.secret_sealed);
     let webhook = Webhook::of(record, call.request.now);

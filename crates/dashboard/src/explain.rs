@@ -116,6 +116,13 @@ struct Step {
     detail: Option<String>,
 }
 
+impl Explanation {
+    /// A browser's key was looked at, and nobody said on which page.
+    fn lacks_a_page(&self) -> bool {
+        self.request.is_none() && self.reason.as_deref() == Some("origin_missing")
+    }
+}
+
 impl Credential {
     fn kind(&self) -> &str {
         match self.kind.as_str() {

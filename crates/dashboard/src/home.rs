@@ -52,6 +52,7 @@ struct Attention {
     exposed: Vec<KeyAt>,
     over_budget: Vec<KeyAt>,
     webhooks: Vec<WebhookAt>,
+    failing_webhooks: Vec<WebhookAt>,
 }
 
 #[derive(Deserialize)]
@@ -67,6 +68,18 @@ struct WebhookAt {
     host: String,
     at: When,
     reason: String,
+}
+
+impl WebhookAt {
+    /// Why it gets nothing.
+    fn why(&self) -> &str {
+        match self.reason.as_str() {
+            "gone" => "it answered that it is gone",
+            "failing" => "it failed for too long",
+            "paused" => "turned off",
+            other => other,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -94,6 +107,7 @@ struct HomePage {
     refusals: Vec<Refusals>,
     groups: Vec<Group>,
     webhooks: Vec<WebhookAt>,
+    failing_webhooks: Vec<WebhookAt>,
     has: Has,
     may_follow: bool,
     may_make_keys: bool,
@@ -102,7 +116,7 @@ struct HomePage {
 
 impl HomePage {
     fn is_quiet(&self) -> bool {
-        self.groups.is_empty() && self.webhooks.is_empty()
+        self.groups.is_empty() && self.webhooks.is_empty() && self.failing_webhooks.is_empty()
     }
 }
 
@@ -158,19 +172,21 @@ async fn show_home(_: App, call: Call<Nothing>) -> Result<Raw, Problem> {
         overview.hours.iter().map(|hour| (label(hour), of(hour))).collect::<Vec<_>>()
     };
     let charts = vec![
-        Chart::new("Requests", "bar", values(|hour| hour.requests)),
+        Chart::new("Let in", "bar", values(|hour| hour.requests)),
         Chart::new("Refused", "bad", values(|hour| hour.refused)),
         Chart::new("Conversations", "bar", values(|hour| hour.conversations)),
         Chart::new("Credits charged", "bar", values(|hour| hour.credits)),
     ];
     let Overview { refusals, mut attention, has, .. } = overview;
     let webhooks = std::mem::take(&mut attention.webhooks);
+    let failing_webhooks = std::mem::take(&mut attention.failing_webhooks);
     desk.render(&HomePage {
         frame: desk.frame("Home", "show_home_page"),
         charts,
         refusals,
         groups: groups(attention),
         webhooks,
+        failing_webhooks,
         has,
         may_follow: desk.may("show_requests_page"),
         may_make_keys: desk.may("create_api_key"),

@@ -104,8 +104,8 @@ async fn set_up(_: App, call: Call<Form>) -> Result<Raw, Problem> {
             })
         }
         Err(problem) => {
-            let old = "This token is wrong, used, or over 30 minutes old. Restart the server: it prints a new link while \
-                       there is no workspace.";
+            let old = "This token is wrong, used, or over 30 minutes old. Is there an owner already? Then sign in. \
+                       Else restart the server: it prints a new link while there is no workspace.";
             let page = layout::html(&SetupPage {
                 workspace_name: form.text("workspace_name").to_owned(),
                 name: form.text("name").to_owned(),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::{
     desk::Desk,
+    doers::Doer,
     frame::Frame,
     page,
     show::{Pager, When},
@@ -49,6 +50,16 @@ impl Credential {
     fn kind(&self) -> String {
         self.kind.replace('_', " ")
     }
+
+    /// As the API names who did something, of whom there is a page.
+    fn actor(&self) -> Option<String> {
+        let kind = match self.id.split_once('_')?.0 {
+            "key" => "api_key",
+            "usr" => "member",
+            _ => return None,
+        };
+        Some(format!("{kind}:{}", self.id))
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,6 +73,9 @@ struct Row {
     message: Option<String>,
     duration_us: u64,
     credential: Option<Credential>,
+    /// Who that is, where somebody looked it up.
+    #[serde(skip)]
+    who: Option<Doer>,
     ip: Option<String>,
     origin: Option<String>,
 }
@@ -95,7 +109,13 @@ async fn show_requests(_: App, call: Call<RequestsQuery>) -> Result<Raw, Problem
     let (outcome, code, key_id) = (text(outcome), text(code), text(key_id));
     let others = [("outcome", outcome.as_str()), ("code", &code), ("key_id", &key_id)];
     let ask = others.iter().fold(Ask::to("list_requests"), |ask, (name, value)| ask.query_if(name, Some(value)));
-    let (rows, pager) = desk.list(ask, *page, "/_/requests", &others).await?;
+    let (mut rows, pager) = desk.list::<Row>(ask, *page, "/_/requests", &others).await?;
+    let actors: Vec<Option<String>> =
+        rows.iter().map(|row| row.credential.as_ref().and_then(Credential::actor)).collect();
+    let mut doers = Doer::of_all(&desk, actors.iter().flatten().map(String::as_str)).await.into_iter();
+    for (row, actor) in rows.iter_mut().zip(&actors) {
+        row.who = actor.as_ref().and_then(|_| doers.next()).filter(|doer| doer.path.is_some());
+    }
     let is_filtered = others.iter().any(|(_, value)| !value.is_empty());
     let environment = if desk.environment == Environment::Test { "test" } else { "live" };
     let frame = desk.frame("Live requests", "show_requests_page");

@@ -24,6 +24,39 @@ impl fmt::Display for When {
 /// Digits, letters and our own element.
 impl HtmlSafe for When {}
 
+impl When {
+    /// The same to the second, where much happens within a minute.
+    pub(crate) fn to_the_second(self) -> Second {
+        Second(self.0)
+    }
+}
+
+/// See [`When::to_the_second`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Second(Millis);
+
+impl fmt::Display for Second {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Ok(time) = Timestamp::from_millisecond(self.0.0) else { return f.write_str("–") };
+        let shown = time.to_zoned(TimeZone::UTC).strftime("%-d %b %Y, %H:%M:%S").to_string();
+        write!(f, "<time datetime=\"{}\">{shown}</time>", self.0)
+    }
+}
+
+impl HtmlSafe for Second {}
+
+/// A sentence of the API, in which moments (RFC 3339, UTC) are written as pages write them.
+pub(crate) fn with_plain_dates(sentence: &str) -> String {
+    let plain = |word: &str| {
+        let bare = word.trim_end_matches(['.', ',', ';']);
+        let time: Timestamp = bare.strip_suffix('Z').filter(|rest| rest.contains('T')).and(bare.parse().ok())?;
+        let shown = time.to_zoned(TimeZone::UTC).strftime("%-d %b %Y, %H:%M UTC").to_string();
+        Some(format!("{shown}{}", word.get(bare.len()..).unwrap_or_default()))
+    };
+    let words = sentence.split(' ').map(|word| plain(word).unwrap_or_else(|| word.to_owned()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// A text that may be missing: then a dash is shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -150,6 +183,18 @@ impl Trouble {
     }
 }
 
+/// What a field is called on pages: its name in words; of a part of one there is no word for, nothing.
+pub(crate) fn label(field: &str) -> Option<String> {
+    let words = match field {
+        "url" => "address".to_owned(),
+        "reply_url" => "address of replies".to_owned(),
+        _ if field.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_') => field.replace('_', " "),
+        _ => return None,
+    };
+    let mut letters = words.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +203,24 @@ mod tests {
     fn a_moment_is_shown_in_utc_and_whole_for_machines() {
         let text = When(Millis(1_795_372_496_789)).to_string();
         assert_eq!(text, "<time datetime=\"2026-11-22T18:34:56.789Z\">22 Nov 2026, 18:34</time>");
+        let text = When(Millis(1_795_372_496_789)).to_the_second().to_string();
+        assert_eq!(text, "<time datetime=\"2026-11-22T18:34:56.789Z\">22 Nov 2026, 18:34:56</time>");
+    }
+
+    #[test]
+    fn a_sentence_has_its_dates_as_pages_write_them() {
+        let said = with_plain_dates("The key is revoked. That was at 2026-11-22T18:34:56.789Z.");
+        assert_eq!(said, "The key is revoked. That was at 22 Nov 2026, 18:34 UTC.");
+        for other in ["The fields: a, b.", "TZ", "  two  spaces ", ""] {
+            assert_eq!(with_plain_dates(other), other);
+        }
+    }
+
+    #[test]
+    fn a_field_is_called_as_pages_call_it() {
+        let called = |field| label(field).unwrap_or_default();
+        assert_eq!([called("url"), called("request_id"), called("name")], ["Address", "Request id", "Name"]);
+        assert_eq!([label("definition.steps[0]"), label("scopes[1]"), label("")], [None, None, None]);
     }
 
     #[test]

@@ -33,6 +33,8 @@ struct ConfirmPage {
     frame: Frame,
     next: String,
     has_codes: bool,
+    /// It was done a moment ago, and there is no other page to go on to.
+    is_done: bool,
     trouble: Trouble,
 }
 
@@ -47,12 +49,9 @@ const HERE: &str = "/_/confirm?done=confirmed";
 async fn show(desk: &Desk<'_>, next: &str, trouble: Trouble) -> Result<Raw, Problem> {
     let has_codes = desk.get::<One<Totp>>(Ask::to("get_totp")).await?.data.is_enabled;
     let next = if next.is_empty() { HERE } else { layout::local(next) }.to_owned();
-    desk.render(&ConfirmPage {
-        frame: desk.frame("Confirm who you are", "show_confirm_page"),
-        next,
-        has_codes,
-        trouble,
-    })
+    let frame = desk.frame("Confirm who you are", "show_confirm_page");
+    let is_done = frame.done.is_some() && frame.path == HERE;
+    desk.render(&ConfirmPage { frame, next, has_codes, is_done, trouble })
 }
 
 async fn show_confirm(_: App, call: Call<Nothing>) -> Result<Raw, Problem> {

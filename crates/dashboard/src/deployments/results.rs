@@ -261,7 +261,20 @@ struct Numbers {
 
 #[derive(Deserialize)]
 struct Nps {
+    promoters: u64,
+    passives: u64,
+    detractors: u64,
     score: Option<f64>,
+}
+
+impl Nps {
+    /// `NPS 33.33: 2 promoters, 0 passives, 1 detractor`.
+    fn figure(&self) -> Option<String> {
+        let count = |count: u64, name: &str| format!("{count} {name}{}", if count == 1 { "" } else { "s" });
+        let of = [(self.promoters, "promoter"), (self.passives, "passive"), (self.detractors, "detractor")];
+        let of = of.map(|(number, name)| count(number, name)).join(", ");
+        self.score.map(|score| format!("NPS {}: {of}", short(score)))
+    }
 }
 
 #[derive(Deserialize)]
@@ -322,11 +335,10 @@ impl From<QuestionSummary> for Counted {
             let width = if widest > 0.0 { (share / widest * 1000.0).round() / 10.0 } else { 0.0 };
             Bar { label, count, percent: short(share * 100.0), width }
         };
-        let mut figures = Vec::new();
+        let mut figures: Vec<String> = summary.nps.as_ref().and_then(Nps::figure).into_iter().collect();
         let mut say = |name: &str, value: Option<f64>| {
             figures.extend(value.map(|value| format!("{name} {}", short(value))));
         };
-        say("score", summary.nps.and_then(|nps| nps.score));
         if let Some(numbers) = summary.numbers {
             say("mean", numbers.mean);
             say("median", numbers.median);
@@ -386,7 +398,7 @@ mod tests {
     fn the_longest_bar_is_whole_and_figures_are_short() {
         let summary = json!({"id": "score", "prompt": "?", "answered": 4, "skipped": 1,
             "histogram": [{"from": 0, "to": 0, "count": 1, "share": 0.25}, {"from": 1, "to": 2, "count": 3, "share": 0.75}],
-            "numbers": {"mean": 1.0 / 3.0, "median": 1, "min": null, "max": 2, "exact": true}, "nps": {"score": -100.0}});
+            "numbers": {"mean": 1.0 / 3.0, "median": 1, "min": null, "max": 2, "exact": true}, "nps": {"promoters": 0, "passives": 2, "detractors": 1, "score": -33.333}});
         let counted = Counted::from(serde_json::from_value::<QuestionSummary>(summary).unwrap());
         let bar = |label: &str, count, percent: &str, width| Bar {
             label: label.to_owned(),
@@ -395,7 +407,10 @@ mod tests {
             width,
         };
         assert_eq!(counted.bars, [bar("0", 1, "25", 33.3), bar("1 to 2", 3, "75", 100.0)]);
-        assert_eq!(counted.figures, ["score -100", "mean 0.33", "median 1", "greatest 2"]);
+        assert_eq!(
+            counted.figures,
+            ["NPS -33.33: 0 promoters, 2 passives, 1 detractor", "mean 0.33", "median 1", "greatest 2"]
+        );
         let none = json!({"id": "a", "prompt": "?", "answered": 0, "skipped": 0, "choices": [{"label": "x", "count": 0, "share": 0.0}]});
         assert_eq!(Counted::from(serde_json::from_value::<QuestionSummary>(none).unwrap()).bars[0].width, 0.0);
     }

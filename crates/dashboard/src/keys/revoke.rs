@@ -110,7 +110,7 @@ async fn ask_once_more(desk: &Desk<'_>, ids: &[KeyId]) -> Result<Raw, Problem> {
         keys.push((key, impact));
     }
     let title = match keys.as_slice() {
-        [(key, _)] => format!("Revoke {}", key.name),
+        [(key, _)] => format!("Revoke “{}”", key.name),
         _ => "Revoke keys".to_owned(),
     };
     desk.render(&RevokePage { frame: desk.frame(title, "show_api_keys_page"), is_empty: keys.is_empty(), keys })

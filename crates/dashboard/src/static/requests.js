@@ -12,19 +12,35 @@ function two(number) {
   return String(number).padStart(2, "0");
 }
 
-// Who asked; a key leads to its page.
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+// As the server writes it.
+function shown(at) {
+  const clock = [at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()].map(two).join(":");
+  return `${at.getUTCDate()} ${MONTHS[at.getUTCMonth()]} ${at.getUTCFullYear()}, ${clock}`;
+}
+
+const PAGES = { key: "api-keys", usr: "members" };
+// What the rows that came with the page call keys and people, by their pages.
+const names = new Map([...rows.querySelectorAll("td a")].map((link) => [link.getAttribute("href"), link.textContent]));
+
+// Who asked; a key or a person leads to its page.
 function name(cell, credential) {
   if (!credential) {
     cell.textContent = "–";
     return;
   }
-  const id = document.createElement("code");
-  id.textContent = credential.id;
-  const link = document.createElement(credential.id.startsWith("key_") ? "a" : "span");
-  if (link.localName === "a") {
-    link.href = `/_/api-keys/${credential.id}`;
+  const page = PAGES[credential.id.split("_")[0]];
+  const link = document.createElement(page ? "a" : "span");
+  if (page) {
+    link.href = `/_/${page}/${credential.id}`;
   }
-  link.append(id);
+  const known = names.get(link.getAttribute("href"));
+  if (known) {
+    link.textContent = known;
+  } else {
+    link.append(Object.assign(document.createElement("code"), { textContent: credential.id }));
+  }
   cell.append(`${credential.kind.replaceAll("_", " ")} `, link);
 }
 
@@ -34,7 +50,7 @@ function add(request) {
   const at = new Date(request.created_at);
   const time = when.querySelector("time");
   time.dateTime = request.created_at;
-  time.textContent = `${two(at.getUTCHours())}:${two(at.getUTCMinutes())}:${two(at.getUTCSeconds())}`;
+  time.textContent = shown(at);
   row.querySelector("th code").textContent = `${request.method} ${request.path}`;
   const [badge, message] = answer.querySelectorAll("span");
   badge.classList.add(request.code ? "wrong" : "good");

@@ -10,7 +10,7 @@ function refuse(status, error) {
     return;
   }
   showFieldError("token", "This token is wrong, used, or over 30 minutes old.");
-  showProblem("Restart the server: it prints a new link while there is no workspace.");
+  showProblem("Is there an owner already? Then sign in. Else restart the server: it prints a new link while there is no workspace.");
   byId("token").focus();
 }
 

@@ -161,6 +161,8 @@ struct WebhookPage {
     pager: Pager,
     path: String,
     since: String,
+    /// Something was sent a moment ago.
+    is_on_its_way: bool,
     may_write: bool,
     may_audit: bool,
     trouble: Trouble,
@@ -178,7 +180,9 @@ async fn webhook_page<I>(
     let (path, status) = (format!("/_/webhooks/{id}"), trouble.status);
     let ask = Ask::to("list_webhook_attempts").at("id", id);
     let (attempts, pager) = desk.list(ask, page, &path, &[]).await?;
+    let done = call.request.query("done").unwrap_or_default();
     let page = WebhookPage {
+        is_on_its_way: ["tested", "replayed", "recovered"].contains(&done.as_str()),
         frame: desk.frame(webhook.url.as_str(), "show_webhooks_page"),
         webhook,
         attempts,

@@ -36,6 +36,11 @@ impl Act {
         *role >= self.role
     }
 
+    /// The summary in parts: between backticks stands what is code.
+    fn parts(&self) -> Vec<(bool, &str)> {
+        self.summary.split('`').enumerate().map(|(at, part)| (at % 2 == 1, part)).collect()
+    }
+
     /// What it is about, by the second part of its path.
     fn about(&self) -> String {
         let part = self.path.split('/').nth(2).unwrap_or_default();
@@ -91,6 +96,8 @@ mod tests {
             role: Role::Admin,
             confirmed: false,
         };
+        let said = Act { summary: "Get it by `recover` alone.".to_owned(), ..act("x", "POST", "/v1/x") };
+        assert_eq!(said.parts(), [(false, "Get it by "), (true, "recover"), (false, " alone.")]);
         let groups = grouped(vec![
             act("create_bot", "POST", "/v1/bots"),
             act("list_api_keys", "GET", "/v1/api-keys"),

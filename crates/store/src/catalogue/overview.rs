@@ -59,6 +59,11 @@ statements! {
         WHERE workspace_id = $1 AND environment = $2 AND owner_id IS NULL AND disabled_at IS NOT NULL
             AND disabled_reason IS NOT NULL
         ORDER BY disabled_at DESC, id LIMIT $3";
+    FAILING_WEBHOOKS "failing_webhooks"
+        "SELECT id, url, failing_since FROM webhooks
+        WHERE workspace_id = $1 AND environment = $2 AND owner_id IS NULL AND disabled_at IS NULL
+            AND failing_since IS NOT NULL
+        ORDER BY failing_since, id LIMIT $3";
     /// Whether there is anything.
     HAS_ANY "has_any"
         "SELECT (SELECT COUNT(*) FROM (SELECT 1 AS one FROM api_keys WHERE workspace_id = $1 AND environment = $2 LIMIT 1) k) AS keys,

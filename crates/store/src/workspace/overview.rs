@@ -115,6 +115,16 @@ impl Workspace {
         rows.iter().map(read).collect()
     }
 
+    /// Endpoints of this environment of which every attempt fails, and that are still tried: where, and since when, the
+    /// longest first.
+    ///
+    /// # Errors
+    /// When the database cannot be used.
+    pub async fn failing_webhooks(&self, most: u32) -> Result<Vec<(WebhookId, String, Millis)>, StoreError> {
+        let rows = self.store.rows(self.own(&sql::FAILING_WEBHOOKS).count(most)).await?;
+        rows.iter().map(|row| Ok((row.id("id")?, row.string("url")?, row.time("failing_since")?))).collect()
+    }
+
     /// Whether this environment has any key, any bot, any conversation.
     ///
     /// # Errors

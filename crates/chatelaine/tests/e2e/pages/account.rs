@@ -160,6 +160,9 @@ async fn what_is_dangerous_leads_to_the_page_that_asks_again(backend: Backend) {
     assert_eq!(leads_to(&export), "/_/confirm?next=%2F_%2Faudit-log%2Fexport%3Fseen%3Dlive");
     let again = submit(&ada, "/_/api-keys", &[("name", "Typed")]).await.expect(403);
     assert!(says(&again, "Confirm in a new tab") && again.text().contains("value=\"Typed\""), "{}", again.text());
+    assert!(!again.text().contains("/v1/me/confirm"), "a page speaks of pages: {}", again.text());
+    let done = page(&ada, "/_/confirm?done=confirmed").await.expect(200);
+    assert!(says(&done, "Go back to the tab") && !done.text().contains("name=\"password\""), "{}", done.text());
     let began = submit(&ada, "/_/account/codes", &[]).await;
     assert_eq!(leads_to(&began), "/_/confirm?next=/_/account");
     let shown = page(&ada, "/_/confirm?next=/_/account").await.expect(200);

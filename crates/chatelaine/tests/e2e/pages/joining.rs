@@ -29,7 +29,9 @@ async fn a_server_is_set_up_without_scripts(world: &World) {
     };
     let empty = page(&browser(world), "/setup").await.expect(200);
     assert!(empty.text().contains("action=\"/setup\"") && empty.text().contains("name=\"token\" type=\"text\""));
+    assert!(says(&empty, "Is there an owner already?") && empty.text().contains("href=\"/_/sign-in\""));
     let wrong = set_up("not the token", PASSWORD).await.expect(404);
+    assert!(wrong.text().contains("href=\"/_/sign-in\""), "{}", wrong.text());
     assert!(says(&wrong, "This token is wrong, used, or over 30 minutes old"), "{}", wrong.text());
     assert!(says(&wrong, "Make the workspace") && wrong.text().contains("value=\"new@example.com\""));
     let short = set_up(&token, "short").await.expect(422);

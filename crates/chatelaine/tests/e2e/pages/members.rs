@@ -107,6 +107,7 @@ async fn the_table_of_roles_is_the_table_of_operations(world: &World) {
     assert_eq!(names, ["member", "admin", "owner"]);
     let shown = page(&bob, "/_/roles").await.expect(200);
     assert!(says(&shown, "create_api_key") && says(&shown, "no no yes") && says(&shown, "yes yes yes"));
+    assert!(shown.text().contains("gets by <code>recover</code> alone"), "{}", shown.text());
 }
 
 async fn nobody_sees_another_workspace_s_people(world: &World) {

@@ -11,6 +11,7 @@ on_both! {
     an_address_that_is_refused_is_said_once_and_how_to_open_it;
     attempts_are_shown_and_sent_again;
     a_webhook_is_turned_off_and_on_and_gets_what_it_missed;
+    the_audit_log_says_to_which_host_and_no_more_of_an_address;
     a_member_reads_webhooks_and_changes_none;
     the_kinds_of_events_are_listed;
     nobody_sees_another_workspace_s_webhooks;
@@ -77,7 +78,7 @@ async fn attempts_are_shown_and_sent_again(world: &World) {
     let (endpoint, attempt) = new_attempt(world).await;
     let path = format!("/_/webhooks/{endpoint}");
     let shown = page(&ada, &path).await.expect(200);
-    for words in ["webhook.test, attempt 1", "failed", "nobody took the connection", "Tried again", "failing"] {
+    for words in ["webhook.test, attempt 1", "failed", "nobody took the connection", "Next attempt", "failing"] {
         assert!(says(&shown, words), "{words}: {}", shown.text());
     }
     let replay = format!("{path}/attempts/{attempt}/replay");
@@ -96,6 +97,9 @@ async fn a_webhook_is_turned_off_and_on_and_gets_what_it_missed(world: &World) {
     let ada = world.member("ada", "admin").await;
     let made = ada.post("/v1/webhooks", &json!({"url": "https://hooks.example.com/a"})).await.expect(201);
     let path = format!("/_/webhooks/{}", id_of(&made));
+    assert!(says(&page(&ada, &path).await.expect(200), "Nothing was sent yet. Send a test event"));
+    let sent = page(&ada, &format!("{path}?done=tested")).await.expect(200);
+    assert!(says(&sent, "it is on its way.") && !says(&sent, "Nothing was sent yet"), "{}", sent.text());
     let off = leads_to(&submit(&ada, &format!("{path}/switch"), &[]).await);
     let off = page(&ada, &off).await.expect(200);
     assert!(
@@ -116,6 +120,25 @@ async fn a_webhook_is_turned_off_and_on_and_gets_what_it_missed(world: &World) {
         "{}",
         wrong.text()
     );
+}
+
+async fn the_audit_log_says_to_which_host_and_no_more_of_an_address(world: &World) {
+    let ada = world.member("ada", "admin").await;
+    let made = ada.post("/v1/webhooks", &json!({"url": "https://a.example.com/hush?token=hush"})).await.expect(201);
+    let webhook = format!("/v1/webhooks/{}", id_of(&made));
+    let _ = ada.patch(&webhook, &json!({"url": "https://b.example.com/hush"})).await.expect(200);
+    let _ = ada.patch(&webhook, &json!({"description": "Elsewhere"})).await.expect(200);
+    let signed = json!({"kind": "webhook", "url": "https://c.example.com/hush"});
+    let made = ada.post(&format!("/v1/bots/{}/integrations", world.bot().await), &signed).await.expect(201);
+    let integration = format!("/v1/integrations/{}", id_of(&made));
+    let _ = ada.patch(&integration, &json!({"url": "https://d.example.com/hush"})).await.expect(200);
+    let log = world.secret().get(&format!("/v1/audit-log?actor_id={}", ada.id())).await.expect(200);
+    let rows = log.data().as_array().unwrap().clone();
+    let told =
+        rows.iter().rev().filter(|row| ["webhook", "integration"].contains(&row["target"]["kind"].as_str().unwrap()));
+    let hosts: Vec<_> = told.map(|row| row["detail"]["host"].as_str().unwrap_or("-")).collect();
+    assert_eq!(hosts, ["a.example.com", "b.example.com", "-", "c.example.com", "d.example.com"], "{}", log.text());
+    assert!(!log.text().contains("hush"), "{}", log.text());
 }
 
 async fn a_member_reads_webhooks_and_changes_none(world: &World) {
