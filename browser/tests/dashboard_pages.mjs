@@ -55,6 +55,7 @@ async function findPages() {
     seenAs.set(kind(path), (seenAs.get(kind(path)) ?? 0) + 1);
     const answer = await fetch(desk.server.url + path, { headers, redirect: 'manual' });
     if (!answer.headers.get('content-type')?.startsWith('text/html')) {
+      assert.equal(answer.status, 200, `a link leads to ${path}`);
       await answer.body?.cancel();
       continue;
     }
@@ -62,7 +63,7 @@ async function findPages() {
     assert.equal(answer.status, 200, `a link leads to ${path}: ${text.replace(/<[^>]*>/g, ' ').replace(/\s+/g, ' ').slice(0, 300)}`);
     const known = pages.get(kind(path));
     if (!known || text.length > known.size) pages.set(kind(path), { path, size: text.length });
-    for (const [, link] of text.matchAll(/<a\b[^>]*?\bhref="(\/_\/[^"#]*)/g)) waiting.push(link.replaceAll('&amp;', '&').replaceAll('&#38;', '&'));
+    for (const [, link] of text.matchAll(/<a\b[^>]*?\bhref="(\/_\/[^"]*)/g)) waiting.push(link.replace(/&(amp|#38);/g, '&').replace(/#.*/, ''));
   }
   for (const path of WITHOUT_LINK) if (written().includes(path)) pages.set(path, { path, size: 0 });
 }
